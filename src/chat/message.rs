@@ -1,0 +1,175 @@
+//! What is said: rooms' names, messages, and the ids that order them.
+//! Everything that arrives from outside becomes one of these types here, or is refused.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use jiff::Timestamp;
+
+/// The longest room name, in characters.
+pub const ROOM_NAME_MAX: usize = 64;
+
+/// The longest author name, in characters.
+pub const AUTHOR_NAME_MAX: usize = 40;
+
+/// A room's name: 1 to [`ROOM_NAME_MAX`] characters, none of them a control character,
+/// no white space at either end.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RoomName(Arc<str>);
+
+impl RoomName {
+    /// The room that every front end without rooms of its own meets in.
+    pub fn lobby() -> Self {
+        Self("lobby".into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for RoomName {
+    type Err = InvalidName;
+
+    fn from_str(name: &str) -> Result<Self, InvalidName> {
+        check_name(name, ROOM_NAME_MAX).map(|name| Self(name.into()))
+    }
+}
+
+impl fmt::Display for RoomName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Who said it, where the front end knows: 1 to [`AUTHOR_NAME_MAX`] characters, none of them a
+/// control character, no white space at either end.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AuthorName(Arc<str>);
+
+impl AuthorName {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for AuthorName {
+    type Err = InvalidName;
+
+    fn from_str(name: &str) -> Result<Self, InvalidName> {
+        check_name(name, AUTHOR_NAME_MAX).map(|name| Self(name.into()))
+    }
+}
+
+/// Why a name was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidName {
+    #[error("name is empty")]
+    Empty,
+    #[error("name is longer than {0} characters")]
+    TooLong(usize),
+    #[error("name holds a control character")]
+    Control,
+}
+
+fn check_name(name: &str, max: usize) -> Result<&str, InvalidName> {
+    let name = name.trim();
+    if name.is_empty() {
+        return Err(InvalidName::Empty);
+    }
+    if name.chars().nth(max).is_some() {
+        return Err(InvalidName::TooLong(max));
+    }
+    if name.chars().any(is_unprintable) {
+        return Err(InvalidName::Control);
+    }
+    Ok(name)
+}
+
+/// Control characters, and the marks that turn the direction of all text after them.
+fn is_unprintable(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Tells one history from another: a log that starts empty draws a new epoch, so that an id of a
+/// history that is gone is never taken for one of this history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Epoch(pub u32);
+
+/// A message's place in its room: ids of one room and epoch are dense and grow by one.
+/// On the wire `<seq>-<epoch in hex>`, opaque to clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MessageId {
+    pub seq: u64,
+    pub epoch: Epoch,
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{:08x}", self.seq, self.epoch.0)
+    }
+}
+
+impl FromStr for MessageId {
+    type Err = InvalidId;
+
+    fn from_str(id: &str) -> Result<Self, InvalidId> {
+        let (seq, epoch) = id.split_once('-').ok_or(InvalidId)?;
+        Ok(Self {
+            seq: seq.parse().map_err(|_| InvalidId)?,
+            epoch: Epoch(u32::from_str_radix(epoch, 16).map_err(|_| InvalidId)?),
+        })
+    }
+}
+
+/// Not an id that this server gave out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a message id")]
+pub struct InvalidId;
+
+/// The client's own mark on a post: the same mark in the same room is kept once.
+/// 1 to 64 printable ASCII characters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct IdempotencyKey(Box<str>);
+
+impl IdempotencyKey {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for IdempotencyKey {
+    type Err = InvalidName;
+
+    fn from_str(key: &str) -> Result<Self, InvalidName> {
+        match key.len() {
+            0 => Err(InvalidName::Empty),
+            65.. => Err(InvalidName::TooLong(64)),
+            _ if !key.bytes().all(|b| b.is_ascii_graphic()) => Err(InvalidName::Control),
+            _ => Ok(Self(key.into())),
+        }
+    }
+}
+
+/// A message before it has its place: what a dialect asks to be said.
+#[derive(Clone, Debug)]
+pub struct Post {
+    pub room: RoomName,
+    pub author: Option<AuthorName>,
+    pub text: Box<str>,
+    pub key: Option<IdempotencyKey>,
+    /// The host name of the replica that took the message.
+    pub replica: Arc<str>,
+}
+
+/// A message at its place, as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    pub room: RoomName,
+    pub id: MessageId,
+    pub author: Option<AuthorName>,
+    pub text: Box<str>,
+    /// When the log took it, to the millisecond.
+    pub time: Timestamp,
+    /// The host name of the replica that took the message.
+    pub replica: Arc<str>,
+}

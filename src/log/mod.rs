@@ -1,0 +1,3 @@
+//! The implementations of [`crate::chat::log::Log`].
+
+pub mod embedded;
