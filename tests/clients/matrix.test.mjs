@@ -96,6 +96,19 @@ describe('in one room', () => {
     }
   });
 
+  test('text that looks like bytes taken for characters is left as it is', async (t) => {
+    const peers = await joinAll(t, server.url);
+    // A 2.x client that polls puts on the wire for this text what a 1.x client puts there for `é`.
+    const speakers = peers.filter(({ kind }) => !(kind.generation.startsWith('2.') && kind.way === 'polling'));
+    const texts = speakers.map(({ kind }) => `${kind.name} means Ã©`);
+    speakers.forEach(({ socket }, i) => socket.emit('message', texts[i]));
+    for (const peer of peers) {
+      const heard = () => peer.texts().filter((text) => / means /.test(text));
+      await eventually(`${peer.kind.name} heard all`, () => heard().length >= texts.length);
+      assert.deepEqual(heard().sort(), texts.sort(), peer.kind.name);
+    }
+  });
+
   test('half of a surrogate pair takes its place as a replacement character or as it was', async (t) => {
     const peers = await joinAll(t, server.url);
     for (const { kind, socket } of peers) {
