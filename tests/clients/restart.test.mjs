@@ -46,7 +46,7 @@ for (const [how, end] of [
 }
 
 test('every message that was acknowledged or shown before a kill is there after it, in order and once', async (t) => {
-  const server = await startServer({ args: ['--history', '10000'] });
+  const server = await startServer();
   t.after(() => server.stop());
   const speakers = kinds.filter(({ way }) => way === 'websocket');
   const peers = await Promise.all(speakers.map((kind) => join(kind, server.url)));
