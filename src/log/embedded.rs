@@ -91,8 +91,8 @@ pub struct EmbeddedLog {
 impl EmbeddedLog {
     /// Opens the log in `dir`, which is created when it is missing.
     ///
-    /// Blocks while it reads the file: a moment after a clean end, about a second per gigabyte
-    /// after a crash.
+    /// Blocks while it reads the file: a moment after a clean end, two or three seconds per
+    /// gigabyte after a crash.
     pub fn open(dir: &Path, retain: Retain) -> Result<(Self, Tail), OpenError> {
         Self::open_within(BOUNDS, dir, retain)
     }
