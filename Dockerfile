@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # The release binary with everything it serves, on a small Debian. The data folder is a volume:
 #   docker build -t handshaken .
 #   docker run -p 3000:3000 -v handshaken-data:/data handshaken
