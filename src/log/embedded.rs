@@ -18,7 +18,7 @@ use self::{
     writer::{Job, Writer},
 };
 use crate::chat::{
-    log::{After, Log, LogError, RoomActivity, Tail},
+    log::{After, Log, LogError, Receipt, RoomActivity, Tail},
     message::{Epoch, Message, MessageId, Post, RoomName},
 };
 
@@ -169,14 +169,16 @@ fn start(writer: Writer, finished: CancellationToken) -> std::io::Result<()> {
 
 #[async_trait]
 impl Log for EmbeddedLog {
-    async fn append(&self, post: Post) -> Result<Arc<Message>, LogError> {
+    async fn accept(&self, post: Post) -> Result<Receipt, LogError> {
         if self.closing.is_cancelled() {
             return Err(LogError::Closed);
         }
         let answered = timeout(self.bounds.patience, self.enqueue(post))
             .await
             .map_err(|_| LogError::Busy)??;
-        answered.await.map_err(|_| LogError::Closed)?
+        Ok(Box::pin(async {
+            answered.await.map_err(|_| LogError::Closed)?
+        }))
     }
 
     async fn last(&self, room: &RoomName, limit: usize) -> Result<Vec<Arc<Message>>, LogError> {
