@@ -33,7 +33,7 @@ lint: $(LIBRARIES)
 	@$(STEP) 'formatting' cargo fmt --all --check
 	@$(STEP) 'clippy' cargo clippy --quiet --workspace --all-targets -- -D warnings
 	@if command -v cargo-deny >/dev/null; then \
-		$(STEP) 'licences and sources' cargo deny --log-level error check licenses bans sources; \
+		$(STEP) 'licences and sources' cargo deny --offline --log-level error check licenses bans sources; \
 	else \
 		echo '  licences and sources: not checked, cargo-deny is missing (cargo install --locked cargo-deny)'; \
 	fi

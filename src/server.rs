@@ -153,16 +153,17 @@ fn router(settings: &Settings, socketio: Arc<SocketIo>) -> Router {
         let socketio = socketio.clone();
         async move { socketio.answer(request).await }
     });
-    let mut router = Router::new()
+    let router = Router::new()
         .route("/socket.io", engine.clone())
-        .route("/socket.io/", engine);
-    if !settings.cors_origin.is_empty() {
-        router = router.layer(cors(settings.cors_origin.clone()));
+        .route("/socket.io/", engine)
+        .merge(web::router(Web {
+            public: settings.public.clone(),
+            client: settings.client,
+        }));
+    if settings.cors_origin.is_empty() {
+        return router;
     }
-    router.merge(web::router(Web {
-        public: settings.public.clone(),
-        client: settings.client,
-    }))
+    router.layer(cors(settings.cors_origin.clone()))
 }
 
 /// Lets pages of these origins connect with credentials. On refusals too: a browser would hide them.

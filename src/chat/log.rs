@@ -1,7 +1,7 @@
 //! What the chat asks of a log: one order per room, kept before it is acknowledged, told to every
 //! replica in that order. The implementations are in `crate::log`.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -13,15 +13,24 @@ use super::message::{Message, MessageId, Post, RoomName};
 /// Bounded: a tail that is not read makes [`Log::append`] wait.
 pub type Tail = mpsc::Receiver<Vec<Arc<Message>>>;
 
+/// Done once the message survives a crash of the process and of the machine, and is on its way
+/// through the [`Tail`].
+///
+/// A post whose key the room already holds is not kept again: the message it became the first time
+/// is returned, and nothing passes the tail.
+pub type Receipt = Pin<Box<dyn Future<Output = Result<Arc<Message>, LogError>> + Send>>;
+
 /// An ordered, durable record of every room.
 #[async_trait]
 pub trait Log: Send + Sync + 'static {
-    /// Keeps a message and gives it its place. Once this returns, the message survives a crash of
-    /// the process and of the machine, and is on its way through the [`Tail`].
-    ///
-    /// A post whose key the room already holds is not kept again: the message it became the first
-    /// time is returned, and nothing passes the tail.
-    async fn append(&self, post: Post) -> Result<Arc<Message>, LogError>;
+    /// Takes a message. Those taken one after the other are kept in that order; the receipt tells
+    /// when, and need not be waited for.
+    async fn accept(&self, post: Post) -> Result<Receipt, LogError>;
+
+    /// Keeps a message and gives it its place: [`Log::accept`] and its receipt in one.
+    async fn append(&self, post: Post) -> Result<Arc<Message>, LogError> {
+        self.accept(post).await?.await
+    }
 
     /// The newest `limit` messages of a room, oldest first.
     async fn last(&self, room: &RoomName, limit: usize) -> Result<Vec<Arc<Message>>, LogError>;

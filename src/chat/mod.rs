@@ -10,7 +10,7 @@ pub mod room;
 use std::sync::Arc;
 
 use self::{
-    log::{Log, LogError, RoomActivity, Tail},
+    log::{Log, LogError, Receipt, RoomActivity, Tail},
     message::{AuthorName, IdempotencyKey, Message, MessageId, Post, RoomName},
     presence::Presence,
     room::Rooms,
@@ -62,14 +62,14 @@ impl Chat {
         self.rooms.clone().deliver(tail).await;
     }
 
-    /// Says something in a room. Returns once it is kept.
+    /// Says something in a room. What one caller says is kept in that order; the receipt tells when.
     pub async fn post(
         &self,
         room: RoomName,
         author: Option<AuthorName>,
         text: String,
         key: Option<IdempotencyKey>,
-    ) -> Result<Arc<Message>, Refused> {
+    ) -> Result<Receipt, Refused> {
         if text.trim().is_empty() {
             return Err(Refused::Empty);
         }
@@ -83,7 +83,7 @@ impl Chat {
             key,
             replica: self.replica.clone(),
         };
-        Ok(self.log.append(post).await?)
+        Ok(self.log.accept(post).await?)
     }
 
     /// The messages just before `id`, oldest first, and whether there are older ones.

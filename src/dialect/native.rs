@@ -11,7 +11,7 @@ use super::{
 };
 use crate::chat::{
     Chat, Refused,
-    log::LogError,
+    log::{LogError, Receipt},
     message::{AuthorName, InvalidName, Message, MessageId, RoomName},
     peer::{Goodbye, Outlet, PeerId},
     presence::{Person, Stay},
@@ -140,19 +140,30 @@ impl Conversation for Talking {
             "join" => match self.enter(&event).await {
                 Ok((answer, room, entry)) => {
                     // The answer says whether what follows replaces what the client had.
-                    self.answer(&event, ack, Ok(answer));
+                    reply(&*self.peer, &event, ack, Ok(answer));
                     return self.follow(room, entry).await;
                 }
                 Err(problem) => Err(problem),
             },
             "leave" => self.leave(&event),
-            "post" => self.post(&event).await,
+            "post" => match self.post(&event).await {
+                Ok(receipt) => {
+                    // The next event need not wait until this one is kept.
+                    let peer = self.peer.clone();
+                    tokio::spawn(async move {
+                        let kept = receipt.await.map_err(Problem::from);
+                        reply(&*peer, &event, ack, kept.map(|message| place(&message)));
+                    });
+                    return;
+                }
+                Err(problem) => Err(problem),
+            },
             "history" => self.history(&event).await,
             "rooms" => self.list_rooms().await,
             "typing" => self.typing(&event).await,
             _ => Err(Problem::BadRequest("no such event")),
         };
-        self.answer(&event, ack, answer);
+        reply(&*self.peer, &event, ack, answer);
     }
 
     async fn close(&mut self) {
@@ -249,7 +260,7 @@ impl Talking {
         Ok(Answer::new())
     }
 
-    async fn post(&mut self, event: &Event) -> Result<Answer, Problem> {
+    async fn post(&mut self, event: &Event) -> Result<Receipt, Problem> {
         #[derive(Deserialize)]
         struct Post {
             room: String,
@@ -261,10 +272,7 @@ impl Talking {
         let key = key.map(|key| key.parse()).transpose();
         let key = key
             .map_err(|_| Problem::BadRequest("`key` is not 1 to 64 printable ASCII characters"))?;
-        let message = self.chat.post(room, Some(name), text, key).await?;
-        Ok(fields(
-            serde_json::json!({ "id": message.id.to_string(), "time": iso(message.time) }),
-        ))
+        Ok(self.chat.post(room, Some(name), text, key).await?)
     }
 
     async fn history(&self, event: &Event) -> Result<Answer, Problem> {
@@ -341,29 +349,34 @@ impl Talking {
             Err(Problem::NotJoined)
         }
     }
+}
 
-    fn answer(&self, event: &Event, ack: Option<Ack>, answer: Result<Answer, Problem>) {
-        match (answer, ack) {
-            (Ok(mut answer), Some(ack)) => {
-                answer.insert("ok".into(), true.into());
-                ack.send(&answer);
+fn reply(peer: &dyn Outlet, event: &Event, ack: Option<Ack>, answer: Result<Answer, Problem>) {
+    match (answer, ack) {
+        (Ok(mut answer), Some(ack)) => {
+            answer.insert("ok".into(), true.into());
+            ack.send(&answer);
+        }
+        (Ok(_), None) => {}
+        (Err(problem), ack) => {
+            if let Problem::Unavailable(error) = &problem {
+                tracing::error!(peer = %peer.id(), %error, "the log did not answer");
             }
-            (Ok(_), None) => {}
-            (Err(problem), ack) => {
-                if let Problem::Unavailable(error) = &problem {
-                    tracing::error!(peer = %self.peer.id(), %error, "the log did not answer");
-                }
-                match ack {
-                    Some(ack) => ack.send(&serde_json::json!({ "ok": false, "error": {
-                        "code": problem.code(),
-                        "message": problem.to_string(),
-                        "retry": problem.retry(),
-                    }})),
-                    None => log_refused(&*self.peer, &event.name, &problem),
-                }
+            match ack {
+                Some(ack) => ack.send(&serde_json::json!({ "ok": false, "error": {
+                    "code": problem.code(),
+                    "message": problem.to_string(),
+                    "retry": problem.retry(),
+                }})),
+                None => log_refused(peer, &event.name, &problem),
             }
         }
     }
+}
+
+/// Where a post found its place.
+fn place(message: &Message) -> Answer {
+    fields(serde_json::json!({ "id": message.id.to_string(), "time": iso(message.time) }))
 }
 
 /// Why a request was not carried out.

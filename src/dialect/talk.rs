@@ -108,14 +108,19 @@ impl Conversation for Talking {
         let Some(text) = event.arg::<String>() else {
             return log_refused(&*self.peer, &event.name, &"text is not a string");
         };
-        match self.chat.post(RoomName::lobby(), None, text, None).await {
-            Ok(message) => {
-                if let Some(ack) = event.ack {
-                    ack.send(&message.id.to_string());
-                }
+        let receipt = match self.chat.post(RoomName::lobby(), None, text, None).await {
+            Ok(receipt) => receipt,
+            Err(refused) => return log_refused(&*self.peer, &event.name, &refused),
+        };
+        // The next event need not wait until this one is kept.
+        let peer = self.peer.clone();
+        tokio::spawn(async move {
+            match (receipt.await, event.ack) {
+                (Ok(message), Some(ack)) => ack.send(&message.id.to_string()),
+                (Ok(_), None) => {}
+                (Err(error), _) => log_refused(&*peer, &event.name, &error),
             }
-            Err(refused) => log_refused(&*self.peer, &event.name, &refused),
-        }
+        });
     }
 
     async fn close(&mut self) {

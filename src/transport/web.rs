@@ -53,7 +53,7 @@ pub fn router(web: Web) -> Router {
     let pages = Arc::new(Pages {
         folder: web.public.map(Folder::new),
     });
-    let mut router = Router::new().route("/health", get(health));
+    let mut router = Router::new();
     for generation in ClientGeneration::value_variants().iter().copied() {
         for name in embedded::bundle_names(generation) {
             let serve = |cache_control: HeaderValue| {
@@ -69,7 +69,9 @@ pub fn router(web: Web) -> Router {
             router = router.route(&format!("/socket.io/{generation}/{name}"), serve(LIBRARY));
         }
     }
-    representation::negotiated(router.fallback(page)).with_state(pages)
+    representation::negotiated(router.fallback(page))
+        .route("/health", get(health))
+        .with_state(pages)
 }
 
 struct Pages {

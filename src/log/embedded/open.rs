@@ -26,7 +26,7 @@ const LOCK_FILE: &str = "log.lock";
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The largest file that is checked throughout after an unclean end, in bytes.
-const CHECKED_SIZE: u64 = 4 << 30;
+const CHECKED_SIZE: u64 = 2 << 30;
 
 /// Why the log could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -137,6 +137,7 @@ fn connect(
     configure(&conn, pages).map_err(failed)?;
     if version > 0 && !closed(&conn).map_err(failed)? {
         if size <= CHECKED_SIZE {
+            read_ahead(file);
             let found: String = conn
                 .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
                 .map_err(failed)?;
@@ -216,6 +217,12 @@ fn damaged(dir: &Path, file: &Path, detail: &str) -> OpenError {
         dir: dir.into(),
         detail: detail.into(),
     }
+}
+
+/// Has the system fetch the file in one go, which is several times faster than page by page.
+fn read_ahead(file: &Path) {
+    // What cannot be read the check itself reports.
+    let _ = File::open(file).and_then(|mut file| io::copy(&mut file, &mut io::sink()));
 }
 
 /// Creates the directory for its owner alone, and makes it survive a power cut.

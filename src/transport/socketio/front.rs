@@ -214,6 +214,10 @@ impl Front {
             return respond(StatusCode::BAD_REQUEST, "text/html", String::new());
         };
         let binary = is_binary(request.headers());
+        if binary && session.protocol == Protocol::Eio4 {
+            session.close(Goodbye::BadPacket);
+            return respond(StatusCode::BAD_REQUEST, "text/html", String::new());
+        }
         let body = match Limited::new(request.into_body(), session.limits().message)
             .collect()
             .await

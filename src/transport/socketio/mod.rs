@@ -9,6 +9,7 @@ mod front;
 mod peer;
 mod service;
 mod session;
+mod text;
 mod wire;
 
 use std::{sync::Arc, time::Duration};

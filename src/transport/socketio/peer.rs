@@ -21,7 +21,7 @@ use socketioxide::{
     socket::Socket,
 };
 
-use super::session::Session;
+use super::{session::Session, text};
 use crate::{
     chat::peer::{Goodbye, Outlet, PeerId},
     dialect::{Ack, Conversation, Dialect, Event, Handshake, Refusal},
@@ -120,6 +120,8 @@ impl Peer {
                     if !self.is_cut_off() && !pace.keep(self.session.limits()).await {
                         self.session.close(Goodbye::Flooding);
                     }
+                    // Whoever does not read its answers is not asked for more questions.
+                    self.session.drained().await;
                     if !self.is_cut_off() {
                         conversation.hear(event).await;
                     }
@@ -304,7 +306,8 @@ impl MessageHandler<LocalAdapter, Intake> for Intake {
         let peer = &self.peer;
         let parts = value
             .as_str()
-            .and_then(|packet| serde_json::from_str::<Vec<Box<RawValue>>>(packet).ok());
+            .map(|packet| text::mend(packet))
+            .and_then(|packet| serde_json::from_str::<Vec<Box<RawValue>>>(&packet).ok());
         let Some(mut args) = parts.filter(|parts| !parts.is_empty()) else {
             return peer.session.close(Goodbye::BadPacket);
         };

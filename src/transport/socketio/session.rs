@@ -188,26 +188,33 @@ impl Session {
     /// queued, so the count never stays above what really waits.
     pub(super) fn sent(&self, bytes: usize) {
         let less = |waiting: usize| Some(waiting.saturating_sub(bytes));
-        let _ = self
+        let before = self
             .backlog
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-        self.progress.notify_waiters();
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
+        let before = before.unwrap_or_default();
+        let half = self.limits().backlog / 2;
+        if before > half && before.saturating_sub(bytes) <= half {
+            self.progress.notify_waiters();
+            self.wake();
+        }
+    }
+
+    fn is_half_full(&self) -> bool {
+        self.backlog.load(Ordering::Acquire) > self.limits().backlog / 2
     }
 
     /// Waits until at most half of what may be queued is, or the session is ended.
     pub(super) async fn drained(&self) {
-        loop {
+        while self.is_half_full() && self.goodbye().is_none() {
             let progress = self.progress.notified();
-            if self.backlog.load(Ordering::Relaxed) <= self.limits().backlog / 2
-                || self.goodbye().is_some()
-            {
-                return;
+            if self.is_half_full() && self.goodbye().is_none() {
+                progress.await;
             }
-            progress.await;
         }
     }
 
-    /// Whether more may be read from the client. If not, `waker` is woken when it may.
+    /// Whether more may be read from the client: not while much of what it said is still unheard, nor
+    /// while it leaves much of what it was told unread. If not, `waker` is woken when it may.
     pub(super) fn may_read(&self, reader: Reader, waker: &Waker) -> bool {
         let slot = match reader {
             Reader::Wire => &self.wire,
@@ -215,7 +222,7 @@ impl Session {
         };
         // Registered first: what happens between the check and the registration is not missed.
         slot.register(waker);
-        self.unheard.load(Ordering::Acquire) < UNHEARD_EVENTS
+        self.unheard.load(Ordering::Acquire) < UNHEARD_EVENTS && !self.is_half_full()
     }
 
     /// The right to hand over packets by polling; `None` while somebody else has it.
