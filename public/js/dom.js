@@ -39,12 +39,17 @@ export function icon(name) {
 const FACE_HUES = 10;
 const graphemes = 'Segmenter' in Intl ? new Intl.Segmenter() : null;
 
-/** Makes an element the small disc with the first letter of a name. */
+/** Makes an element the small disc with the first letter of a name; null is a guest. */
 export function paintFace(element, name) {
-  const hash = Array.from(name ?? '').reduce((sum, character) => (sum * 31 + character.codePointAt(0)) >>> 0, 7);
-  const first = graphemes ? graphemes.segment(name ?? '')[Symbol.iterator]().next().value?.segment : Array.from(name ?? '')[0];
-  element.dataset.hue = name === null ? 'guest' : String(hash % FACE_HUES);
-  element.textContent = (first ?? '?').toLocaleUpperCase();
+  const letters = graphemes ? Array.from(graphemes.segment(name ?? ''), ({ segment }) => segment) : Array.from(name ?? '');
+  element.dataset.hue = name === null ? 'guest' : String(hash(name) % FACE_HUES);
+  element.textContent = (letters[0] ?? '?').toLocaleUpperCase();
+}
+
+/** FNV-1a over the code points: the same name has the same colour everywhere. */
+function hash(name) {
+  const mixed = Array.from(name).reduce((sum, letter) => Math.imul(sum ^ letter.codePointAt(0), 0x01000193), 0x811c9dc5);
+  return (mixed ^ (mixed >>> 15)) >>> 0;
 }
 
 export function face(name) {

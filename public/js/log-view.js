@@ -43,6 +43,8 @@ export class LogView {
       this.toEnd();
       this.#scroller.focus({ preventScroll: true });
     });
+    // A message that was unfolded may have moved the end out of sight.
+    this.#list.addEventListener('click', () => this.#scrolled());
     document.addEventListener('visibilitychange', update);
     // The keyboard of a phone, a growing text box: what was at the end stays there.
     new ResizeObserver(() => this.#atEnd && this.#scrollToEnd()).observe(this.#scroller);
@@ -77,7 +79,6 @@ export class LogView {
     this.#failed = false;
     this.#list.replaceChildren();
     if (!room) {
-      this.#beginning.hidden = true;
       this.#pill.hidden = true;
       return;
     }
@@ -246,7 +247,6 @@ export class LogView {
     else if (atTop && this.#failed) words = 'Older messages could not be loaded. Scroll to try again.';
     else if (atTop && !this.#connection.ready) words = 'Older messages can be loaded when the connection is back.';
     else if (atTop) words = 'Loading older messages…';
-    this.#beginning.hidden = words === '';
     this.#beginning.textContent = words;
   }
 

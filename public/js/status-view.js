@@ -2,6 +2,9 @@
 
 import { byId, named } from './dom.js';
 
+/** A connection made sooner than this needs no words. */
+const PATIENCE_MS = 700;
+
 const SHORT = {
   idle: 'Not connected',
   connecting: 'Connecting…',
@@ -13,6 +16,7 @@ const SHORT = {
 
 export class StatusView {
   #bar = byId('status');
+  #patience = null;
   #words = byId('status-words');
   #again = byId('connect-again');
   #short = byId('connection');
@@ -39,7 +43,10 @@ export class StatusView {
   #say(phase, goodbye) {
     this.#short.textContent = SHORT[phase];
     this.#short.dataset.phase = phase;
-    this.#bar.dataset.phase = phase;
+    clearTimeout(this.#patience);
+    const show = () => (this.#bar.dataset.phase = phase);
+    if (phase === 'connecting') this.#patience = setTimeout(show, PATIENCE_MS);
+    else show();
     this.#again.hidden = phase !== 'closed';
     this.#words.textContent = inWords(phase, goodbye);
   }

@@ -2,7 +2,7 @@
 // room: waiting, or refused with the reason and a way out.
 
 import { button, byId, el, face } from './dom.js';
-import { textBlock } from './message-view.js';
+import { textOf } from './message-view.js';
 
 export class WaitingView {
   #chat;
@@ -34,7 +34,7 @@ export class WaitingView {
   #entry(post) {
     const state = el('p', 'post-state', this.#words(post));
     if (post.state === 'failed') state.append(...this.#wayOut(post));
-    const body = el('div', 'body', textBlock(post.text), state);
+    const body = el('div', 'body', ...textOf(post.text), state);
     const entry = el('div', `entry ${post.state}`, el('div', 'message', face(this.#connection.name ?? ''), body));
     entry.dataset.key = post.key;
     return entry;
