@@ -12,14 +12,18 @@ export class NameDialog {
   #problem = byId('name-problem');
   #cancel = byId('name-cancel');
 
-  constructor(connection) {
+  /** `done` is called whenever the question is off the screen again. */
+  constructor(connection, done) {
     this.#connection = connection;
     connection.on('named', (name) => this.#called(name));
     connection.on('refused', (name, error) => this.ask(name, `${error.message}.`));
     byId('me').addEventListener('click', () => this.ask(connection.name ?? ''));
     this.#cancel.addEventListener('click', () => this.#dialog.close());
-    // Without a name there is nothing behind the dialog to go back to.
-    this.#dialog.addEventListener('close', () => storage.name === null && connection.name === null && this.ask(''));
+    this.#dialog.addEventListener('close', () => {
+      // Without a name there is nothing behind the dialog to go back to.
+      if (connection.name === null) this.ask('');
+      else done();
+    });
     byId('name-form').addEventListener('submit', (event) => {
       event.preventDefault();
       this.#submit();

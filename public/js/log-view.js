@@ -20,7 +20,8 @@ export class LogView {
   #from = 0;
   #to = -1;
   #atEnd = true;
-  #missed = 0;
+  /** The newest `seq` when the end was last in sight. */
+  #seenTo = -1;
   #unreadLine = null;
   #loading = false;
   #failed = false;
@@ -75,7 +76,7 @@ export class LogView {
   #show(room) {
     this.#room = room;
     this.#atEnd = true;
-    this.#missed = 0;
+    this.#seenTo = room ? this.#newest : -1;
     this.#failed = false;
     this.#list.replaceChildren();
     if (!room) {
@@ -136,7 +137,6 @@ export class LogView {
       else this.#append(added);
       this.#scrollToEnd();
     } else {
-      this.#missed = this.#newest - this.#to;
       // Beyond that the reader comes upon them when scrolling down.
       this.#append(Math.min(added, MOST_ENTRIES - this.#list.childElementCount));
     }
@@ -175,7 +175,7 @@ export class LogView {
   #settle() {
     const room = this.#room;
     if (this.#atEnd) {
-      this.#missed = 0;
+      this.#seenTo = this.#newest;
       if (!document.hidden) {
         this.#chat.markRead(room);
         if (this.#from > this.#oldest) room.trim();
@@ -184,9 +184,10 @@ export class LogView {
     if (this.#to < this.#newest && this.#distanceToEnd() < NEAR) this.#newer();
     if (this.#scroller.scrollTop < NEAR) this.#older();
     this.#sayBeginning();
+    const missed = this.#newest - this.#seenTo;
     this.#pill.hidden = this.#atEnd;
-    this.#pill.classList.toggle('has-new', this.#missed > 0);
-    this.#pillWords.textContent = this.#missed ? `${this.#missed} new message${this.#missed === 1 ? '' : 's'}` : 'Newest';
+    this.#pill.classList.toggle('has-new', missed > 0);
+    this.#pillWords.textContent = missed ? `${missed} new message${missed === 1 ? '' : 's'}` : 'Newest';
   }
 
   #newer() {
@@ -257,7 +258,7 @@ export class LogView {
     if (hiddenBy <= 0) return;
     this.#scroller.scrollTop -= hiddenBy;
     this.#atEnd = this.#distanceToEnd() <= AT_END;
-    this.#missed = this.#room.unread;
+    this.#seenTo = this.#newest - this.#room.unread;
     this.#chat.markRead(this.#room);
   }
 

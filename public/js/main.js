@@ -36,14 +36,14 @@ function start(io) {
   });
   new PeopleView(chat, connection);
   const status = new StatusView(chat, connection);
-  const names = new NameDialog(connection);
-
+  // On a phone the keyboard would come up over what is to be read.
+  const readyToWrite = () => wide.matches && composer.focus();
+  const names = new NameDialog(connection, readyToWrite);
   const open = (name) => {
     status.dismiss();
     chat.open(name);
     closePanel();
-    // On a phone the keyboard would come up over what is to be read.
-    if (wide.matches) composer.focus();
+    readyToWrite();
   };
   const rooms = new RoomsPanel(chat, connection, open);
 
