@@ -167,7 +167,9 @@ export class LogView {
 
   #scrolled() {
     if (!this.#room) return;
-    this.#atEnd = this.#to === this.#newest && this.#distanceToEnd() <= AT_END;
+    // What has just come and is not drawn yet does not end the following.
+    const following = this.#atEnd || this.#to === this.#newest;
+    this.#atEnd = following && this.#distanceToEnd() <= AT_END;
     this.#settle();
   }
 
