@@ -60,10 +60,12 @@ impl Machine {
             },
             handshaken: if kinds.contains(&Kind::Handshaken) {
                 let version = said(&programs.handshaken.to_string_lossy(), &["--version"]);
-                format!(
-                    "{version}, commit {}; every message is durable before it is shown or acknowledged",
-                    commit()
-                )
+                let origin = if programs.of_this_checkout {
+                    format!("commit {}", commit())
+                } else {
+                    "a given binary, of an unknown commit".to_owned()
+                };
+                format!("{version}, {origin}; keeps every message in its embedded log")
             } else {
                 unmeasured()
             },

@@ -17,6 +17,8 @@ pub struct Pace {
     pub grace: Duration,
     /// One step in the search for the highest sustained rate.
     pub step: Duration,
+    /// The search takes no more steps than this.
+    pub steps: usize,
     /// How often a step may be tried before its rate counts as too high.
     pub tries: usize,
     /// The search ends when the rate is known to this factor.
@@ -36,6 +38,7 @@ impl Pace {
         warm_up: Duration::from_secs(1),
         grace: Duration::from_secs(3),
         step: Duration::from_millis(2_500),
+        steps: 12,
         tries: 2,
         precision: 1.06,
         settle: Duration::from_secs(2),
@@ -49,9 +52,10 @@ impl Pace {
         warm_up: Duration::from_millis(500),
         grace: Duration::from_millis(1_500),
         step: Duration::from_secs(1),
+        steps: 5,
         tries: 1,
         precision: 1.2,
-        settle: Duration::from_secs(1),
+        settle: Duration::from_millis(500),
         idle: Duration::from_secs(10),
         storms: 1,
     };

@@ -20,11 +20,10 @@ pub fn programs(
     data_root: Option<PathBuf>,
 ) -> Result<Programs> {
     let node_folder = home().join("node");
-    if kinds.contains(&Kind::Node) && !is_installed(&node_folder) {
-        let mut npm = Command::new("npm");
-        npm.arg("ci").current_dir(&node_folder);
-        run(npm, "install Node 20 or later with npm")?;
+    if kinds.contains(&Kind::Node) {
+        install(&node_folder)?;
     }
+    let of_this_checkout = handshaken.is_none();
     let handshaken = match handshaken {
         Some(given) => {
             fs::canonicalize(&given).with_context(|| format!("no server at {}", given.display()))?
@@ -34,6 +33,7 @@ pub fn programs(
     };
     Ok(Programs {
         handshaken,
+        of_this_checkout,
         node_folder,
         data_root: data_root.unwrap_or_else(std::env::temp_dir),
     })
@@ -41,6 +41,8 @@ pub fn programs(
 
 /// cargo leaves a fresh build alone, so that what is measured is always what is in the checkout.
 fn build() -> Result<PathBuf> {
+    // The release embeds the browser libraries.
+    install(&home().join(".."))?;
     let mut cargo = Command::new("cargo");
     cargo
         .args(["build", "--release", "--package", "handshaken", "--bins"])
@@ -55,6 +57,15 @@ fn build() -> Result<PathBuf> {
         );
     }
     Ok(built)
+}
+
+fn install(folder: &Path) -> Result<()> {
+    if is_installed(folder) {
+        return Ok(());
+    }
+    let mut npm = Command::new("npm");
+    npm.arg("ci").current_dir(folder);
+    run(npm, "install Node 20 or later with npm")
 }
 
 /// npm writes its hidden lock file last; one older than ours is of another version.

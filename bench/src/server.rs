@@ -34,6 +34,8 @@ pub enum Kind {
 #[derive(Clone, Debug)]
 pub struct Programs {
     pub handshaken: PathBuf,
+    /// Whether that was built from this checkout just now.
+    pub of_this_checkout: bool,
     pub node_folder: PathBuf,
     /// Where data directories are made.
     pub data_root: PathBuf,

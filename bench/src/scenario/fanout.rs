@@ -16,6 +16,7 @@ use crate::swarm::Swarm;
 const MANY: usize = 1_000;
 const RATES: [u32; 3] = [50, 100, 300];
 const FEW: usize = 100;
+const SEVERAL: usize = 10;
 const BUSY_RATE: u32 = 2_000;
 /// Low enough that no server begins the measured window with a backlog.
 const BUSY_WARM_UP_RATE: u32 = 500;
@@ -26,12 +27,11 @@ const LEAD: Duration = Duration::from_millis(20);
 const BACKLOG: Duration = Duration::from_millis(100);
 /// and no more than this for the slowest hundredth.
 const SLOWEST_P99_MS: f64 = 1_000.0;
-/// The search for the highest sustained rate climbs by this factor, and no further than so many steps.
+/// The search for the highest sustained rate climbs by this factor.
 const CLIMB: f64 = 1.5;
-const MOST_STEPS: usize = 12;
 
 pub fn measure_rates(kind: Kind, stage: &Stage) -> Result<Vec<Measure>> {
-    let mut hall = Hall::open(kind, stage, MANY)?;
+    let mut hall = Hall::open(kind, stage, MANY, 1)?;
     let mut measures = Vec::new();
     let mut held = None;
     hall.talk(RATES[0], stage.pace.warm_up)?;
@@ -47,10 +47,15 @@ pub fn measure_rates(kind: Kind, stage: &Stage) -> Result<Vec<Measure>> {
     Ok(measures)
 }
 
+/// Once by one sender, whose messages must stay in order, and once by several, whose need not.
 pub fn measure_busy(kind: Kind, stage: &Stage) -> Result<Vec<Measure>> {
-    let mut hall = Hall::open(kind, stage, FEW)?;
-    hall.talk(BUSY_WARM_UP_RATE, stage.pace.warm_up)?;
-    Ok(hall.talk(BUSY_RATE, stage.pace.window)?.measures())
+    let mut measures = Vec::new();
+    for talkers in [1, SEVERAL] {
+        let mut hall = Hall::open(kind, stage, FEW, talkers)?;
+        hall.talk(BUSY_WARM_UP_RATE, stage.pace.warm_up)?;
+        measures.extend(hall.talk(BUSY_RATE, stage.pace.window)?.measures());
+    }
+    Ok(measures)
 }
 
 /// A server with its readers and its talker.
@@ -65,6 +70,7 @@ struct Hall<'a> {
 /// What one stretch of talking at one rate has shown.
 struct Window {
     rate: u32,
+    talkers: usize,
     expected: u64,
     heard: Heard,
     began: u64,
@@ -75,7 +81,7 @@ struct Window {
 }
 
 impl<'a> Hall<'a> {
-    fn open(kind: Kind, stage: &'a Stage, readers: usize) -> Result<Self> {
+    fn open(kind: Kind, stage: &'a Stage, readers: usize, talkers: usize) -> Result<Self> {
         let server = stage.start(kind)?;
         let roles = (0..stage.cores.load()).map(|_| Reader::default());
         let mut hall = Self {
@@ -86,7 +92,7 @@ impl<'a> Hall<'a> {
             server,
         };
         hall.readers.connect(readers, CONNECT_LIMIT)?;
-        hall.talker.connect(1, CONNECT_LIMIT)?;
+        hall.talker.connect(talkers, CONNECT_LIMIT)?;
         Ok(hall)
     }
 
@@ -118,6 +124,7 @@ impl<'a> Hall<'a> {
         }
         Ok(Window {
             rate,
+            talkers: self.talker.size(),
             expected,
             heard,
             began: speech.begin,
@@ -132,7 +139,12 @@ impl<'a> Hall<'a> {
     /// Opens anew after a talk that left something behind, so that the next one begins with a clean slate.
     fn recover(&mut self, window: &Window) -> Result<()> {
         if window.lost() > 0 || window.dropped > 0 {
-            *self = Self::open(self.kind, self.stage, self.readers.size())?;
+            *self = Self::open(
+                self.kind,
+                self.stage,
+                self.readers.size(),
+                self.talker.size(),
+            )?;
             self.talk(window.rate.min(RATES[0]), self.stage.pace.warm_up)?;
         }
         Ok(())
@@ -157,7 +169,7 @@ impl<'a> Hall<'a> {
         let mut held: Option<(u32, Window)> = None;
         let (mut low, mut high) = (0.0, f64::INFINITY);
         let mut rate = f64::from(from);
-        for _ in 0..MOST_STEPS {
+        for _ in 0..self.stage.pace.steps {
             match self.try_to_sustain(rate.round() as u32)? {
                 Some(window) => {
                     low = rate;
@@ -220,10 +232,14 @@ impl Window {
     }
 
     fn measures(&self) -> Vec<Measure> {
-        let named = |what: &str| format!("{}/s: {what}", self.rate);
+        let Self { rate, talkers, .. } = self;
+        let named = |what: &str| match talkers {
+            1 => format!("{rate}/s: {what}"),
+            several => format!("{rate}/s from {several} senders: {what}"),
+        };
         let share = self.reading.load_share;
         let latencies = &self.heard.latencies;
-        vec![
+        let mut measures = vec![
             Measure::mean(&named("deliveries/s"), self.deliveries_per_second()).load_share(share),
             Measure::mean(&named("p50, ms"), latencies.percentile(50.0)).load_share(share),
             Measure::mean(&named("p99, ms"), latencies.percentile(99.0)).load_share(share),
@@ -235,10 +251,15 @@ impl Window {
                 100.0 * self.reading.server_cpu / self.reading.elapsed,
             ),
             Measure::sum(&named("not delivered in time"), self.lost() as f64),
-            Measure::sum(&named("out of place"), self.heard.disordered as f64),
             Measure::sum(&named("connections lost"), self.dropped as f64),
             Measure::mean(&named("sender's lateness p99, ms"), self.lateness_p99).aside(),
             Measure::mean(&named("load clients' CPU, % of theirs"), 100.0 * share),
-        ]
+        ];
+        if *talkers == 1 {
+            // Nobody promises an order between senders.
+            let disordered = self.heard.disordered as f64;
+            measures.push(Measure::sum(&named("out of place"), disordered));
+        }
+        measures
     }
 }

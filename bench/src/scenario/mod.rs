@@ -29,7 +29,7 @@ pub enum Scenario {
     /// (a) One sender, 1,000 readers, at three rates, and the highest rate that is sustained
     #[value(alias = "a")]
     Fanout,
-    /// (b) One sender at 2,000 messages a second, 100 readers
+    /// (b) 2,000 messages a second to 100 readers, by one sender and by ten
     #[value(alias = "b")]
     Busy,
     /// (c) 10,000 connections that say nothing
@@ -47,7 +47,7 @@ impl Scenario {
     pub fn title(self) -> &'static str {
         match self {
             Self::Fanout => "(a) fan-out, 1 → 1,000",
-            Self::Busy => "(b) fan-out, 1 → 100",
+            Self::Busy => "(b) fan-out, 2,000/s → 100",
             Self::Idle => "(c) idle connections",
             Self::Storm => "(d) reconnect storm",
             Self::Post => "(e) acknowledged posts",

@@ -48,6 +48,7 @@ pub fn measure(kind: Kind, stage: &Stage) -> Result<Vec<Measure>> {
             "deliveries/s",
             posted.heard as f64 / clock::seconds(posted.begin, posted.last),
         ),
+        Measure::sum("acknowledged", acknowledged as f64).aside(),
         Measure::sum("not acknowledged", posted.unanswered as f64).goal(Goal::AtMost(0.0)),
         Measure::sum(
             "acknowledged, not delivered",
