@@ -1,1 +1,75 @@
-fn main() {}
+//! Arguments → settings → run → exit code.
+
+use std::{io::Write, process::ExitCode};
+
+use anyhow::Context;
+use handshaken::{server::Server, settings::Settings, telemetry};
+use tokio::signal::unix::{SignalKind, signal};
+
+fn main() -> ExitCode {
+    let env_file = read_env_file();
+    let settings = match Settings::parse(std::env::args_os()) {
+        Ok(settings) => settings,
+        Err(refusal) if refusal.exit_code == 0 => {
+            print!("{}", refusal.text);
+            return ExitCode::SUCCESS;
+        }
+        Err(refusal) => {
+            eprint!("{}", refusal.text);
+            return ExitCode::from(refusal.exit_code);
+        }
+    };
+    if let Err(error) = env_file {
+        eprintln!("handshaken: .env: {error}");
+        return ExitCode::from(64);
+    }
+    if settings.check {
+        println!("settings are right");
+        return ExitCode::SUCCESS;
+    }
+    telemetry::start(settings.log_format);
+    match run(settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A file `.env` in the working folder, where there is one. What the environment says wins.
+fn read_env_file() -> Result<(), dotenvy::Error> {
+    match dotenvy::dotenv() {
+        Err(error) if error.not_found() => Ok(()),
+        read => read.map(|_| ()),
+    }
+}
+
+#[tokio::main]
+async fn run(settings: Settings) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let drain_timeout = settings.drain_timeout;
+    let server = Server::start(settings)?;
+    for address in server.addresses() {
+        println!("listening on http://{address}");
+    }
+    // Whoever waits for the line may read a pipe.
+    std::io::stdout().flush()?;
+
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!(?drain_timeout, "going down; a second signal ends at once");
+    tokio::select! {
+        drained = tokio::time::timeout(drain_timeout, server.stop()) => {
+            if drained.is_err() {
+                tracing::warn!(?drain_timeout, "not everybody was gone when the drain timeout passed");
+            }
+            Ok(())
+        }
+        _ = terminate.recv() => anyhow::bail!("ended by a second signal"),
+        _ = interrupt.recv() => anyhow::bail!("ended by a second signal"),
+    }
+}

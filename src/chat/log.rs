@@ -30,7 +30,12 @@ pub trait Log: Send + Sync + 'static {
     async fn after(&self, room: &RoomName, id: MessageId, limit: usize) -> Result<After, LogError>;
 
     /// The messages just before `id`, oldest first, at most `limit`.
-    async fn before(&self, room: &RoomName, id: MessageId, limit: usize) -> Result<Vec<Arc<Message>>, LogError>;
+    async fn before(
+        &self,
+        room: &RoomName,
+        id: MessageId,
+        limit: usize,
+    ) -> Result<Vec<Arc<Message>>, LogError>;
 
     /// The rooms that hold a message, the most recently used first, at most `limit`.
     async fn rooms(&self, limit: usize) -> Result<Vec<RoomActivity>, LogError>;

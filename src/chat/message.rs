@@ -87,7 +87,8 @@ fn check_name(name: &str, max: usize) -> Result<&str, InvalidName> {
 
 /// Control characters, and the marks that turn the direction of all text after them.
 fn is_unprintable(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Tells one history from another: a log that starts empty draws a new epoch, so that an id of a

@@ -1,4 +1,122 @@
-//! Who may do what; rooms, presence, delivery. Knows no front end's words and no transport.
+//! What a chat decides: who may say what, who reads which room from where on, who is here. Knows no
+//! front end's words and no transport; asks a log to keep what is said.
 
 pub mod log;
 pub mod message;
+pub mod peer;
+pub mod presence;
+pub mod room;
+
+use std::sync::Arc;
+
+use self::{
+    log::{Log, LogError, RoomActivity, Tail},
+    message::{AuthorName, IdempotencyKey, Message, MessageId, Post, RoomName},
+    presence::Presence,
+    room::Rooms,
+};
+
+/// The whole chat of one replica.
+pub struct Chat {
+    log: Arc<dyn Log>,
+    pub rooms: Arc<Rooms>,
+    pub presence: Arc<Presence>,
+    replica: Arc<str>,
+    limits: Limits,
+}
+
+/// What may be said.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Longest text, in bytes of UTF-8.
+    pub text: usize,
+    /// Messages that a newcomer to a room gets.
+    pub history: usize,
+}
+
+/// Why a message was not taken. Nothing was kept.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Refused {
+    #[error("text is empty")]
+    Empty,
+    #[error("text is longer than {0} bytes")]
+    TooLong(usize),
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+impl Chat {
+    pub fn new(log: Arc<dyn Log>, replica: Arc<str>, limits: Limits) -> Arc<Self> {
+        let rooms = Rooms::new(log.clone());
+        Arc::new(Self {
+            log,
+            rooms,
+            presence: Presence::new(),
+            replica,
+            limits,
+        })
+    }
+
+    /// Hands what the log keeps to the readers, until the log closes.
+    pub async fn run(self: Arc<Self>, tail: Tail) {
+        self.rooms.clone().deliver(tail).await;
+    }
+
+    /// Says something in a room. Returns once it is kept.
+    pub async fn post(
+        &self,
+        room: RoomName,
+        author: Option<AuthorName>,
+        text: String,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Arc<Message>, Refused> {
+        if text.trim().is_empty() {
+            return Err(Refused::Empty);
+        }
+        if text.len() > self.limits.text {
+            return Err(Refused::TooLong(self.limits.text));
+        }
+        let post = Post {
+            room,
+            author,
+            text: text.into(),
+            key,
+            replica: self.replica.clone(),
+        };
+        Ok(self.log.append(post).await?)
+    }
+
+    /// The messages just before `id`, oldest first, and whether there are older ones.
+    pub async fn before(
+        &self,
+        room: &RoomName,
+        id: MessageId,
+        limit: usize,
+    ) -> Result<(Vec<Arc<Message>>, bool), LogError> {
+        let mut messages = self.log.before(room, id, limit + 1).await?;
+        let more = messages.len() > limit;
+        if more {
+            messages.remove(0);
+        }
+        Ok((messages, more))
+    }
+
+    /// The rooms that hold a message, the most recently used first, at most `limit`.
+    pub async fn active_rooms(&self, limit: usize) -> Result<Vec<RoomActivity>, LogError> {
+        self.log.rooms(limit).await
+    }
+
+    /// The name of this replica, as pages show it.
+    pub fn replica(&self) -> &str {
+        &self.replica
+    }
+
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Keeps what was accepted and takes nothing more.
+    pub async fn close(&self) {
+        self.log.close().await;
+    }
+}

@@ -1,1 +1,233 @@
-//! The log in one SQLite file.
+//! The log in one SQLite file: the default, for one replica.
+//! One writer thread gives every message its place and commits many posts at once (`writer`,
+//! `batch`, `prune`); reads go through a few connections of their own (`reader`). `open` decides
+//! whether the file can be trusted, `schema` says what is in it, `row` reads a message back.
+
+use std::{path::Path, sync::Arc, thread, time::Duration};
+
+use async_trait::async_trait;
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    prune::Pruner,
+    reader::Readers,
+    writer::{Job, Writer},
+};
+use crate::chat::{
+    log::{After, Log, LogError, RoomActivity, Tail},
+    message::{Epoch, Message, MessageId, Post, RoomName},
+};
+
+mod batch;
+mod open;
+mod prune;
+mod reader;
+mod row;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use open::OpenError;
+
+/// How long [`Log::close`] lets a tail that is not read hold up what was accepted.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a post takes of the queue's bytes besides its text.
+const POST_OVERHEAD: usize = 1024;
+
+/// How much is kept. The default is everything.
+///
+/// What is beyond it goes within a minute or a thousand posts, whichever comes first. The file
+/// does not shrink: new messages take the place of the old.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retain {
+    /// The newest so many messages of each room.
+    pub messages_per_room: Option<u64>,
+    /// What was said at most so long ago.
+    pub age: Option<Duration>,
+}
+
+/// What may wait, and for how long.
+struct Bounds {
+    /// Posts that wait for the writer.
+    queue: usize,
+    /// Bytes of the posts that wait for the writer or are being written.
+    queue_bytes: usize,
+    /// Batches that wait for the reader of the tail.
+    tail: usize,
+    /// How long a call waits for a place before it answers [`LogError::Busy`].
+    patience: Duration,
+    /// Size of the file in pages of 4 KiB, where it is bounded.
+    pages: Option<u32>,
+}
+
+const BOUNDS: Bounds = Bounds {
+    queue: 8192,
+    queue_bytes: 32 << 20,
+    tail: 64,
+    patience: Duration::from_secs(5),
+    pages: None,
+};
+
+/// A [`Log`] in one SQLite file, which no other process can open meanwhile.
+///
+/// Dropped without [`Log::close`], it finishes what was accepted on its own thread.
+pub struct EmbeddedLog {
+    epoch: Epoch,
+    queue: mpsc::Sender<Job>,
+    queue_bytes: Arc<Semaphore>,
+    bounds: Bounds,
+    readers: Arc<Readers>,
+    closing: CancellationToken,
+    tail_abandoned: CancellationToken,
+    finished: CancellationToken,
+}
+
+impl EmbeddedLog {
+    /// Opens the log in `dir`, which is created when it is missing.
+    ///
+    /// Blocks while it reads the file: a moment after a clean end, two or three seconds per
+    /// gigabyte after a crash.
+    pub fn open(dir: &Path, retain: Retain) -> Result<(Self, Tail), OpenError> {
+        Self::open_within(BOUNDS, dir, retain)
+    }
+
+    fn open_within(bounds: Bounds, dir: &Path, retain: Retain) -> Result<(Self, Tail), OpenError> {
+        let opened = open::open(dir, bounds.pages)?;
+        let (queue, posts) = mpsc::channel(bounds.queue);
+        let (batches, tail) = mpsc::channel(bounds.tail);
+        let log = Self {
+            epoch: opened.epoch,
+            queue,
+            queue_bytes: Arc::new(Semaphore::new(bounds.queue_bytes)),
+            readers: Arc::new(Readers::new(opened.file.clone(), bounds.patience)),
+            bounds,
+            closing: CancellationToken::new(),
+            tail_abandoned: CancellationToken::new(),
+            finished: CancellationToken::new(),
+        };
+        let writer = Writer {
+            opened,
+            queue: posts,
+            tail: Some(batches),
+            pruner: Pruner::new(retain),
+            closing: log.closing.clone(),
+            tail_abandoned: log.tail_abandoned.clone(),
+        };
+        start(writer, log.finished.clone()).map_err(OpenError::Thread)?;
+        Ok((log, tail))
+    }
+
+    /// A post's place in the queue, once there is one.
+    async fn enqueue(&self, post: Post) -> Result<Answer, LogError> {
+        let weight = (post.text.len() + POST_OVERHEAD).min(self.bounds.queue_bytes);
+        let weight = u32::try_from(weight).unwrap_or(u32::MAX);
+        let bytes = Arc::clone(&self.queue_bytes).acquire_many_owned(weight);
+        let bytes = bytes.await.map_err(|_| LogError::Closed)?;
+        let place = self.queue.reserve().await.map_err(|_| LogError::Closed)?;
+        let (answer, answered) = oneshot::channel();
+        place.send(Job {
+            post,
+            answer,
+            bytes,
+        });
+        Ok(answered)
+    }
+}
+
+type Answer = oneshot::Receiver<Result<Arc<Message>, LogError>>;
+
+/// Runs the writer on a thread and a runtime of its own, so that it depends on no one else's.
+fn start(writer: Writer, finished: CancellationToken) -> std::io::Result<()> {
+    let (started, start) = std::sync::mpsc::sync_channel(1);
+    thread::Builder::new()
+        .name("log-writer".into())
+        .spawn(move || {
+            let _finished = finished.drop_guard();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build();
+            match runtime {
+                Ok(runtime) => {
+                    let _ = started.send(Ok(()));
+                    runtime.block_on(writer.run());
+                }
+                Err(error) => {
+                    let _ = started.send(Err(error));
+                }
+            }
+        })?;
+    start
+        .recv()
+        .unwrap_or_else(|_| Err(std::io::Error::other("the thread ended")))
+}
+
+#[async_trait]
+impl Log for EmbeddedLog {
+    async fn append(&self, post: Post) -> Result<Arc<Message>, LogError> {
+        if self.closing.is_cancelled() {
+            return Err(LogError::Closed);
+        }
+        let answered = timeout(self.bounds.patience, self.enqueue(post))
+            .await
+            .map_err(|_| LogError::Busy)??;
+        answered.await.map_err(|_| LogError::Closed)?
+    }
+
+    async fn last(&self, room: &RoomName, limit: usize) -> Result<Vec<Arc<Message>>, LogError> {
+        let id = MessageId {
+            seq: u64::MAX,
+            epoch: self.epoch,
+        };
+        self.before(room, id, limit).await
+    }
+
+    async fn after(&self, room: &RoomName, id: MessageId, limit: usize) -> Result<After, LogError> {
+        let (room, epoch) = (room.clone(), self.epoch);
+        self.readers
+            .read(move |conn| reader::after(conn, &room, epoch, id, limit))
+            .await
+    }
+
+    async fn before(
+        &self,
+        room: &RoomName,
+        id: MessageId,
+        limit: usize,
+    ) -> Result<Vec<Arc<Message>>, LogError> {
+        let (room, epoch) = (room.clone(), self.epoch);
+        self.readers
+            .read(move |conn| reader::before(conn, &room, epoch, id, limit))
+            .await
+    }
+
+    async fn rooms(&self, limit: usize) -> Result<Vec<RoomActivity>, LogError> {
+        self.readers
+            .read(move |conn| reader::rooms(conn, limit))
+            .await
+    }
+
+    async fn close(&self) {
+        self.closing.cancel();
+        self.readers.close().await;
+        if timeout(CLOSE_PATIENCE, self.finished.cancelled())
+            .await
+            .is_err()
+        {
+            self.tail_abandoned.cancel();
+            self.finished.cancelled().await;
+        }
+    }
+}
+
+impl Drop for EmbeddedLog {
+    fn drop(&mut self) {
+        self.closing.cancel();
+        self.tail_abandoned.cancel();
+    }
+}

@@ -1,0 +1,138 @@
+//! One connection, as the chat and the dialects see it. The transports implement it; nothing on
+//! this side of it knows bytes.
+
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+/// A connection's public id. Says nothing about the transport session, whose id is a credential.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PeerId(u64);
+
+impl PeerId {
+    /// An id that no other connection of this process has, and hardly one of another process.
+    pub fn next() -> Self {
+        static START: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one("peer"));
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        // An odd factor makes the numbers look unlike a count and keeps them distinct.
+        Self(
+            START.wrapping_add(
+                COUNT
+                    .fetch_add(1, Ordering::Relaxed)
+                    .wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            ),
+        )
+    }
+}
+
+impl fmt::Display for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for PeerId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Why the server ends a connection. The transport decides how its client is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Goodbye {
+    /// More was waiting to be sent to it than a connection may hold.
+    SlowPeer,
+    /// It accepted no byte for the stall timeout.
+    Stalled,
+    /// It went on sending faster than the event rate for the flood timeout.
+    Flooding,
+    /// It sent what its protocol does not allow.
+    BadPacket,
+    /// What it still had to be told is no longer kept; it starts anew when it comes back.
+    FellBehind,
+    /// The server is going down.
+    Shutdown,
+}
+
+impl Goodbye {
+    /// Every reason, for counters.
+    pub const ALL: [Self; 6] = [
+        Self::SlowPeer,
+        Self::Stalled,
+        Self::Flooding,
+        Self::BadPacket,
+        Self::FellBehind,
+        Self::Shutdown,
+    ];
+
+    /// The name in logs, metrics and messages to clients.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::SlowPeer => "slow_peer",
+            Self::Stalled => "stalled",
+            Self::Flooding => "flooding",
+            Self::BadPacket => "bad_packet",
+            Self::FellBehind => "fell_behind",
+            Self::Shutdown => "shutdown",
+        }
+    }
+
+    /// For people.
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::SlowPeer => "too much was waiting for this connection",
+            Self::Stalled => "this connection took no data for too long",
+            Self::Flooding => "too many events over a long time",
+            Self::BadPacket => "the protocol was not kept",
+            Self::FellBehind => "this connection fell too far behind",
+            Self::Shutdown => "the server is being restarted",
+        }
+    }
+
+    /// Whether the client does well to connect again by itself.
+    pub fn reconnect(self) -> bool {
+        !matches!(self, Self::Flooding | Self::BadPacket)
+    }
+
+    /// The connection takes no more data, or must not hold any: what waits for it is dropped.
+    pub fn is_abrupt(self) -> bool {
+        matches!(self, Self::SlowPeer | Self::Stalled)
+    }
+}
+
+/// Where a peer's events go out.
+#[async_trait]
+pub trait Outlet: Send + Sync + 'static {
+    fn id(&self) -> PeerId;
+
+    /// Queues one event with one argument. Never waits. A peer whose queue is full is cut off as
+    /// [`Goodbye::SlowPeer`]: it is never left with a hole.
+    fn emit(&self, event: &str, payload: &RawValue);
+
+    /// Joins a channel of fleeting events.
+    fn join(&self, channel: &str);
+
+    /// Leaves a channel of fleeting events.
+    fn leave(&self, channel: &str);
+
+    /// Waits until at most half of what may be queued is, or the peer is gone.
+    async fn drained(&self);
+
+    /// Ends the connection; what is queued is still sent unless the reason is abrupt.
+    fn close(&self, why: Goodbye);
+}

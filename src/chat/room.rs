@@ -1,0 +1,407 @@
+//! Rooms: who reads what from where on. A room hands every message of the log to each reader once,
+//! in order, without a seam between what was missed and what is new. Neighbours: `log` (where
+//! messages come from), `peer` (where they go), `dialect` (which renders them).
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use indexmap::IndexMap;
+use parking_lot::Mutex;
+use serde_json::value::RawValue;
+use tokio::sync::OnceCell;
+
+use super::{
+    log::{After, Log, LogError, Tail},
+    message::{Message, MessageId, RoomName},
+    peer::{Goodbye, Outlet, PeerId},
+};
+
+/// Messages of a room in use that are held in memory, so that newcomers and those who come back
+/// after a short absence cost the log nothing.
+const RECENT_MESSAGES: usize = 256;
+
+/// The same, in bytes of text.
+const RECENT_BYTES: usize = 256 * 1024;
+
+/// Messages read from the log at once for a reader that is further behind.
+const PAGE: usize = 200;
+
+/// Deliveries between two chances for other tasks to run.
+const DELIVERIES_PER_TURN: usize = 512;
+
+/// A message in one dialect's words.
+#[derive(Debug)]
+pub struct Rendered {
+    pub event: &'static str,
+    pub payload: Box<RawValue>,
+}
+
+/// A dialect's words for a message. Called once per message and replica, not per reader.
+pub trait Render: Send + Sync + 'static {
+    fn render(&self, message: &Message) -> Rendered;
+}
+
+/// From where on a reader wants a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The last so many messages, then what is said from now on.
+    Last(usize),
+    /// What follows this message; if that is not known any more, the last so many.
+    After(MessageId, usize),
+}
+
+/// The rooms that somebody on this replica reads.
+pub struct Rooms {
+    log: Arc<dyn Log>,
+    rooms: Mutex<HashMap<RoomName, (Arc<Room>, usize)>>,
+}
+
+struct Room {
+    loaded: OnceCell<()>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    recent: VecDeque<Arc<Message>>,
+    recent_bytes: usize,
+    audiences: Vec<Audience>,
+}
+
+/// The readers who share one dialect.
+struct Audience {
+    words: Arc<dyn Render>,
+    readers: IndexMap<PeerId, Reader>,
+}
+
+struct Reader {
+    outlet: Arc<dyn Outlet>,
+    /// The last message it was given before it took its seat. The log may have told it more than
+    /// has passed the tail here.
+    has: u64,
+}
+
+impl Rooms {
+    pub fn new(log: Arc<dyn Log>) -> Arc<Self> {
+        Arc::new(Self {
+            log,
+            rooms: Mutex::default(),
+        })
+    }
+
+    /// Finds out where a reader starts, before anything is sent to it.
+    pub async fn enter(self: &Arc<Self>, name: RoomName, from: Start) -> Result<Entry, LogError> {
+        let place = Place::take(self, name);
+        place.room.load(&*self.log, &place.name).await?;
+        let (first_page, reset) = match from {
+            Start::Last(count) => (self.last(&place, count).await?, false),
+            Start::After(id, count) => match self.after(&place, id).await? {
+                After::Complete(messages) => (messages, false),
+                After::Gap => (self.last(&place, count).await?, true),
+            },
+        };
+        let cursor = match (first_page.last(), from, reset) {
+            (Some(message), ..) => message.id.seq,
+            (None, Start::After(id, _), false) => id.seq,
+            (None, ..) => place.room.newest(),
+        };
+        Ok(Entry {
+            place,
+            first_page,
+            cursor,
+            reset,
+        })
+    }
+
+    /// Hands what passes the log's tail to the readers, until the log closes.
+    pub async fn deliver(self: Arc<Self>, mut tail: Tail) {
+        while let Some(batch) = tail.recv().await {
+            let mut delivered = 0;
+            for message in batch {
+                let room = self
+                    .rooms
+                    .lock()
+                    .get(&message.room)
+                    .map(|(room, _)| room.clone());
+                if let Some(room) = room {
+                    delivered += room.deliver(message);
+                }
+                if delivered >= DELIVERIES_PER_TURN {
+                    delivered = 0;
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+
+    /// How many rooms are held in memory.
+    pub fn in_use(&self) -> usize {
+        self.rooms.lock().len()
+    }
+
+    async fn last(&self, place: &Place, count: usize) -> Result<Vec<Arc<Message>>, LogError> {
+        match place.room.recent_last(count) {
+            Some(messages) => Ok(messages),
+            None => self.log.last(&place.name, count).await,
+        }
+    }
+
+    async fn after(&self, place: &Place, id: MessageId) -> Result<After, LogError> {
+        match place.room.recent_after(id) {
+            Some(messages) => Ok(After::Complete(messages)),
+            None => self.log.after(&place.name, id, PAGE).await,
+        }
+    }
+}
+
+impl Room {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            loaded: OnceCell::new(),
+            state: Mutex::default(),
+        })
+    }
+
+    /// Reads the newest messages once. What arrives meanwhile is put behind them.
+    async fn load(&self, log: &dyn Log, name: &RoomName) -> Result<(), LogError> {
+        let load = async || {
+            let kept = log.last(name, RECENT_MESSAGES).await?;
+            let mut state = self.state.lock();
+            let newest = kept.last().map_or(0, |message| message.id.seq);
+            let arrived = std::mem::take(&mut state.recent);
+            state.recent_bytes = 0;
+            for message in kept.into_iter().chain(
+                arrived
+                    .into_iter()
+                    .filter(|message| message.id.seq > newest),
+            ) {
+                state.remember(message);
+            }
+            Ok(())
+        };
+        self.loaded.get_or_try_init(load).await.map(|_| ())
+    }
+
+    fn newest(&self) -> u64 {
+        self.state
+            .lock()
+            .recent
+            .back()
+            .map_or(0, |message| message.id.seq)
+    }
+
+    /// The last `count` messages, where memory holds them all.
+    fn recent_last(&self, count: usize) -> Option<Vec<Arc<Message>>> {
+        let state = self.state.lock();
+        let reaches_back = state.recent.len() >= count
+            || state.recent.front().is_none_or(|first| first.id.seq == 1);
+        reaches_back.then(|| {
+            state
+                .recent
+                .iter()
+                .skip(state.recent.len().saturating_sub(count))
+                .cloned()
+                .collect()
+        })
+    }
+
+    /// What follows `id`, where memory holds it all.
+    fn recent_after(&self, id: MessageId) -> Option<Vec<Arc<Message>>> {
+        let state = self.state.lock();
+        let (first, last) = (state.recent.front()?.id, state.recent.back()?.id);
+        let covers = id.epoch == first.epoch && first.seq <= id.seq + 1 && id.seq <= last.seq;
+        covers.then(|| state.since(id.seq).cloned().collect())
+    }
+
+    /// Returns how many readers got it.
+    fn deliver(&self, message: Arc<Message>) -> usize {
+        let mut state = self.state.lock();
+        if state
+            .recent
+            .back()
+            .is_some_and(|newest| message.id.seq <= newest.id.seq)
+        {
+            // Loading the room read it before it passed the tail: all readers have it.
+            return 0;
+        }
+        let mut delivered = 0;
+        for audience in &state.audiences {
+            let rendered = audience.words.render(&message);
+            for reader in audience
+                .readers
+                .values()
+                .filter(|reader| reader.has < message.id.seq)
+            {
+                reader.outlet.emit(rendered.event, &rendered.payload);
+            }
+            delivered += audience.readers.len();
+        }
+        state.remember(message);
+        delivered
+    }
+}
+
+impl State {
+    fn remember(&mut self, message: Arc<Message>) {
+        self.recent_bytes += message.text.len();
+        self.recent.push_back(message);
+        while self.recent.len() > RECENT_MESSAGES
+            || (self.recent_bytes > RECENT_BYTES && self.recent.len() > 1)
+        {
+            if let Some(oldest) = self.recent.pop_front() {
+                self.recent_bytes -= oldest.text.len();
+            }
+        }
+    }
+
+    fn since(&self, seq: u64) -> impl Iterator<Item = &Arc<Message>> {
+        self.recent
+            .iter()
+            .skip_while(move |message| message.id.seq <= seq)
+    }
+
+    fn seat(&mut self, outlet: Arc<dyn Outlet>, words: &Arc<dyn Render>, has: u64) {
+        let audience = match self
+            .audiences
+            .iter_mut()
+            .position(|audience| Arc::ptr_eq(&audience.words, words))
+        {
+            Some(at) => &mut self.audiences[at],
+            None => {
+                self.audiences.push(Audience {
+                    words: words.clone(),
+                    readers: IndexMap::new(),
+                });
+                self.audiences.last_mut().expect("one was just pushed")
+            }
+        };
+        audience.readers.insert(outlet.id(), Reader { outlet, has });
+    }
+
+    fn unseat(&mut self, reader: PeerId) {
+        for audience in &mut self.audiences {
+            audience.readers.swap_remove(&reader);
+        }
+        self.audiences
+            .retain(|audience| !audience.readers.is_empty());
+    }
+}
+
+/// Keeps a room in memory for as long as somebody is in it or on the way in.
+struct Place {
+    rooms: Arc<Rooms>,
+    name: RoomName,
+    room: Arc<Room>,
+}
+
+impl Place {
+    fn take(rooms: &Arc<Rooms>, name: RoomName) -> Self {
+        let mut all = rooms.rooms.lock();
+        let (room, count) = all.entry(name.clone()).or_insert_with(|| (Room::new(), 0));
+        *count += 1;
+        let room = room.clone();
+        drop(all);
+        Self {
+            rooms: rooms.clone(),
+            name,
+            room,
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut all = self.rooms.rooms.lock();
+        if let Some((_, count)) = all.get_mut(&self.name) {
+            *count -= 1;
+            if *count == 0 {
+                all.remove(&self.name);
+            }
+        }
+    }
+}
+
+/// A reader at the door: where it starts is known, nothing was sent yet.
+pub struct Entry {
+    place: Place,
+    first_page: Vec<Arc<Message>>,
+    cursor: u64,
+    reset: bool,
+}
+
+impl Entry {
+    /// What the reader had is not known any more: it has to start anew with what it is sent now.
+    pub fn is_reset(&self) -> bool {
+        self.reset
+    }
+
+    /// Sends what is due, then everything new, until the seat is dropped.
+    pub async fn follow(
+        self,
+        reader: Arc<dyn Outlet>,
+        words: Arc<dyn Render>,
+    ) -> Result<Seat, LogError> {
+        let Self {
+            place,
+            mut first_page,
+            mut cursor,
+            ..
+        } = self;
+        loop {
+            for message in std::mem::take(&mut first_page) {
+                cursor = message.id.seq;
+                let rendered = words.render(&message);
+                reader.emit(rendered.event, &rendered.payload);
+            }
+            let epoch = {
+                let mut state = place.room.state.lock();
+                if state
+                    .recent
+                    .front()
+                    .is_none_or(|first| first.id.seq <= cursor + 1)
+                {
+                    for message in state.since(cursor) {
+                        cursor = message.id.seq;
+                        let rendered = words.render(message);
+                        reader.emit(rendered.event, &rendered.payload);
+                    }
+                    state.seat(reader.clone(), &words, cursor);
+                    break;
+                }
+                state.recent.front().map(|first| first.id.epoch)
+            };
+            reader.drained().await;
+            let Some(epoch) = epoch else { continue };
+            match place
+                .rooms
+                .log
+                .after(&place.name, MessageId { seq: cursor, epoch }, PAGE)
+                .await?
+            {
+                After::Complete(messages) => first_page = messages,
+                After::Gap => {
+                    reader.close(Goodbye::FellBehind);
+                    break;
+                }
+            }
+        }
+        Ok(Seat {
+            place,
+            reader: reader.id(),
+        })
+    }
+}
+
+/// A reader's place in a room. Dropping it ends the reading.
+pub struct Seat {
+    place: Place,
+    reader: PeerId,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.place.room.state.lock().unseat(self.reader);
+    }
+}

@@ -1,0 +1,134 @@
+//! A dialect is one front end's words: it turns a peer's events into what the chat knows, and the
+//! chat's messages into the events that the front end's page expects. A dialect never knows another
+//! dialect, nor bytes. A new front end is one file here, and its line in `server.rs`.
+
+pub mod native;
+pub mod talk;
+
+use std::{net::IpAddr, sync::Arc};
+
+use async_trait::async_trait;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::chat::{
+    peer::{Goodbye, Outlet},
+    room::Rendered,
+};
+
+/// One front end's words.
+pub trait Dialect: Send + Sync + 'static {
+    /// Begins a conversation with a peer, or refuses it. Nothing can be sent yet.
+    fn greet(
+        &self,
+        peer: Arc<dyn Outlet>,
+        handshake: &Handshake,
+    ) -> Result<Box<dyn Conversation>, Refusal>;
+
+    /// What a peer is told before the server ends its connection, where the front end can show it.
+    fn goodbye(&self, _why: Goodbye) -> Option<Rendered> {
+        None
+    }
+}
+
+/// What one peer and one dialect say to each other. The methods are called one after the other, in
+/// the order in which things happened.
+#[async_trait]
+pub trait Conversation: Send {
+    /// The peer can be sent events from now on.
+    async fn open(&mut self);
+
+    /// The peer said something.
+    async fn hear(&mut self, event: Event);
+
+    /// The peer is gone.
+    async fn close(&mut self);
+}
+
+/// What is known of a peer when it connects.
+#[derive(Clone, Debug)]
+pub struct Handshake {
+    /// The address it came from.
+    pub remote: IpAddr,
+    /// The query of its handshake, `a=b&c=d`, still encoded.
+    pub query: Box<str>,
+    /// The payload of its CONNECT packet, JSON; Socket.IO 3.x clients and later send one.
+    pub auth: Option<Box<str>>,
+}
+
+impl Handshake {
+    /// A parameter of the query; the first where there are several.
+    pub fn query(&self, name: &str) -> Option<String> {
+        form_urlencoded::parse(self.query.as_bytes())
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.into_owned())
+    }
+
+    /// The CONNECT payload, where it has this shape.
+    pub fn auth<T: DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_str(self.auth.as_deref()?).ok()
+    }
+}
+
+/// The peer may not connect. The text reaches it as its client's connect error.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refusal(pub &'static str);
+
+/// One event from a peer: a name, and arguments as JSON. Binary attachments stay what the wire
+/// makes of them, `{"_placeholder":true,…}`: no dialect takes binary, so they are of the wrong shape.
+#[derive(Debug)]
+pub struct Event {
+    pub name: Box<str>,
+    pub args: Vec<Box<RawValue>>,
+    pub ack: Option<Ack>,
+}
+
+impl Event {
+    /// The first argument, where it has this shape.
+    pub fn arg<T: DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_str(self.args.first()?.get()).ok()
+    }
+}
+
+/// The answer that a peer asked for with its event.
+pub struct Ack(Box<dyn FnOnce(&RawValue) + Send + Sync>);
+
+impl Ack {
+    pub fn new(answer: impl FnOnce(&RawValue) + Send + Sync + 'static) -> Self {
+        Self(Box::new(answer))
+    }
+
+    /// Answers with one argument.
+    pub fn send(self, answer: &impl Serialize) {
+        (self.0)(&json(answer));
+    }
+}
+
+impl std::fmt::Debug for Ack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ack")
+    }
+}
+
+/// Events that may be lost, to everybody who joined a channel: typing, who came and went. They ride
+/// on Socket.IO's own rooms, past the log.
+#[async_trait]
+pub trait Fleeting: Send + Sync + 'static {
+    async fn tell(&self, channel: &str, event: &'static str, payload: Box<RawValue>);
+}
+
+/// JSON of our own words: strings, numbers, and maps with string keys, which cannot fail to encode.
+pub(crate) fn json(value: &impl Serialize) -> Box<RawValue> {
+    to_raw_value(value).expect("plain data encodes as JSON")
+}
+
+/// ISO 8601 in UTC with milliseconds, as `Date.prototype.toISOString` writes it.
+pub(crate) fn iso(time: jiff::Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
+/// Why an event was not taken, for front ends that have no way to show it.
+pub(crate) fn log_refused(peer: &dyn Outlet, event: &str, reason: &dyn std::fmt::Display) {
+    tracing::warn!(peer = %peer.id(), event, %reason, "refused an event");
+}

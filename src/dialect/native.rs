@@ -1,0 +1,493 @@
+//! Our own words, namespace `/chat`; docs/native.md is their contract. Names, rooms, posts with
+//! idempotency keys, scrollback, who is here, who is typing.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::{
+    Ack, Conversation, Dialect, Event, Fleeting, Handshake, Refusal, iso, json, log_refused,
+};
+use crate::chat::{
+    Chat, Refused,
+    log::LogError,
+    message::{AuthorName, InvalidName, Message, MessageId, RoomName},
+    peer::{Goodbye, Outlet, PeerId},
+    presence::{Person, Stay},
+    room::{Entry, Render, Rendered, Seat, Start},
+};
+
+/// People that one answer or event names at most; the counts tell of all.
+const PEOPLE_NAMED: usize = 200;
+
+/// Rooms that one connection may be in.
+const ROOMS_JOINED: usize = 50;
+
+/// Rooms that a list of rooms names at most.
+const ROOMS_LISTED: usize = 200;
+
+/// Messages in one answer to `history`.
+const HISTORY_LIMIT: usize = 100;
+
+/// How long changes of presence are gathered before they are told.
+const PRESENCE_PERIOD: Duration = Duration::from_millis(250);
+
+/// The dialect of namespace `/chat`.
+pub struct Native {
+    chat: Arc<Chat>,
+    words: Arc<dyn Render>,
+    fleeting: Arc<dyn Fleeting>,
+}
+
+impl Native {
+    pub fn new(chat: Arc<Chat>, fleeting: Arc<dyn Fleeting>) -> Self {
+        Self {
+            chat,
+            words: Arc::new(Words),
+            fleeting,
+        }
+    }
+}
+
+impl Dialect for Native {
+    fn greet(
+        &self,
+        peer: Arc<dyn Outlet>,
+        _: &Handshake,
+    ) -> Result<Box<dyn Conversation>, Refusal> {
+        Ok(Box::new(Talking {
+            chat: self.chat.clone(),
+            words: self.words.clone(),
+            fleeting: self.fleeting.clone(),
+            peer,
+            name: None,
+            rooms: HashMap::new(),
+        }))
+    }
+
+    fn goodbye(&self, why: Goodbye) -> Option<Rendered> {
+        #[derive(Serialize)]
+        struct Told {
+            code: &'static str,
+            message: &'static str,
+            reconnect: bool,
+        }
+        let told = Told {
+            code: why.code(),
+            message: why.message(),
+            reconnect: why.reconnect(),
+        };
+        Some(Rendered {
+            event: "goodbye",
+            payload: json(&told),
+        })
+    }
+}
+
+/// Tells who came and went, until the task is dropped.
+pub async fn tell_presence(chat: Arc<Chat>, fleeting: Arc<dyn Fleeting>) {
+    #[derive(Serialize)]
+    struct People<'a> {
+        room: &'a str,
+        joined: Vec<PersonWords<'a>>,
+        left: &'a [PeerId],
+        guests: usize,
+        total: usize,
+    }
+    let mut period = tokio::time::interval(PRESENCE_PERIOD);
+    period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        period.tick().await;
+        for change in chat.presence.changes(PEOPLE_NAMED) {
+            let people = People {
+                room: change.room.as_str(),
+                joined: change.joined.iter().map(PersonWords::from).collect(),
+                left: &change.left,
+                guests: change.guests,
+                total: change.total,
+            };
+            fleeting
+                .tell(change.room.as_str(), "people", json(&people))
+                .await;
+        }
+    }
+}
+
+struct Talking {
+    chat: Arc<Chat>,
+    words: Arc<dyn Render>,
+    fleeting: Arc<dyn Fleeting>,
+    peer: Arc<dyn Outlet>,
+    name: Option<AuthorName>,
+    rooms: HashMap<RoomName, Joined>,
+}
+
+/// Both are given up when it is dropped.
+struct Joined {
+    seat: Option<Seat>,
+    stay: Stay,
+}
+
+#[async_trait]
+impl Conversation for Talking {
+    async fn open(&mut self) {}
+
+    async fn hear(&mut self, mut event: Event) {
+        let ack = event.ack.take();
+        let answer = match &*event.name {
+            "hello" => self.hello(&event),
+            "join" => match self.enter(&event).await {
+                Ok((answer, room, entry)) => {
+                    // The answer says whether what follows replaces what the client had.
+                    self.answer(&event, ack, Ok(answer));
+                    return self.follow(room, entry).await;
+                }
+                Err(problem) => Err(problem),
+            },
+            "leave" => self.leave(&event),
+            "post" => self.post(&event).await,
+            "history" => self.history(&event).await,
+            "rooms" => self.list_rooms().await,
+            "typing" => self.typing(&event).await,
+            _ => Err(Problem::BadRequest("no such event")),
+        };
+        self.answer(&event, ack, answer);
+    }
+
+    async fn close(&mut self) {
+        self.rooms.clear();
+    }
+}
+
+type Answer = serde_json::Map<String, serde_json::Value>;
+
+impl Talking {
+    fn hello(&mut self, event: &Event) -> Result<Answer, Problem> {
+        #[derive(Deserialize)]
+        struct Hello {
+            name: String,
+        }
+        let name: AuthorName = parse::<Hello>(event)?
+            .name
+            .parse()
+            .map_err(Problem::BadName)?;
+        for joined in self.rooms.values() {
+            joined.stay.rename(name.clone());
+        }
+        let answer = fields(serde_json::json!({
+            "id": self.peer.id(),
+            "name": name.as_str(),
+            "history": self.chat.limits().history,
+            "maxText": self.chat.limits().text,
+        }));
+        self.name = Some(name);
+        Ok(answer)
+    }
+
+    async fn enter(&mut self, event: &Event) -> Result<(Answer, RoomName, Entry), Problem> {
+        #[derive(Deserialize)]
+        struct Join {
+            room: String,
+            after: Option<String>,
+        }
+        let Join { room, after } = parse(event)?;
+        let room = room_name(&room)?;
+        let name = self.named()?;
+        if self.rooms.len() >= ROOMS_JOINED && !self.rooms.contains_key(&room) {
+            return Err(Problem::TooManyRooms);
+        }
+        let history = self.chat.limits().history;
+        let from = match after.map(|id| id.parse()) {
+            None => Start::Last(history),
+            Some(Ok(id)) => Start::After(id, history),
+            Some(Err(_)) => return Err(Problem::BadRequest("`after` is not a message id")),
+        };
+        // Joining again starts anew from `after`.
+        self.rooms.remove(&room);
+        let entry = self.chat.rooms.enter(room.clone(), from).await?;
+        let stay = self
+            .chat
+            .presence
+            .enter(room.clone(), self.peer.id(), Some(name));
+        self.peer.join(room.as_str());
+        let roll = self.chat.presence.roll(&room, PEOPLE_NAMED);
+        let answer = fields(serde_json::json!({
+            "room": room.as_str(),
+            "reset": entry.is_reset(),
+            "people": roll.people.iter().map(PersonWords::from).collect::<Vec<_>>(),
+            "guests": roll.guests,
+            "total": roll.total,
+        }));
+        self.rooms.insert(room.clone(), Joined { seat: None, stay });
+        Ok((answer, room, entry))
+    }
+
+    async fn follow(&mut self, room: RoomName, entry: Entry) {
+        match entry.follow(self.peer.clone(), self.words.clone()).await {
+            Ok(seat) => {
+                if let Some(joined) = self.rooms.get_mut(&room) {
+                    joined.seat = Some(seat);
+                }
+            }
+            Err(error) => {
+                tracing::error!(peer = %self.peer.id(), %error, "could not read the room");
+                self.peer.close(Goodbye::FellBehind);
+            }
+        }
+    }
+
+    fn leave(&mut self, event: &Event) -> Result<Answer, Problem> {
+        #[derive(Deserialize)]
+        struct Leave {
+            room: String,
+        }
+        let room = room_name(&parse::<Leave>(event)?.room)?;
+        self.named()?;
+        self.rooms.remove(&room);
+        self.peer.leave(room.as_str());
+        Ok(Answer::new())
+    }
+
+    async fn post(&mut self, event: &Event) -> Result<Answer, Problem> {
+        #[derive(Deserialize)]
+        struct Post {
+            room: String,
+            text: String,
+            key: Option<String>,
+        }
+        let Post { room, text, key } = parse(event)?;
+        let (room, name) = self.joined(&room)?;
+        let key = key.map(|key| key.parse()).transpose();
+        let key = key
+            .map_err(|_| Problem::BadRequest("`key` is not 1 to 64 printable ASCII characters"))?;
+        let message = self.chat.post(room, Some(name), text, key).await?;
+        Ok(fields(
+            serde_json::json!({ "id": message.id.to_string(), "time": iso(message.time) }),
+        ))
+    }
+
+    async fn history(&self, event: &Event) -> Result<Answer, Problem> {
+        #[derive(Deserialize)]
+        struct History {
+            room: String,
+            before: String,
+            limit: Option<usize>,
+        }
+        let History {
+            room,
+            before,
+            limit,
+        } = parse(event)?;
+        let room = room_name(&room)?;
+        self.named()?;
+        let before: MessageId = before
+            .parse()
+            .map_err(|_| Problem::BadRequest("`before` is not a message id"))?;
+        let limit = limit.unwrap_or(HISTORY_LIMIT);
+        if !(1..=HISTORY_LIMIT).contains(&limit) {
+            return Err(Problem::BadRequest("`limit` is not between 1 and 100"));
+        }
+        let (messages, more) = self.chat.before(&room, before, limit).await?;
+        let messages: Vec<_> = messages
+            .iter()
+            .map(|message| Said::from(&**message))
+            .collect();
+        Ok(fields(
+            serde_json::json!({ "messages": messages, "more": more }),
+        ))
+    }
+
+    async fn list_rooms(&self) -> Result<Answer, Problem> {
+        self.named()?;
+        let mut here: HashMap<_, _> = self.chat.presence.rooms().into_iter().collect();
+        let mut rooms: Vec<_> = (self.chat.active_rooms(ROOMS_LISTED).await?.into_iter())
+            .map(|active| {
+                let people = here.remove(&active.room).unwrap_or(0);
+                serde_json::json!({ "room": active.room.as_str(), "people": people, "last": iso(active.last) })
+            })
+            .collect();
+        let silent = here.into_iter().filter(|(_, people)| *people > 0);
+        rooms.extend(silent.map(|(room, people)| serde_json::json!({ "room": room.as_str(), "people": people, "last": null })));
+        rooms.truncate(ROOMS_LISTED);
+        Ok(fields(serde_json::json!({ "rooms": rooms })))
+    }
+
+    async fn typing(&self, event: &Event) -> Result<Answer, Problem> {
+        #[derive(Deserialize)]
+        struct Typing {
+            room: String,
+            on: bool,
+        }
+        let Typing { room, on } = parse(event)?;
+        let (room, name) = self.joined(&room)?;
+        let typing = serde_json::json!({ "room": room.as_str(), "id": self.peer.id(), "name": name.as_str(), "on": on });
+        self.fleeting
+            .tell(room.as_str(), "typing", json(&typing))
+            .await;
+        Ok(Answer::new())
+    }
+
+    fn named(&self) -> Result<AuthorName, Problem> {
+        self.name.clone().ok_or(Problem::HelloFirst)
+    }
+
+    fn joined(&self, room: &str) -> Result<(RoomName, AuthorName), Problem> {
+        let room = room_name(room)?;
+        let name = self.named()?;
+        if self.rooms.contains_key(&room) {
+            Ok((room, name))
+        } else {
+            Err(Problem::NotJoined)
+        }
+    }
+
+    fn answer(&self, event: &Event, ack: Option<Ack>, answer: Result<Answer, Problem>) {
+        match (answer, ack) {
+            (Ok(mut answer), Some(ack)) => {
+                answer.insert("ok".into(), true.into());
+                ack.send(&answer);
+            }
+            (Ok(_), None) => {}
+            (Err(problem), ack) => {
+                if let Problem::Unavailable(error) = &problem {
+                    tracing::error!(peer = %self.peer.id(), %error, "the log did not answer");
+                }
+                match ack {
+                    Some(ack) => ack.send(&serde_json::json!({ "ok": false, "error": {
+                        "code": problem.code(),
+                        "message": problem.to_string(),
+                        "retry": problem.retry(),
+                    }})),
+                    None => log_refused(&*self.peer, &event.name, &problem),
+                }
+            }
+        }
+    }
+}
+
+/// Why a request was not carried out.
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    #[error("{0}")]
+    BadRequest(&'static str),
+    #[error("say hello first")]
+    HelloFirst,
+    #[error("{0}")]
+    BadName(InvalidName),
+    #[error("{0}")]
+    BadRoom(InvalidName),
+    #[error("room was not joined")]
+    NotJoined,
+    #[error("more than {ROOMS_JOINED} rooms joined")]
+    TooManyRooms,
+    #[error("text is empty")]
+    Empty,
+    #[error("text is longer than {0} bytes")]
+    TooLong(usize),
+    #[error("not possible now, try again")]
+    Unavailable(LogError),
+}
+
+impl Problem {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::BadRequest(_) => "bad_request",
+            Self::HelloFirst => "hello_first",
+            Self::BadName(_) => "bad_name",
+            Self::BadRoom(_) => "bad_room",
+            Self::NotJoined => "not_joined",
+            Self::TooManyRooms => "too_many_rooms",
+            Self::Empty => "empty",
+            Self::TooLong(_) => "too_long",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+
+    fn retry(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Empty => Self::Empty,
+            Refused::TooLong(most) => Self::TooLong(most),
+            Refused::Log(error) => Self::Unavailable(error),
+        }
+    }
+}
+
+impl From<LogError> for Problem {
+    fn from(error: LogError) -> Self {
+        Self::Unavailable(error)
+    }
+}
+
+fn parse<T: DeserializeOwned>(event: &Event) -> Result<T, Problem> {
+    event
+        .arg()
+        .ok_or(Problem::BadRequest("payload has the wrong shape"))
+}
+
+fn room_name(name: &str) -> Result<RoomName, Problem> {
+    name.parse().map_err(Problem::BadRoom)
+}
+
+fn fields(object: serde_json::Value) -> Answer {
+    match object {
+        serde_json::Value::Object(fields) => fields,
+        _ => Answer::new(),
+    }
+}
+
+struct Words;
+
+impl Render for Words {
+    fn render(&self, message: &Message) -> Rendered {
+        Rendered {
+            event: "message",
+            payload: json(&Said::from(message)),
+        }
+    }
+}
+
+/// A message as it goes to the page.
+#[derive(Serialize)]
+struct Said<'a> {
+    room: &'a str,
+    id: String,
+    author: Option<&'a str>,
+    text: &'a str,
+    time: String,
+    replica: &'a str,
+}
+
+impl<'a> From<&'a Message> for Said<'a> {
+    fn from(message: &'a Message) -> Self {
+        Self {
+            room: message.room.as_str(),
+            id: message.id.to_string(),
+            author: message.author.as_ref().map(AuthorName::as_str),
+            text: &message.text,
+            time: iso(message.time),
+            replica: &message.replica,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct PersonWords<'a> {
+    id: PeerId,
+    name: &'a str,
+}
+
+impl<'a> From<&'a Person> for PersonWords<'a> {
+    fn from(person: &'a Person) -> Self {
+        Self {
+            id: person.id,
+            name: person.name.as_str(),
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! The words of `talk` and `chat-scaling`: namespace `/`, no login, one room. `message` carries a
+//! bare text to the server and `{text, date, ip, id}` to everybody (`author` too, where one is known). The pages put the text into the
+//! document as HTML, so `<` leaves as `&lt;`.
+
+use std::{borrow::Cow, sync::Arc};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::{Conversation, Dialect, Event, Handshake, Refusal, iso, json, log_refused};
+use crate::chat::{
+    Chat,
+    message::{AuthorName, Message, MessageId, RoomName},
+    peer::{Goodbye, Outlet},
+    presence::Stay,
+    room::{Render, Rendered, Seat, Start},
+};
+
+/// The dialect of namespace `/`.
+pub struct Talk {
+    chat: Arc<Chat>,
+    words: Arc<dyn Render>,
+}
+
+impl Talk {
+    pub fn new(chat: Arc<Chat>) -> Self {
+        Self {
+            chat,
+            words: Arc::new(Words),
+        }
+    }
+}
+
+impl Dialect for Talk {
+    fn greet(
+        &self,
+        peer: Arc<dyn Outlet>,
+        handshake: &Handshake,
+    ) -> Result<Box<dyn Conversation>, Refusal> {
+        let after = match handshake.auth::<Auth>() {
+            Some(Auth { after: Some(id) }) => Some(id),
+            _ => handshake.query("after"),
+        };
+        Ok(Box::new(Talking {
+            chat: self.chat.clone(),
+            words: self.words.clone(),
+            peer,
+            after: after.and_then(|id| id.parse().ok()),
+            seat: None,
+        }))
+    }
+}
+
+/// What a client may send along with CONNECT.
+#[derive(Deserialize)]
+struct Auth {
+    after: Option<String>,
+}
+
+struct Talking {
+    chat: Arc<Chat>,
+    words: Arc<dyn Render>,
+    peer: Arc<dyn Outlet>,
+    after: Option<MessageId>,
+    seat: Option<(Seat, Stay)>,
+}
+
+#[async_trait]
+impl Conversation for Talking {
+    async fn open(&mut self) {
+        #[derive(Serialize)]
+        struct Host<'a> {
+            #[serde(rename = "ipHost")]
+            ip_host: &'a str,
+        }
+        self.peer.emit(
+            "start",
+            &json(&Host {
+                ip_host: self.chat.replica(),
+            }),
+        );
+
+        let room = RoomName::lobby();
+        let history = self.chat.limits().history;
+        let from = self
+            .after
+            .map_or(Start::Last(history), |id| Start::After(id, history));
+        let seat = async {
+            let entry = self.chat.rooms.enter(room.clone(), from).await?;
+            entry.follow(self.peer.clone(), self.words.clone()).await
+        };
+        match seat.await {
+            Ok(seat) => {
+                let stay = self.chat.presence.enter(room, self.peer.id(), None);
+                self.seat = Some((seat, stay));
+            }
+            Err(error) => {
+                tracing::error!(peer = %self.peer.id(), %error, "could not read the room");
+                self.peer.close(Goodbye::FellBehind);
+            }
+        }
+    }
+
+    async fn hear(&mut self, event: Event) {
+        if &*event.name != "message" {
+            return log_refused(&*self.peer, &event.name, &"no such event");
+        }
+        let Some(text) = event.arg::<String>() else {
+            return log_refused(&*self.peer, &event.name, &"text is not a string");
+        };
+        match self.chat.post(RoomName::lobby(), None, text, None).await {
+            Ok(message) => {
+                if let Some(ack) = event.ack {
+                    ack.send(&message.id.to_string());
+                }
+            }
+            Err(refused) => log_refused(&*self.peer, &event.name, &refused),
+        }
+    }
+
+    async fn close(&mut self) {
+        self.seat = None;
+    }
+}
+
+struct Words;
+
+impl Render for Words {
+    fn render(&self, message: &Message) -> Rendered {
+        #[derive(Serialize)]
+        struct Said<'a> {
+            text: Cow<'a, str>,
+            date: String,
+            ip: &'a str,
+            id: String,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            author: Option<&'a str>,
+        }
+        let payload = json(&Said {
+            text: escape(&message.text),
+            date: iso(message.time),
+            ip: &message.replica,
+            id: message.id.to_string(),
+            author: message.author.as_ref().map(AuthorName::as_str),
+        });
+        Rendered {
+            event: "message",
+            payload,
+        }
+    }
+}
+
+/// The one replacement that keeps text from becoming markup.
+fn escape(text: &str) -> Cow<'_, str> {
+    if text.contains('<') {
+        text.replace('<', "&lt;").into()
+    } else {
+        text.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_opening_angle_bracket_is_replaced() {
+        assert_eq!(
+            escape("<b>\"Tom\" & 'Jerry'</b>"),
+            "&lt;b>\"Tom\" & 'Jerry'&lt;/b>"
+        );
+    }
+}

@@ -1,0 +1,56 @@
+//! What is in the file, and how files of earlier versions become files of this one.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+/// Marks the file as ours: "HSLG".
+pub(super) const APPLICATION_ID: i32 = 0x4853_4c47;
+
+/// The version that this program writes, one for each migration.
+pub(super) const VERSION: i32 = MIGRATIONS.len() as i32;
+
+/// Each takes a file from the version of its index to the next. One that was released is never
+/// changed again.
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE meta (
+        name TEXT PRIMARY KEY,
+        value INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    INSERT INTO meta VALUES ('epoch', random() & 0xffffffff), ('closed', 1);
+
+    -- A room outlives its messages, so that no id is given out twice.
+    CREATE TABLE rooms (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        first INTEGER NOT NULL, -- seq of the oldest message that is kept; equals next when none is
+        next INTEGER NOT NULL,  -- seq of the message to come
+        time INTEGER NOT NULL   -- of the newest message, ms since 1970
+    ) STRICT;
+
+    CREATE INDEX rooms_by_time ON rooms (time) WHERE first < next;
+
+    CREATE TABLE messages (
+        room INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        time INTEGER NOT NULL,  -- ms since 1970
+        author TEXT,
+        text TEXT NOT NULL,
+        replica TEXT NOT NULL,
+        key TEXT,
+        PRIMARY KEY (room, seq)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE UNIQUE INDEX messages_by_key ON messages (room, key) WHERE key IS NOT NULL;
+"];
+
+/// Brings the file from `version` to [`VERSION`], all of it or none.
+pub(super) fn migrate(conn: &mut Connection, version: i32) -> rusqlite::Result<()> {
+    let done = usize::try_from(version).unwrap_or(0);
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for migration in MIGRATIONS.iter().skip(done) {
+        tx.execute_batch(migration)?;
+    }
+    tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+    tx.pragma_update(None, "user_version", VERSION)?;
+    tx.commit()
+}

@@ -1,0 +1,182 @@
+//! Puts the house together: the only file that names every room of it. Starts in the order in which
+//! things need each other, and stops in the other one.
+
+use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use axum::{Router, extract::Request, routing::any};
+use http::{HeaderValue, Method, header, request::Parts};
+use tokio::{sync::watch, task::JoinSet};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use crate::{
+    chat::{self, Chat, peer::Goodbye},
+    dialect::{
+        native::{self, Native},
+        talk::Talk,
+    },
+    log::embedded::EmbeddedLog,
+    settings::{Origin, Settings},
+    transport::{
+        listener::{self, Connections},
+        socketio::{self, SocketIo, Timing},
+        web::{self, Web},
+    },
+};
+
+/// How long a Socket.IO client may take to join a namespace after its handshake; Node's default.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// How long a browser may remember what a preflight answered.
+const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
+
+/// A running server.
+pub struct Server {
+    addresses: Vec<SocketAddr>,
+    chat: Arc<Chat>,
+    socketio: Arc<SocketIo>,
+    stop: watch::Sender<bool>,
+    /// Listeners, delivery, presence.
+    tasks: JoinSet<()>,
+    delivery: tokio::task::JoinHandle<()>,
+}
+
+impl Server {
+    /// Opens the log, binds every address, and serves. Must be called on a tokio runtime.
+    pub fn start(settings: Settings) -> anyhow::Result<Self> {
+        let replica: Arc<str> = settings.replica().into();
+        let (log, tail) = EmbeddedLog::open(&settings.data, settings.retain)?;
+        let limits = chat::Limits {
+            text: text_limit(settings.max_message),
+            history: settings.history.into(),
+        };
+        let chat = Chat::new(Arc::new(log), replica, limits);
+
+        let socketio = Arc::new(SocketIo::new(
+            socketio::Limits {
+                message: settings.max_message as usize,
+                backlog: settings.max_backlog as usize,
+                backlog_packets: settings.max_backlog_packets.get(),
+                stall: settings.stall_timeout,
+                event_rate: NonZeroU32::new(settings.event_rate),
+                flood: settings.flood_timeout,
+            },
+            Timing {
+                ping_interval: settings.ping_interval,
+                ping_timeout: settings.ping_timeout,
+                connect_timeout: CONNECT_TIMEOUT,
+            },
+        ));
+        let fleeting = socketio.fleeting("/chat");
+        socketio.mount("/", Arc::new(Talk::new(chat.clone())));
+        socketio.mount(
+            "/chat",
+            Arc::new(Native::new(chat.clone(), fleeting.clone())),
+        );
+
+        let listeners = (settings.listen.iter())
+            .map(|address| {
+                listener::bind(*address).with_context(|| format!("cannot listen on {address}"))
+            })
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let addresses = listeners
+            .iter()
+            .map(|listener| Ok(listener.local_addr()?))
+            .collect::<anyhow::Result<_>>()?;
+
+        let (stop, stopped) = watch::channel(false);
+        let connections = Connections::new(
+            settings.max_connections.get(),
+            settings.stall_timeout,
+            stopped,
+        );
+        let router = router(&settings, socketio.clone());
+        let mut tasks = JoinSet::new();
+        for listener in listeners {
+            tasks.spawn(listener::serve(
+                listener,
+                router.clone(),
+                connections.clone(),
+            ));
+        }
+        tasks.spawn(native::tell_presence(chat.clone(), fleeting));
+        let delivery = tokio::spawn(chat.clone().run(tail));
+        Ok(Self {
+            addresses,
+            chat,
+            socketio,
+            stop,
+            tasks,
+            delivery,
+        })
+    }
+
+    /// Where it listens, in the order of the settings, with real ports.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The Socket.IO transport, for what it knows of its connections.
+    pub fn socketio(&self) -> &SocketIo {
+        &self.socketio
+    }
+
+    /// Stops accepting, sends clients away, keeps what was accepted, closes the log.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        self.socketio.drain().await;
+        self.chat.close().await;
+        // The tail ends with the log: whoever still reads has been told everything.
+        let _ = self.delivery.await;
+        self.tasks.shutdown().await;
+        for why in Goodbye::ALL {
+            let sessions = self.socketio.sessions().ended(why);
+            if sessions > 0 {
+                tracing::info!(
+                    sessions,
+                    reason = why.code(),
+                    "sessions that this server ended"
+                );
+            }
+        }
+        tracing::info!("everything accepted is kept");
+    }
+}
+
+/// What may be said, in bytes: a message also holds its event's name, room and key.
+fn text_limit(max_message: u32) -> usize {
+    max_message as usize - 500
+}
+
+fn router(settings: &Settings, socketio: Arc<SocketIo>) -> Router {
+    let engine = any(move |request: Request| {
+        let socketio = socketio.clone();
+        async move { socketio.answer(request).await }
+    });
+    let mut router = Router::new()
+        .route("/socket.io", engine.clone())
+        .route("/socket.io/", engine);
+    if !settings.cors_origin.is_empty() {
+        router = router.layer(cors(settings.cors_origin.clone()));
+    }
+    router.merge(web::router(Web {
+        public: settings.public.clone(),
+        client: settings.client,
+    }))
+}
+
+/// Lets pages of these origins connect with credentials. On refusals too: a browser would hide them.
+fn cors(origins: Vec<Origin>) -> CorsLayer {
+    let allowed = move |origin: &HeaderValue, _: &Parts| {
+        origins.iter().any(|allowed| match allowed {
+            Origin::Any => true,
+            Origin::Exactly(allowed) => origin.as_bytes().eq_ignore_ascii_case(allowed.as_bytes()),
+        })
+    };
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(allowed))
+        .allow_credentials(true)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION])
+        .max_age(PREFLIGHT_AGE)
+}

@@ -1,0 +1,210 @@
+//! Accepts TCP connections and speaks HTTP/1.1 on them: bounded in number, with a limit on how long a
+//! request's head may take and on how long a peer may leave data unacknowledged.
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+};
+use tower::ServiceExt;
+
+/// How long the head of a request may take to arrive, the time between two requests included.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// Pause after the system had no file descriptor or memory for another connection.
+const OUT_OF_RESOURCES_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 4096;
+
+/// Where a request came from; an extension of every request.
+#[derive(Clone, Copy, Debug)]
+pub struct Remote(pub SocketAddr);
+
+/// An accepted connection. It counts as one for as long as it lives, upgraded or not.
+pub struct Connection {
+    stream: TcpStream,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, data)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// What all listeners share.
+#[derive(Clone)]
+pub struct Connections {
+    free: Arc<Semaphore>,
+    stall: Duration,
+    stop: watch::Receiver<bool>,
+}
+
+impl Connections {
+    /// `most` at once; `stop` becomes true when no more are to be accepted.
+    pub fn new(most: usize, stall: Duration, stop: watch::Receiver<bool>) -> Self {
+        Self {
+            free: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
+            stall,
+            stop,
+        }
+    }
+}
+
+impl Connections {
+    async fn stopped(&mut self) {
+        // An error means that nobody is left to say so.
+        let _ = self.stop.wait_for(|stop| *stop).await;
+    }
+}
+
+/// Binds an address.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => tokio::net::TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Serves one listener until it is told to stop. Connections that are open then are told to end, and
+/// go on until they do.
+pub async fn serve(listener: TcpListener, router: Router, mut connections: Connections) {
+    let mut told_of_shortage = false;
+    loop {
+        let permit = tokio::select! {
+            permit = connections.free.clone().acquire_owned() => permit,
+            () = connections.stopped() => return,
+        };
+        let Ok(permit) = permit else { return };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = connections.stopped() => return,
+        };
+        let (stream, remote) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) if is_of_one_connection(&error) => continue,
+            Err(error) => {
+                if !std::mem::replace(&mut told_of_shortage, true) {
+                    tracing::error!(%error, "cannot accept connections; check the limit on open files (ulimit -n)");
+                }
+                tokio::time::sleep(OUT_OF_RESOURCES_PAUSE).await;
+                continue;
+            }
+        };
+        told_of_shortage = false;
+        let (router, connections) = (router.clone(), connections.clone());
+        tokio::spawn(converse(
+            Connection {
+                stream,
+                _permit: permit,
+            },
+            remote,
+            router,
+            connections,
+        ));
+    }
+}
+
+/// One connection's requests, until it ends or is upgraded.
+async fn converse(
+    connection: Connection,
+    remote: SocketAddr,
+    router: Router,
+    mut connections: Connections,
+) {
+    if let Err(error) = tune(&connection.stream, connections.stall) {
+        tracing::debug!(%remote, %error, "could not set the options of a connection");
+    }
+    let router = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(Remote(remote));
+        request.map(axum::body::Body::new)
+    });
+    let mut exchange = std::pin::pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .serve_connection(TokioIo::new(connection), TowerToHyperService::new(router))
+            .with_upgrades()
+    );
+    let ended = tokio::select! {
+        ended = exchange.as_mut() => ended,
+        () = connections.stopped() => {
+            exchange.as_mut().graceful_shutdown();
+            exchange.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%remote, %error, "a connection ended badly");
+    }
+}
+
+fn tune(stream: &TcpStream, stall: Duration) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    // A peer that vanished, or stopped reading, with data on the way.
+    #[cfg(target_os = "linux")]
+    SockRef::from(stream).set_tcp_user_timeout(Some(stall))?;
+    SockRef::from(stream).set_keepalive(true)
+}
+
+/// Failures that say nothing about the next connection.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    )
+}

@@ -1,0 +1,5 @@
+//! Where bytes come in and go out. A transport knows sockets and framing, and hands events to dialects.
+
+pub mod listener;
+pub mod socketio;
+pub mod web;

@@ -1,0 +1,422 @@
+//! What a browser meets first: each HTTP request of Socket.IO's path is checked and answered as Node's
+//! engine.io answers it, before and after the engine sees it. Everything that old clients need done
+//! to bodies is done here.
+
+use std::{net::IpAddr, sync::Arc};
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{
+        CACHE_CONTROL, CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE,
+    },
+};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper_util::rt::TokioIo;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use super::{
+    eio3,
+    service::{Engine, Packets, Query, Transport},
+    session::{Protocol, Session, Sessions},
+    wire::Wire,
+};
+use crate::{chat::peer::Goodbye, transport::listener::Connection};
+
+/// Packets of one request that are handed over before the session is asked again whether it takes
+/// more.
+const PACKETS_PER_CHUNK: usize = 16;
+
+/// Engine.IO 4 separates packets with this.
+const SEPARATOR: u8 = 0x1e;
+
+/// Why a request is refused; engine.io `lib/server.ts` has the same codes and texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Error {
+    TransportUnknown,
+    SessionIdUnknown,
+    BadHandshakeMethod,
+    BadRequest,
+    UnsupportedProtocolVersion,
+}
+
+impl Error {
+    fn code(self) -> u8 {
+        match self {
+            Self::TransportUnknown => 0,
+            Self::SessionIdUnknown => 1,
+            Self::BadHandshakeMethod => 2,
+            Self::BadRequest => 3,
+            Self::UnsupportedProtocolVersion => 5,
+        }
+    }
+
+    fn message(self) -> &'static str {
+        match self {
+            Self::TransportUnknown => "Transport unknown",
+            Self::SessionIdUnknown => "Session ID unknown",
+            Self::BadHandshakeMethod => "Bad handshake method",
+            Self::BadRequest => "Bad request",
+            Self::UnsupportedProtocolVersion => "Unsupported protocol version",
+        }
+    }
+
+    /// As a request of its own.
+    fn response(self) -> Response<Body> {
+        let body = format!(
+            r#"{{"code":{},"message":"{}"}}"#,
+            self.code(),
+            self.message()
+        );
+        respond(StatusCode::BAD_REQUEST, "application/json", body)
+    }
+
+    /// As the answer to an upgrade.
+    fn upgrade_response(self) -> Response<Body> {
+        let mut response = respond(
+            StatusCode::BAD_REQUEST,
+            "text/html",
+            self.message().to_owned(),
+        );
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+        response
+    }
+}
+
+/// Answers requests.
+#[derive(Clone)]
+pub(super) struct Front {
+    pub engine: Engine,
+    pub sessions: Arc<Sessions>,
+}
+
+impl Front {
+    pub(super) async fn answer(&self, request: Request<Body>, remote: IpAddr) -> Response<Body> {
+        if wants_websocket(request.headers()) {
+            return self
+                .upgrade(request, remote)
+                .unwrap_or_else(Error::upgrade_response);
+        }
+        let query = match self.check(&request, false) {
+            Ok(query) => query,
+            Err(error) => return error.response(),
+        };
+        let mut response = match (&query.sid, request.method()) {
+            (None, _) => {
+                let session = self.begin(&request, &query, remote);
+                self.open(&query, session).await
+            }
+            (Some(sid), &Method::GET) => self.poll(&query, self.sessions.find(sid)).await,
+            (Some(sid), &Method::POST) => match self.sessions.find(sid) {
+                Some(session) => self.take(request, &query, session).await,
+                // One that lives on WebSocket, or none at all: the engine knows.
+                None => normal(
+                    self.engine
+                        .post(
+                            &query,
+                            false,
+                            Packets::paced(Vec::new(), self.nobody(remote)),
+                        )
+                        .await,
+                ),
+            },
+            _ => Error::BadRequest.response(),
+        };
+        response
+            .headers_mut()
+            .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+
+    /// The checks of engine.io's `verify`, in its order.
+    fn check(&self, request: &Request<Body>, upgrade: bool) -> Result<Query, Error> {
+        let (mut eio, mut transport, mut sid, mut base64) = (None, None, None, false);
+        for (key, value) in
+            form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
+        {
+            match &*key {
+                "EIO" => eio = Some(value),
+                "transport" => transport = Some(value),
+                "sid" => sid = Some(Box::from(&*value)),
+                "b64" => base64 = !value.is_empty(),
+                _ => {}
+            }
+        }
+        let transport = match transport.as_deref() {
+            Some("polling") => Transport::Polling,
+            Some("websocket") => Transport::Websocket,
+            _ => return Err(Error::TransportUnknown),
+        };
+        if sid.is_none() {
+            if request.method() != Method::GET {
+                return Err(Error::BadHandshakeMethod);
+            }
+            if transport == Transport::Websocket && !upgrade {
+                return Err(Error::BadRequest);
+            }
+        }
+        let protocol = match eio.as_deref() {
+            Some("4") => Protocol::Eio4,
+            Some("3") => Protocol::Eio3,
+            // A session that exists says itself what it speaks.
+            _ if sid
+                .as_deref()
+                .is_some_and(|sid| self.sessions.find(sid).is_none()) =>
+            {
+                return Err(Error::SessionIdUnknown);
+            }
+            _ => return Err(Error::UnsupportedProtocolVersion),
+        };
+        Ok(Query {
+            protocol,
+            transport,
+            sid,
+            base64,
+        })
+    }
+
+    async fn open(&self, query: &Query, session: Arc<Session>) -> Response<Body> {
+        let (parts, body) = collected(self.engine.get(query, Some(session.clone())).await).await;
+        if let Some(sid) = sid_of_open_packet(&body) {
+            session.name(&sid);
+        }
+        Response::from_parts(parts, Body::from(body))
+    }
+
+    async fn poll(&self, query: &Query, session: Option<Arc<Session>>) -> Response<Body> {
+        let response = self.engine.get(query, None).await;
+        let Some(session) = session.filter(|_| response.status() == StatusCode::OK) else {
+            return normal(response);
+        };
+        let (mut parts, mut body) = collected(response).await;
+        if session.protocol == Protocol::Eio3 {
+            body = eio3::answer(body, is_binary(&parts.headers));
+            parts
+                .headers
+                .insert(http::header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        }
+        session.sent(body.len());
+        Response::from_parts(parts, Body::from(body))
+    }
+
+    /// Takes a client's packets: all of a request or nothing of it.
+    async fn take(
+        &self,
+        request: Request<Body>,
+        query: &Query,
+        session: Arc<Session>,
+    ) -> Response<Body> {
+        let Some(_turn) = session.take_turn() else {
+            session.close(Goodbye::BadPacket);
+            return respond(StatusCode::BAD_REQUEST, "text/html", String::new());
+        };
+        let binary = is_binary(request.headers());
+        let body = match Limited::new(request.into_body(), session.limits().message)
+            .collect()
+            .await
+        {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => {
+                session.close(Goodbye::BadPacket);
+                let mut response =
+                    respond(StatusCode::PAYLOAD_TOO_LARGE, "text/html", String::new());
+                response
+                    .headers_mut()
+                    .insert(CONNECTION, HeaderValue::from_static("close"));
+                return response;
+            }
+            // The client went away in the middle of it.
+            Err(_) => return respond(StatusCode::BAD_REQUEST, "text/html", String::new()),
+        };
+        let chunks = match session.protocol {
+            Protocol::Eio4 => Ok(chunks_of(&body)),
+            Protocol::Eio3 => session.eio3_chunks(&body, binary),
+        };
+        let Ok(chunks) = chunks else {
+            session.close(Goodbye::BadPacket);
+            return ok();
+        };
+        let response = self
+            .engine
+            .post(query, binary, Packets::paced(chunks, session.clone()))
+            .await;
+        match response.status() {
+            StatusCode::OK => ok(),
+            // The engine could not read it. Node answers `ok`, and the session is gone.
+            _ if self
+                .sessions
+                .find(query.sid.as_deref().unwrap_or_default())
+                .is_some()
+                && !is_engine_error(&response) =>
+            {
+                session.close(Goodbye::BadPacket);
+                ok()
+            }
+            _ => normal(response),
+        }
+    }
+
+    fn upgrade(&self, mut request: Request<Body>, remote: IpAddr) -> Result<Response<Body>, Error> {
+        let query = self.check(&request, true)?;
+        let key = request.headers().get(SEC_WEBSOCKET_KEY).cloned();
+        let key = key
+            .filter(|_| query.transport == Transport::Websocket && request.method() == Method::GET);
+        let key = key.ok_or(Error::BadRequest)?;
+        let session = match &query.sid {
+            Some(sid) => self.sessions.find(sid).ok_or(Error::SessionIdUnknown)?,
+            None => self.begin(&request, &query, remote),
+        };
+        let upgraded = hyper::upgrade::on(&mut request);
+        let engine = self.engine.clone();
+        tokio::spawn(async move {
+            let Ok(upgraded) = upgraded.await else { return };
+            session.moved_to_websocket();
+            // The bare TCP stream, where there is one, is a layer less for every byte.
+            match upgraded.downcast::<TokioIo<Connection>>() {
+                Ok(parts) => engine.upgrade(
+                    &query,
+                    session.clone(),
+                    Wire::new(parts.io.into_inner(), parts.read_buf, session),
+                ),
+                Err(upgraded) => engine.upgrade(
+                    &query,
+                    session.clone(),
+                    Wire::new(TokioIo::new(upgraded), Bytes::new(), session),
+                ),
+            }
+        });
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        let accept = derive_accept_key(key.as_bytes());
+        headers.insert(
+            SEC_WEBSOCKET_ACCEPT,
+            accept.parse().expect("base64 is a header value"),
+        );
+        Ok(response)
+    }
+
+    fn begin(&self, request: &Request<Body>, query: &Query, remote: IpAddr) -> Arc<Session> {
+        self.sessions.begin(
+            query.protocol,
+            remote,
+            request.uri().query().unwrap_or_default(),
+        )
+    }
+
+    /// A session that is not kept, for a request that has none.
+    fn nobody(&self, remote: IpAddr) -> Arc<Session> {
+        self.sessions.begin(Protocol::Eio4, remote, "")
+    }
+}
+
+impl Session {
+    fn eio3_chunks(&self, body: &Bytes, binary: bool) -> Result<Vec<Bytes>, eio3::BadFraming> {
+        use std::sync::atomic::Ordering::Relaxed;
+        let mut encodes_once = self.encodes_once.load(Relaxed);
+        let packets = eio3::request(body, binary, &mut encodes_once)?;
+        self.encodes_once.store(encodes_once, Relaxed);
+        Ok(packets
+            .chunks(PACKETS_PER_CHUNK)
+            .map(|chunk| eio3::join(chunk.iter().cloned(), binary))
+            .collect())
+    }
+}
+
+/// Engine.IO 4: cuts a payload behind every few packets.
+fn chunks_of(body: &Bytes) -> Vec<Bytes> {
+    let mut chunks = Vec::new();
+    let (mut begin, mut packets) = (0, 0);
+    for (at, _) in body
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| **byte == SEPARATOR)
+    {
+        packets += 1;
+        if packets == PACKETS_PER_CHUNK {
+            chunks.push(body.slice(begin..=at));
+            (begin, packets) = (at + 1, 0);
+        }
+    }
+    if begin < body.len() {
+        chunks.push(body.slice(begin..));
+    }
+    chunks
+}
+
+fn wants_websocket(headers: &HeaderMap) -> bool {
+    headers
+        .get(UPGRADE)
+        .is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+fn is_binary(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/octet-stream"))
+}
+
+fn is_engine_error(response: &Response<Body>) -> bool {
+    response
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind == "application/json")
+}
+
+/// The engine's refusals in Node's words.
+fn normal(response: Response<Body>) -> Response<Body> {
+    match (response.status(), is_engine_error(&response)) {
+        (StatusCode::OK, _) => response,
+        // The engine has two: a session it does not know, and one that is not to be polled.
+        (_, true)
+            if http_body::Body::size_hint(response.body()).exact()
+                == Some(UNKNOWN_SESSION.len() as u64) =>
+        {
+            Error::SessionIdUnknown.response()
+        }
+        (_, true) => Error::BadRequest.response(),
+        (status, false) => respond(status, "text/html", String::new()),
+    }
+}
+
+const UNKNOWN_SESSION: &str = r#"{"code":"1","message":"Session ID unknown"}"#;
+
+fn ok() -> Response<Body> {
+    respond(StatusCode::OK, "text/html", "ok".to_owned())
+}
+
+fn respond(status: StatusCode, kind: &'static str, body: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+/// The engine's bodies are in memory: collecting them cannot fail.
+async fn collected(response: Response<Body>) -> (http::response::Parts, Bytes) {
+    let (parts, body) = response.into_parts();
+    let body = body
+        .collect()
+        .await
+        .map(|body| body.to_bytes())
+        .unwrap_or_default();
+    (parts, body)
+}
+
+fn sid_of_open_packet(body: &Bytes) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Open {
+        sid: String,
+    }
+    let json = body.iter().position(|byte| *byte == b'{')?;
+    serde_json::from_slice::<Open>(&BytesMut::from(&body[json..]))
+        .ok()
+        .map(|open| open.sid)
+}

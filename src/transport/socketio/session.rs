@@ -1,0 +1,305 @@
+//! One Engine.IO session: what its handshake said, what waits in both directions, and whether and
+//! why it is being ended. Shared by the session's wire or polling requests and by its peers (one per
+//! namespace).
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    task::Waker,
+    time::Duration,
+};
+
+use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::{peer::Peer, service::Engine};
+use crate::chat::peer::Goodbye;
+
+/// Events that a session may have waiting before its bytes are left unread. What was read already
+/// still comes in, so the queue holds at most what one read brings on top.
+const UNHEARD_EVENTS: usize = 256;
+
+/// What a connection may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Largest message, bytes.
+    pub message: usize,
+    /// What may wait to be sent, bytes.
+    pub backlog: usize,
+    /// What may wait to be sent, packets.
+    pub backlog_packets: usize,
+    /// How long no byte at all may be accepted.
+    pub stall: Duration,
+    /// Events per second over a longer time; `None` for no limit.
+    pub event_rate: Option<std::num::NonZeroU32>,
+    /// How long the event rate may be exceeded.
+    pub flood: Duration,
+}
+
+/// Which Engine.IO protocol a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Clients 1.x and 2.x.
+    Eio3,
+    /// Clients 3.x and 4.x.
+    Eio4,
+}
+
+/// All sessions of this process.
+pub struct Sessions {
+    pub(super) limits: Limits,
+    engine: Engine,
+    /// Those that began with polling, by their Engine.IO id.
+    by_sid: Mutex<HashMap<Box<str>, Weak<Session>>>,
+    all: Mutex<HashMap<u64, Weak<Session>>>,
+    next: AtomicU64,
+    ended: [AtomicU64; Goodbye::ALL.len()],
+}
+
+pub struct Session {
+    key: u64,
+    sessions: Arc<Sessions>,
+    pub(super) protocol: Protocol,
+    pub(super) remote: IpAddr,
+    pub(super) query: Box<str>,
+    sid: OnceLock<Box<str>>,
+    on_websocket: AtomicBool,
+    /// A 2.x client, which encodes text once; see `eio3`.
+    pub(super) encodes_once: AtomicBool,
+    backlog: AtomicUsize,
+    progress: Notify,
+    unheard: AtomicUsize,
+    /// A request with packets is under way; Node allows one at a time.
+    taking: AtomicBool,
+    wire: AtomicWaker,
+    post: AtomicWaker,
+    goodbye: OnceLock<Goodbye>,
+    peers: Mutex<Vec<Weak<Peer>>>,
+}
+
+/// Who waits to go on reading a session's bytes.
+#[derive(Clone, Copy)]
+pub(super) enum Reader {
+    Wire,
+    Post,
+}
+
+impl Sessions {
+    pub(super) fn new(engine: Engine, limits: Limits) -> Arc<Self> {
+        Arc::new(Self {
+            limits,
+            engine,
+            by_sid: Mutex::default(),
+            all: Mutex::default(),
+            next: AtomicU64::new(0),
+            ended: Default::default(),
+        })
+    }
+
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        protocol: Protocol,
+        remote: IpAddr,
+        query: &str,
+    ) -> Arc<Session> {
+        let key = self.next.fetch_add(1, Ordering::Relaxed);
+        let session = Arc::new(Session {
+            key,
+            sessions: self.clone(),
+            protocol,
+            remote,
+            query: query.into(),
+            sid: OnceLock::new(),
+            on_websocket: AtomicBool::new(false),
+            encodes_once: AtomicBool::new(false),
+            backlog: AtomicUsize::new(0),
+            progress: Notify::new(),
+            unheard: AtomicUsize::new(0),
+            taking: AtomicBool::new(false),
+            wire: AtomicWaker::new(),
+            post: AtomicWaker::new(),
+            goodbye: OnceLock::new(),
+            peers: Mutex::default(),
+        });
+        self.all.lock().insert(key, Arc::downgrade(&session));
+        session
+    }
+
+    pub(super) fn find(&self, sid: &str) -> Option<Arc<Session>> {
+        self.by_sid.lock().get(sid)?.upgrade()
+    }
+
+    /// How many sessions there are.
+    pub fn count(&self) -> usize {
+        self.all.lock().len()
+    }
+
+    /// How many sessions the server ended for this reason.
+    pub fn ended(&self, why: Goodbye) -> u64 {
+        self.ended[why as usize].load(Ordering::Relaxed)
+    }
+
+    /// Ends every session.
+    pub(super) fn close_all(&self, why: Goodbye) {
+        let all: Vec<_> = self.all.lock().values().filter_map(Weak::upgrade).collect();
+        for session in all {
+            session.close(why);
+        }
+    }
+}
+
+impl Session {
+    pub(super) fn limits(&self) -> &Limits {
+        &self.sessions.limits
+    }
+
+    /// Makes the session known by the id that polling requests name it with.
+    pub(super) fn name(self: &Arc<Self>, sid: &str) {
+        if self.sid.set(sid.into()).is_ok() {
+            self.sessions
+                .by_sid
+                .lock()
+                .insert(sid.into(), Arc::downgrade(self));
+        }
+    }
+
+    pub(super) fn moved_to_websocket(&self) {
+        self.on_websocket.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn goodbye(&self) -> Option<Goodbye> {
+        self.goodbye.get().copied()
+    }
+
+    /// Something was queued for the client.
+    pub(super) fn queued(self: &Arc<Self>, bytes: usize) {
+        let waiting = self.backlog.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if waiting > self.limits().backlog {
+            self.close(Goodbye::SlowPeer);
+        }
+    }
+
+    /// Bytes went out. They include framing, pings and the like, which nobody counted when they were
+    /// queued, so the count never stays above what really waits.
+    pub(super) fn sent(&self, bytes: usize) {
+        let less = |waiting: usize| Some(waiting.saturating_sub(bytes));
+        let _ = self
+            .backlog
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        self.progress.notify_waiters();
+    }
+
+    /// Waits until at most half of what may be queued is, or the session is ended.
+    pub(super) async fn drained(&self) {
+        loop {
+            let progress = self.progress.notified();
+            if self.backlog.load(Ordering::Relaxed) <= self.limits().backlog / 2
+                || self.goodbye().is_some()
+            {
+                return;
+            }
+            progress.await;
+        }
+    }
+
+    /// Whether more may be read from the client. If not, `waker` is woken when it may.
+    pub(super) fn may_read(&self, reader: Reader, waker: &Waker) -> bool {
+        let slot = match reader {
+            Reader::Wire => &self.wire,
+            Reader::Post => &self.post,
+        };
+        // Registered first: what happens between the check and the registration is not missed.
+        slot.register(waker);
+        self.unheard.load(Ordering::Acquire) < UNHEARD_EVENTS
+    }
+
+    /// The right to hand over packets by polling; `None` while somebody else has it.
+    pub(super) fn take_turn(self: &Arc<Self>) -> Option<Turn> {
+        (!self.taking.swap(true, Ordering::AcqRel)).then(|| Turn(self.clone()))
+    }
+
+    pub(super) fn arrived(&self) {
+        self.unheard.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(super) fn heard(&self) {
+        if self.unheard.fetch_sub(1, Ordering::AcqRel) == UNHEARD_EVENTS / 2 {
+            self.wake();
+        }
+    }
+
+    /// Has the reading side look again: at what it still has to write, too.
+    pub(super) fn wake(&self) {
+        self.wire.wake();
+        self.post.wake();
+    }
+
+    pub(super) fn seat(&self, peer: &Arc<Peer>) {
+        let mut peers = self.peers.lock();
+        peers.retain(|peer| peer.strong_count() > 0);
+        peers.push(Arc::downgrade(peer));
+    }
+
+    pub(super) fn peer(&self, namespace: &str) -> Option<Arc<Peer>> {
+        self.peers
+            .lock()
+            .iter()
+            .filter_map(Weak::upgrade)
+            .rfind(|peer| peer.namespace() == namespace)
+    }
+
+    /// Ends the session, once: the first reason counts.
+    pub(super) fn close(self: &Arc<Self>, why: Goodbye) {
+        if self.goodbye.set(why).is_err() {
+            return;
+        }
+        self.sessions.ended[why as usize].fetch_add(1, Ordering::Relaxed);
+        if why == Goodbye::Shutdown {
+            tracing::debug!(session = self.key, remote = %self.remote, reason = why.code(), "ending a session");
+        } else {
+            tracing::warn!(session = self.key, remote = %self.remote, reason = why.code(), "ending a session: {}", why.message());
+        }
+        if !why.is_abrupt() {
+            let peers: Vec<_> = self.peers.lock().iter().filter_map(Weak::upgrade).collect();
+            for peer in peers {
+                peer.say_goodbye(why);
+            }
+        }
+        self.progress.notify_waiters();
+        self.wake();
+        if !self.on_websocket.load(Ordering::Relaxed) {
+            self.close_polling();
+        }
+    }
+
+    /// Has the engine end a session that lives by polling, as if its client had asked for it: there
+    /// is no stream that could be cut.
+    pub(super) fn close_polling(&self) {
+        if let (Some(sid), Ok(runtime)) = (self.sid.get(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(self.sessions.engine.close(self.protocol, sid.clone()));
+        }
+    }
+}
+
+/// Given back when it is dropped, with the request.
+pub(super) struct Turn(Arc<Session>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.taking.store(false, Ordering::Release);
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.sessions.all.lock().remove(&self.key);
+        if let Some(sid) = self.sid.get() {
+            self.sessions.by_sid.lock().remove(sid);
+        }
+    }
+}

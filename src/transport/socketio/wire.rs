@@ -1,0 +1,227 @@
+//! The stream under one upgraded connection, between TCP and the WebSocket codec. It never makes the
+//! codec wait: what TCP does not take is kept here, bounded, and written on by the reading side. So
+//! a peer that stops reading holds up nobody, and ends by the backlog limit or the stall timeout.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    time::{Instant, Sleep},
+};
+
+use super::{
+    eio3,
+    session::{Protocol, Reader, Session},
+};
+use crate::chat::peer::Goodbye;
+
+/// Most that one read takes, so that one read cannot bring more events than a session may queue.
+const READ_MOST: usize = 4096;
+
+/// A WebSocket text frame (RFC 6455, 5.2) with Engine.IO's close packet, as a client would send it:
+/// masked, with a mask of zero.
+const CLOSE_PACKET: [u8; 7] = [0x81, 0x81, 0, 0, 0, 0, b'1'];
+
+/// The codec's close frame: no status, no reason.
+const BARE_CLOSE_FRAME: [u8; 2] = [0x88, 0x00];
+
+/// An upgraded connection of one session.
+pub(super) struct Wire<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
+    /// Only gone once dropping has begun.
+    stream: Option<S>,
+    session: Arc<Session>,
+    /// Came in right behind the upgrade request.
+    unread: Bytes,
+    /// Accepted from the codec, not yet by TCP.
+    unsent: BytesMut,
+    stalled: Option<Pin<Box<Sleep>>>,
+    told_engine: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
+    /// `unread` is what came in behind the upgrade request.
+    pub(super) fn new(stream: S, unread: Bytes, session: Arc<Session>) -> Self {
+        Self {
+            stream: Some(stream),
+            session,
+            unread,
+            unsent: BytesMut::new(),
+            stalled: None,
+            told_engine: false,
+        }
+    }
+
+    /// Writes on what is left over. An error once the stall timeout has passed.
+    fn send_on(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let Some(stream) = &mut self.stream else {
+            return Ok(());
+        };
+        while !self.unsent.is_empty() {
+            match Pin::new(&mut *stream).poll_write(cx, &self.unsent) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(count)) => {
+                    self.unsent.advance(count);
+                    self.session.sent(count);
+                    self.stalled = None;
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => {
+                    let timeout = self.session.limits().stall;
+                    let stalled = self.stalled.get_or_insert_with(|| {
+                        Box::pin(tokio::time::sleep_until(Instant::now() + timeout))
+                    });
+                    if stalled.as_mut().poll(cx).is_ready() {
+                        self.session.close(Goodbye::Stalled);
+                        return Err(io::ErrorKind::TimedOut.into());
+                    }
+                    return Ok(());
+                }
+            }
+        }
+        // Gives the memory back: most connections never hold anything over.
+        self.unsent = BytesMut::new();
+        Ok(())
+    }
+
+    /// What goes out instead of what the codec wrote: a close frame that says why, where the server
+    /// ends the session; connect errors as old clients know them.
+    fn reworded(&self, frames: &[u8]) -> Option<Vec<u8>> {
+        match self.session.goodbye() {
+            Some(why) if frames == BARE_CLOSE_FRAME => Some(close_frame(why)),
+            _ if self.session.protocol == Protocol::Eio3 => eio3::reword_frames(frames),
+            _ => None,
+        }
+    }
+}
+
+fn close_frame(why: Goodbye) -> Vec<u8> {
+    let mut frame = vec![0x88, 2 + why.message().len() as u8];
+    frame.extend_from_slice(&close_status(why).to_be_bytes());
+    frame.extend_from_slice(why.message().as_bytes());
+    frame
+}
+
+/// The WebSocket status (RFC 6455, 7.4.1 and the IANA registry) that tells why the server closes.
+fn close_status(why: Goodbye) -> u16 {
+    match why {
+        Goodbye::Shutdown => 1012,
+        Goodbye::SlowPeer | Goodbye::Stalled | Goodbye::FellBehind => 1013,
+        Goodbye::Flooding => 1008,
+        Goodbye::BadPacket => 1002,
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncRead for Wire<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let may_read = this.session.may_read(Reader::Wire, cx.waker());
+        if let Err(error) = this.send_on(cx) {
+            return Poll::Ready(Err(error));
+        }
+        if let Some(why) = this.session.goodbye() {
+            if why.is_abrupt() {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            }
+            // The engine ends the session in good order when its client asks for it. If the client
+            // stopped in the middle of a frame, that frame swallows the packet, and the end of the
+            // stream that follows does it.
+            if !this.told_engine && buf.remaining() >= CLOSE_PACKET.len() {
+                this.told_engine = true;
+                buf.put_slice(&CLOSE_PACKET);
+            }
+            return Poll::Ready(Ok(()));
+        }
+        if !may_read {
+            return Poll::Pending;
+        }
+        if !this.unread.is_empty() {
+            let count = this.unread.len().min(buf.remaining());
+            buf.put_slice(&this.unread.split_to(count));
+            return Poll::Ready(Ok(()));
+        }
+        let Some(stream) = &mut this.stream else {
+            return Poll::Ready(Ok(()));
+        };
+        let most = buf.remaining().min(READ_MOST);
+        let mut part = ReadBuf::new(buf.initialize_unfilled_to(most));
+        let read = Pin::new(stream).poll_read(cx, &mut part);
+        let count = part.filled().len();
+        buf.advance(count);
+        read
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncWrite for Wire<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let reworded = this.reworded(data);
+        let frames = reworded.as_deref().unwrap_or(data);
+        let Some(stream) = &mut this.stream else {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        };
+        if this.session.goodbye().is_some_and(Goodbye::is_abrupt) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        let mut taken = 0;
+        if this.unsent.is_empty()
+            && let Poll::Ready(written) = Pin::new(stream).poll_write(cx, frames)
+        {
+            taken = written?;
+            this.session.sent(taken);
+        }
+        if taken < frames.len() {
+            this.unsent.extend_from_slice(&frames[taken..]);
+            if this.unsent.len() > this.session.limits().backlog {
+                this.session.close(Goodbye::SlowPeer);
+            }
+            this.session.wake();
+        }
+        Poll::Ready(Ok(data.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Drop for Wire<S> {
+    fn drop(&mut self) {
+        // An upgrade that failed half-way leaves the engine's session unable to poll or to time out.
+        self.session.close_polling();
+        let (Some(mut stream), Ok(runtime)) =
+            (self.stream.take(), tokio::runtime::Handle::try_current())
+        else {
+            return;
+        };
+        if self.session.goodbye().is_some_and(Goodbye::is_abrupt) {
+            return;
+        }
+        let (unsent, timeout) = (self.unsent.split(), self.session.limits().stall);
+        runtime.spawn(async move {
+            let last_words = async {
+                stream.write_all(&unsent).await?;
+                stream.shutdown().await
+            };
+            // A peer that does not take them is gone.
+            let _ = tokio::time::timeout(timeout, last_words).await;
+        });
+    }
+}

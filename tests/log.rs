@@ -1,0 +1,325 @@
+//! The embedded log as the chat uses it: order, the tail, keys, reads. How it opens, and what it
+//! lets go, is in `log_file.rs`; `log_crash.rs` kills it.
+
+use std::{collections::HashMap, path::Path, sync::Arc};
+
+use handshaken::{
+    chat::{
+        log::{After, Log, LogError, Tail},
+        message::{Epoch, Message, MessageId, Post, RoomName},
+    },
+    log::embedded::{EmbeddedLog, Retain},
+};
+use tokio::task::JoinSet;
+
+fn open(dir: &Path) -> (Arc<EmbeddedLog>, Tail) {
+    let (log, tail) = EmbeddedLog::open(dir, Retain::default()).unwrap();
+    (Arc::new(log), tail)
+}
+
+fn room(name: &str) -> RoomName {
+    name.parse().unwrap()
+}
+
+fn post(room: &RoomName, text: &str) -> Post {
+    Post {
+        room: room.clone(),
+        author: "ann".parse().ok(),
+        text: text.into(),
+        key: None,
+        replica: "replica".into(),
+    }
+}
+
+fn keyed(room: &RoomName, text: &str, key: &str) -> Post {
+    Post {
+        key: Some(key.parse().unwrap()),
+        ..post(room, text)
+    }
+}
+
+async fn told(mut tail: Tail) -> Vec<Arc<Message>> {
+    let mut told = Vec::new();
+    while let Some(batch) = tail.recv().await {
+        assert!(!batch.is_empty());
+        told.extend(batch);
+    }
+    told
+}
+
+async fn everything(log: &EmbeddedLog, room: &RoomName) -> Vec<Arc<Message>> {
+    log.last(room, usize::MAX).await.unwrap()
+}
+
+fn seqs(messages: &[Arc<Message>]) -> Vec<u64> {
+    messages.iter().map(|message| message.id.seq).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_appenders_get_one_dense_order_in_each_room_and_the_tail_tells_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, tail) = open(dir.path());
+    let telling = tokio::spawn(told(tail));
+    let rooms: Vec<RoomName> = (0..5).map(|n| room(&format!("room {n}"))).collect();
+    let mut appenders = JoinSet::new();
+    for appender in 0..64 {
+        let (log, rooms) = (Arc::clone(&log), rooms.clone());
+        appenders.spawn(async move {
+            let mut last = HashMap::new();
+            for n in 0..50 {
+                let room = &rooms[(appender + n) % rooms.len()];
+                let text = format!("{appender}: {n}");
+                let kept = log.append(post(room, &text)).await.unwrap();
+                assert_eq!((&kept.room, &*kept.text), (room, &*text));
+                let before = last.insert(room, kept.id.seq).unwrap_or(0);
+                assert!(before < kept.id.seq, "an appender's own order is turned");
+            }
+        });
+    }
+    while let Some(done) = appenders.join_next().await {
+        done.unwrap();
+    }
+    let mut logged = Vec::new();
+    for room in &rooms {
+        let messages = everything(&log, room).await;
+        assert_eq!(seqs(&messages), Vec::from_iter(1..=640));
+        assert!(messages.is_sorted_by_key(|message| message.time));
+        logged.push(messages);
+    }
+    log.close().await;
+    let told = telling.await.unwrap();
+    assert_eq!(told.len(), 3200);
+    for (room, logged) in rooms.iter().zip(logged) {
+        let told: Vec<_> = told.iter().filter(|m| m.room == *room).cloned().collect();
+        assert_eq!(told, logged);
+    }
+}
+
+#[tokio::test]
+async fn any_text_comes_back_as_it_was_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _tail) = open(dir.path());
+    let lobby = RoomName::lobby();
+    let long = "✓😀\0".repeat(130_000);
+    let texts = ["", "\0", "a\0b", "'); DROP TABLE messages; --", &long];
+    let mut kept = Vec::new();
+    for text in texts {
+        let anonymous = Post {
+            author: None,
+            ..post(&lobby, text)
+        };
+        kept.push(log.append(anonymous).await.unwrap());
+    }
+    let read = everything(&log, &lobby).await;
+    assert_eq!(read, kept);
+    assert_eq!(Vec::from_iter(read.iter().map(|m| &*m.text)), texts);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_kept_once_in_its_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, tail) = open(dir.path());
+    let (here, there) = (room("here"), room("there"));
+    let first = log.append(keyed(&here, "first", "k")).await.unwrap();
+    let again = log.append(keyed(&here, "again", "k")).await.unwrap();
+    assert_eq!(again, first);
+    let elsewhere = log.append(keyed(&there, "elsewhere", "k")).await.unwrap();
+    assert_eq!(elsewhere.id.seq, 1);
+
+    let mut appenders = JoinSet::new();
+    for n in 0..500 {
+        let log = Arc::clone(&log);
+        let post = keyed(&here, &n.to_string(), &format!("k{}", n % 5));
+        appenders.spawn(async move { (n % 5, log.append(post).await.unwrap()) });
+    }
+    let mut by_key: HashMap<i32, Arc<Message>> = HashMap::new();
+    while let Some(done) = appenders.join_next().await {
+        let (key, kept) = done.unwrap();
+        assert_eq!(by_key.entry(key).or_insert(Arc::clone(&kept)), &kept);
+    }
+    assert_eq!(seqs(&everything(&log, &here).await), [1, 2, 3, 4, 5, 6]);
+    log.close().await;
+    assert_eq!(told(tail).await.len(), 7);
+
+    let (log, tail) = open(dir.path());
+    let after_restart = log.append(keyed(&here, "again", "k")).await.unwrap();
+    assert_eq!(after_restart, first);
+    log.close().await;
+    assert_eq!(told(tail).await, []);
+}
+
+#[tokio::test]
+async fn reads_find_what_lies_before_and_after_an_id() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _tail) = open(dir.path());
+    let lobby = RoomName::lobby();
+    for n in 1..=10 {
+        log.append(post(&lobby, &n.to_string())).await.unwrap();
+        log.append(post(&room("other"), "other")).await.unwrap();
+    }
+    let all = everything(&log, &lobby).await;
+    let epoch = all[0].id.epoch;
+    let id = |seq| MessageId { seq, epoch };
+
+    for (limit, expected) in [(3, 7..10), (10, 0..10), (11, 0..10), (0, 10..10)] {
+        assert_eq!(log.last(&lobby, limit).await.unwrap(), all[expected]);
+    }
+    for (seq, limit, expected) in [
+        (0, 100, 0..10),
+        (4, 3, 4..7),
+        (9, 100, 9..10),
+        (10, 100, 10..10),
+        (4, 0, 4..4),
+    ] {
+        let after = log.after(&lobby, id(seq), limit).await.unwrap();
+        assert_eq!(
+            after,
+            After::Complete(all[expected].to_vec()),
+            "after {seq}"
+        );
+    }
+    for (seq, limit, expected) in [
+        (4, 2, 1..3),
+        (4, 100, 0..3),
+        (1, 100, 0..0),
+        (0, 100, 0..0),
+        (u64::MAX, 2, 8..10),
+    ] {
+        let before = log.before(&lobby, id(seq), limit).await.unwrap();
+        assert_eq!(before, all[expected], "before {seq}");
+    }
+    let nowhere = room("nowhere");
+    assert_eq!(everything(&log, &nowhere).await, []);
+    assert_eq!(log.before(&nowhere, id(5), 5).await.unwrap(), []);
+    assert_eq!(
+        log.after(&nowhere, id(0), 5).await.unwrap(),
+        After::Complete(Vec::new())
+    );
+}
+
+#[tokio::test]
+async fn an_id_that_this_history_does_not_have_is_a_gap() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _tail) = open(dir.path());
+    let lobby = RoomName::lobby();
+    let kept = log.append(post(&lobby, "kept")).await.unwrap().id;
+    let foreign = Epoch(!kept.epoch.0);
+    for (room, id) in [
+        (&lobby, MessageId { seq: 2, ..kept }),
+        (
+            &lobby,
+            MessageId {
+                seq: u64::MAX,
+                ..kept
+            },
+        ),
+        (
+            &lobby,
+            MessageId {
+                epoch: foreign,
+                ..kept
+            },
+        ),
+        (
+            &lobby,
+            MessageId {
+                seq: 0,
+                epoch: foreign,
+            },
+        ),
+        (&room("nowhere"), kept),
+    ] {
+        assert_eq!(log.after(room, id, 5).await.unwrap(), After::Gap, "{id:?}");
+    }
+    let before = MessageId {
+        seq: 2,
+        epoch: foreign,
+    };
+    assert_eq!(log.before(&lobby, before, 5).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn every_new_history_has_its_own_epoch_and_keeps_it() {
+    let mut epochs = Vec::new();
+    for _ in 0..3 {
+        let dir = tempfile::tempdir().unwrap();
+        let mut seen = Vec::new();
+        for _ in 0..2 {
+            let (log, _tail) = open(dir.path());
+            let kept = log.append(post(&RoomName::lobby(), "hello")).await;
+            seen.push(kept.unwrap().id.epoch);
+            log.close().await;
+        }
+        assert_eq!(seen[0], seen[1]);
+        assert!(!epochs.contains(&seen[0]));
+        epochs.push(seen[0]);
+    }
+}
+
+#[tokio::test]
+async fn rooms_are_listed_by_their_newest_message() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _tail) = open(dir.path());
+    assert_eq!(log.rooms(10).await.unwrap(), []);
+    let mut newest = HashMap::new();
+    for name in ["a", "b", "c", "a"] {
+        let kept = log.append(post(&room(name), "hello")).await.unwrap();
+        newest.insert(name, kept.time);
+        while jiff::Timestamp::now().as_millisecond() <= kept.time.as_millisecond() {
+            tokio::task::yield_now().await;
+        }
+    }
+    let listed = log.rooms(10).await.unwrap();
+    let names: Vec<&str> = listed.iter().map(|listed| listed.room.as_str()).collect();
+    assert_eq!(names, ["a", "c", "b"]);
+    for listed in &listed {
+        assert_eq!(listed.last, newest[listed.room.as_str()]);
+    }
+    assert_eq!(log.rooms(2).await.unwrap(), listed[..2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_finishes_what_was_accepted_and_refuses_what_comes_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, tail) = open(dir.path());
+    let lobby = RoomName::lobby();
+    let telling = tokio::spawn(told(tail));
+    let mut appenders = JoinSet::new();
+    for n in 0..200 {
+        let (log, lobby) = (Arc::clone(&log), lobby.clone());
+        appenders.spawn(async move { log.append(post(&lobby, &n.to_string())).await });
+    }
+    let first = appenders.join_next().await.unwrap().unwrap().unwrap();
+    tokio::join!(log.close(), log.close());
+    log.close().await;
+    let mut kept = 1;
+    while let Some(done) = appenders.join_next().await {
+        match done.unwrap() {
+            Ok(_) => kept += 1,
+            Err(error) => assert!(matches!(error, LogError::Closed), "{error}"),
+        }
+    }
+    assert_eq!(telling.await.unwrap().len(), kept);
+    let closed = |error| matches!(error, LogError::Closed);
+    let late = log.append(post(&lobby, "late")).await;
+    assert!(late.is_err_and(closed));
+    assert!(log.last(&lobby, 1).await.is_err_and(closed));
+    assert!(log.before(&lobby, first.id, 1).await.is_err_and(closed));
+    assert!(log.after(&lobby, first.id, 1).await.is_err_and(closed));
+    assert!(log.rooms(1).await.is_err_and(closed));
+
+    let (log, _tail) = open(dir.path());
+    assert_eq!(everything(&log, &lobby).await.len(), kept);
+}
+
+#[tokio::test]
+async fn posts_are_kept_when_nobody_reads_the_tail_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, tail) = open(dir.path());
+    drop(tail);
+    for seq in 1..=200 {
+        let kept = log.append(post(&RoomName::lobby(), "hello")).await.unwrap();
+        assert_eq!(kept.id.seq, seq);
+    }
+    log.close().await;
+}

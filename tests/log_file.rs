@@ -1,0 +1,336 @@
+//! The embedded log's file: what it survives, when it is refused and in which words, and what
+//! retention takes out of it.
+
+use std::{
+    fs,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use handshaken::{
+    chat::{
+        log::{After, Log, LogError},
+        message::{Message, MessageId, Post, RoomName},
+    },
+    log::embedded::{EmbeddedLog, OpenError, Retain},
+};
+use jiff::Timestamp;
+use rusqlite::Connection;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+fn open(dir: &Path) -> EmbeddedLog {
+    retaining(dir, Retain::default())
+}
+
+/// Opens the log and lets its tail go.
+fn retaining(dir: &Path, retain: Retain) -> EmbeddedLog {
+    EmbeddedLog::open(dir, retain).unwrap().0
+}
+
+fn refused(dir: &Path) -> OpenError {
+    match EmbeddedLog::open(dir, Retain::default()) {
+        Ok(_) => panic!("the log opens"),
+        Err(error) => error,
+    }
+}
+
+/// That the refusal tells an operator each of these.
+fn says(error: &OpenError, words: &[&str]) {
+    let text = error.to_string();
+    for word in words {
+        assert!(text.contains(word), "{word:?} is missing in {text:?}");
+    }
+}
+
+async fn append(log: &EmbeddedLog, text: &str) -> Result<Arc<Message>, LogError> {
+    let post = Post {
+        room: RoomName::lobby(),
+        author: "ann".parse().ok(),
+        text: text.into(),
+        key: None,
+        replica: "replica".into(),
+    };
+    log.append(post).await
+}
+
+async fn fill(dir: &Path, messages: usize) -> Vec<Arc<Message>> {
+    let log = open(dir);
+    let texts: Vec<String> = (0..messages).map(|n| format!("{n} {:100}", "")).collect();
+    let kept = texts.iter().map(|text| append(&log, text));
+    let mut kept = futures_util::future::try_join_all(kept).await.unwrap();
+    kept.sort_by_key(|message| message.id.seq);
+    log.close().await;
+    kept
+}
+
+async fn everything(log: &EmbeddedLog) -> Vec<Arc<Message>> {
+    log.last(&RoomName::lobby(), usize::MAX).await.unwrap()
+}
+
+/// Waits until so many messages are left, the newest of all.
+async fn left(log: &EmbeddedLog, expected: usize) -> Vec<Arc<Message>> {
+    let start = Instant::now();
+    loop {
+        let left = everything(log).await;
+        if left.len() == expected {
+            return left;
+        }
+        let found = left.len();
+        assert!(start.elapsed() < DEADLINE, "{found} left, not {expected}");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn everything_is_there_after_opening_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let kept = fill(dir.path(), 500).await;
+    let log = open(dir.path());
+    assert_eq!(everything(&log).await, kept);
+    assert_eq!(append(&log, "next").await.unwrap().id.seq, 501);
+}
+
+#[tokio::test]
+async fn a_log_that_is_dropped_lets_go_of_its_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    append(&log, "kept").await.unwrap();
+    drop(log);
+    let start = Instant::now();
+    let log = loop {
+        match EmbeddedLog::open(dir.path(), Retain::default()) {
+            Ok((log, _tail)) => break log,
+            Err(error) => assert!(start.elapsed() < DEADLINE, "{error}"),
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(everything(&log).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_second_opener_is_told_who_has_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    let error = refused(dir.path());
+    assert!(matches!(error, OpenError::Locked { .. }), "{error:?}");
+    let file = dir.path().join("log.db");
+    let names = [file.to_str().unwrap(), dir.path().to_str().unwrap()];
+    says(&error, &names);
+    says(&error, &["in use by another process", "stop that one"]);
+    append(&log, "undisturbed").await.unwrap();
+    log.close().await;
+    open(dir.path());
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_refused() {
+    let garbage = |file: &Path| fs::write(file, "garbage ".repeat(5000)).unwrap();
+    let short = |file: &Path| fs::write(file, "x").unwrap();
+    let cut_to = |part: fn(u64) -> u64| {
+        move |path: &Path| {
+            let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+            file.set_len(part(file.metadata().unwrap().len())).unwrap();
+        }
+    };
+    let ways: [&dyn Fn(&Path); 5] = [
+        &garbage,
+        &short,
+        &cut_to(|len| len / 2),
+        &cut_to(|len| len - 4096),
+        &cut_to(|_| 100),
+    ];
+    for (way, damage) in ways.into_iter().enumerate() {
+        let dir = tempfile::tempdir().unwrap();
+        fill(dir.path(), 500).await;
+        let file = dir.path().join("log.db");
+        damage(&file);
+        let damaged = fs::read(&file).unwrap();
+        let error = refused(dir.path());
+        assert!(
+            matches!(error, OpenError::Damaged { .. }),
+            "{way}: {error:?}"
+        );
+        says(&error, &[file.to_str().unwrap(), "damaged", "backup"]);
+        assert_eq!(fs::read(&file).unwrap(), damaged, "{way}: it is changed");
+    }
+}
+
+#[tokio::test]
+async fn damage_inside_is_found_after_an_unclean_end() {
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path(), 2000).await;
+    let file = dir.path().join("log.db");
+    let conn = Connection::open(&file).unwrap();
+    conn.execute("UPDATE meta SET value = 0 WHERE name = 'closed'", [])
+        .unwrap();
+    conn.close().unwrap();
+    let mut bytes = fs::read(&file).unwrap();
+    let page = bytes.len() / 4096 / 2 * 4096;
+    bytes[page..page + 4096].fill(0x5a);
+    fs::write(&file, bytes).unwrap();
+    let error = refused(dir.path());
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_emptied_file_beside_what_was_written_ahead_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("log.db"), "").unwrap();
+    fs::write(dir.path().join("log.db-wal"), "x".repeat(5000)).unwrap();
+    says(&refused(dir.path()), &["damaged", "-wal"]);
+}
+
+#[tokio::test]
+async fn files_of_others_and_of_later_versions_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path(), 1).await;
+    let file = dir.path().join("log.db");
+    let conn = Connection::open(&file).unwrap();
+    conn.pragma_update(None, "user_version", 99).unwrap();
+    conn.close().unwrap();
+    let error = refused(dir.path());
+    assert!(matches!(error, OpenError::Newer { found: 99, .. }));
+    says(
+        &error,
+        &["format 99", "newer version", file.to_str().unwrap()],
+    );
+
+    let dir = tempfile::tempdir().unwrap();
+    let conn = Connection::open(dir.path().join("log.db")).unwrap();
+    conn.execute("CREATE TABLE users (name)", []).unwrap();
+    conn.close().unwrap();
+    let error = refused(dir.path());
+    assert!(matches!(error, OpenError::Foreign { .. }), "{error:?}");
+    says(&error, &["another program"]);
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_used_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    for dir in [&file, &file.join("data"), Path::new("/proc")] {
+        let error = refused(dir);
+        assert!(matches!(error, OpenError::Directory { .. }), "{error:?}");
+        says(&error, &[dir.to_str().unwrap(), "check that"]);
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_missing_directory_is_created_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("a/b");
+    let log = open(&data);
+    append(&log, "kept").await.unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&data), 0o700);
+    for file in ["log.db", "log.db-wal"] {
+        assert_eq!(mode(&data.join(file)), 0o600, "{file}");
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_does_not_turn_the_times_of_a_room() {
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path(), 1).await;
+    let later = Timestamp::from_millisecond(Timestamp::now().as_millisecond() + 3_600_000).unwrap();
+    let conn = Connection::open(dir.path().join("log.db")).unwrap();
+    for sql in [
+        "UPDATE rooms SET time = ?1",
+        "UPDATE messages SET time = ?1",
+    ] {
+        conn.execute(sql, [later.as_millisecond()]).unwrap();
+    }
+    conn.close().unwrap();
+    let log = open(dir.path());
+    assert_eq!(append(&log, "now").await.unwrap().time, later);
+}
+
+#[tokio::test]
+async fn posts_that_the_file_refuses_fail_and_later_ones_are_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    append(&log, "one").await.unwrap();
+    let conn = Connection::open(dir.path().join("log.db")).unwrap();
+    conn.execute_batch(
+        "CREATE TRIGGER refuse BEFORE INSERT ON messages BEGIN SELECT RAISE(ABORT, 'refused'); END",
+    )
+    .unwrap();
+    for _ in 0..3 {
+        let error = append(&log, "lost").await.unwrap_err();
+        assert!(matches!(error, LogError::Storage(_)), "{error}");
+        assert!(error.to_string().contains("refused"), "{error}");
+    }
+    conn.execute("DROP TRIGGER refuse", []).unwrap();
+    assert_eq!(append(&log, "two").await.unwrap().id.seq, 2);
+    assert_eq!(everything(&log).await.len(), 2);
+}
+
+#[tokio::test]
+async fn only_the_newest_messages_of_a_room_are_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let kept = fill(dir.path(), 5000).await;
+    let newest = Retain {
+        messages_per_room: Some(100),
+        age: None,
+    };
+    let log = retaining(dir.path(), newest);
+    let remaining = left(&log, 100).await;
+    assert_eq!(remaining, kept[4900..]);
+
+    let lobby = RoomName::lobby();
+    let id = |seq| MessageId { seq, ..kept[0].id };
+    for gap in [0, 1, 4899] {
+        let after = log.after(&lobby, id(gap), 500).await.unwrap();
+        assert_eq!(after, After::Gap, "after {gap}");
+    }
+    let after = log.after(&lobby, id(4900), 500).await.unwrap();
+    assert_eq!(after, After::Complete(remaining));
+    assert_eq!(log.before(&lobby, id(4901), 5).await.unwrap(), []);
+
+    let more = (0..1000).map(|_| append(&log, "more"));
+    futures_util::future::try_join_all(more).await.unwrap();
+    let remaining = left(&log, 100).await;
+    assert_eq!(remaining[99].id.seq, 6000);
+}
+
+#[tokio::test]
+async fn old_messages_go_and_their_ids_are_not_given_out_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let kept = fill(dir.path(), 3000).await;
+    let young = Retain {
+        messages_per_room: None,
+        age: Some(Duration::from_millis(10)),
+    };
+    let log = retaining(dir.path(), young);
+    left(&log, 0).await;
+    assert_eq!(log.rooms(10).await.unwrap(), []);
+    let lobby = RoomName::lobby();
+    let newest = kept[2999].id;
+    assert_eq!(
+        log.after(&lobby, newest, 5).await.unwrap(),
+        After::Complete(Vec::new())
+    );
+    log.close().await;
+    let log = open(dir.path());
+    assert_eq!(append(&log, "next").await.unwrap().id.seq, 3001);
+    assert_eq!(log.rooms(10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn messages_grow_old_while_the_log_is_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let young = Retain {
+        messages_per_room: Some(1_000_000),
+        age: Some(Duration::from_secs(1)),
+    };
+    let log = retaining(dir.path(), young);
+    append(&log, "grows old").await.unwrap();
+    assert_eq!(everything(&log).await.len(), 1);
+    left(&log, 0).await;
+}
