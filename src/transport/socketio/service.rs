@@ -196,7 +196,7 @@ impl Packets {
         }
     }
 
-    fn one(chunk: Bytes) -> Self {
+    pub(super) fn one(chunk: Bytes) -> Self {
         Self {
             chunks: vec![chunk].into_iter(),
             session: None,
