@@ -7,7 +7,9 @@
 mod eio3;
 mod first_ping;
 mod front;
+mod old_frames;
 mod peer;
+mod public_id;
 mod service;
 mod session;
 mod text;
@@ -27,6 +29,7 @@ use self::{
 };
 pub use self::{
     peer::handshake,
+    public_id::id,
     session::{Limits, Sessions},
 };
 use super::listener::Remote;

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    eio3,
+    eio3, public_id,
     session::{Protocol, Reader, Session},
 };
 use crate::chat::peer::Goodbye;
@@ -90,12 +90,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
     }
 
     /// What goes out instead of what the codec wrote: a close frame that says why, where the server
-    /// ends the session; connect errors as old clients know them.
+    /// ends the session; connect errors as old clients know them; public ids.
     fn reworded(&self, frames: &[u8]) -> Option<Vec<u8>> {
         match self.session.goodbye() {
             Some(why) if frames == BARE_CLOSE_FRAME => Some(close_frame(why)),
             _ if self.session.protocol == Protocol::Eio3 => eio3::reword_frames(frames),
-            _ => None,
+            _ => public_id::in_frames(frames),
         }
     }
 }
