@@ -93,8 +93,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
     /// ends the session; connect errors as old clients know them; public ids.
     fn reworded(&self, frames: &[u8]) -> Option<Vec<u8>> {
         match self.session.goodbye() {
-            Some(why) if frames == BARE_CLOSE_FRAME => Some(close_frame(why)),
+            // The WebSocket library of 1.x clients on Node throws at a status above 1011.
             _ if self.session.protocol == Protocol::Eio3 => eio3::reword_frames(frames),
+            Some(why) if frames == BARE_CLOSE_FRAME => Some(close_frame(why)),
             _ => public_id::in_frames(frames),
         }
     }
