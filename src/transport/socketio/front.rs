@@ -295,12 +295,12 @@ impl Front {
                 Ok(parts) => engine.upgrade(
                     &query,
                     session.clone(),
-                    Wire::new(parts.io.into_inner(), parts.read_buf, session),
+                    Wire::new(parts.io.into_inner(), &parts.read_buf, session),
                 ),
                 Err(upgraded) => engine.upgrade(
                     &query,
                     session.clone(),
-                    Wire::new(TokioIo::new(upgraded), Bytes::new(), session),
+                    Wire::new(TokioIo::new(upgraded), &[], session),
                 ),
             }
         });

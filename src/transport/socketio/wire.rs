@@ -46,11 +46,12 @@ pub(super) struct Wire<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
     /// `unread` is what came in behind the upgrade request.
-    pub(super) fn new(stream: S, unread: Bytes, session: Arc<Session>) -> Self {
+    pub(super) fn new(stream: S, unread: &[u8], session: Arc<Session>) -> Self {
         Self {
             stream: Some(stream),
             session,
-            unread,
+            // A copy: even an empty slice of it would keep hyper's whole buffer alive.
+            unread: Bytes::copy_from_slice(unread),
             unsent: BytesMut::new(),
             stalled: None,
             told_engine: false,
