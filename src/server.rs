@@ -27,6 +27,10 @@ use crate::{
 /// How long a Socket.IO client may take to join a namespace after its handshake; Node's default.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(45);
 
+/// Largest body of a polling request, which may hold several messages; Node's default. Clients before
+/// 4.x send all they have at once.
+const MAX_PAYLOAD: usize = 1_000_000;
+
 /// How long a browser may remember what a preflight answered.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
 
@@ -55,6 +59,7 @@ impl Server {
         let socketio = Arc::new(SocketIo::new(
             socketio::Limits {
                 message: settings.max_message as usize,
+                payload: MAX_PAYLOAD.max(settings.max_message as usize),
                 backlog: settings.max_backlog as usize,
                 backlog_packets: settings.max_backlog_packets.get(),
                 stall: settings.stall_timeout,

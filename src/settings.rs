@@ -75,7 +75,7 @@ pub struct Settings {
         long,
         value_name = "COUNT",
         env = "MAX_BACKLOG_PACKETS",
-        default_value = "4096"
+        default_value = "8192"
     )]
     pub max_backlog_packets: NonZeroUsize,
 

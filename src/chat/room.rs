@@ -28,8 +28,10 @@ const RECENT_BYTES: usize = 256 * 1024;
 /// Messages read from the log at once for a reader that is further behind.
 const PAGE: usize = 200;
 
-/// Deliveries between two chances for other tasks to run.
+/// Deliveries, and bytes of text delivered, between two chances for other tasks to run: those that
+/// write them out, first of all.
 const DELIVERIES_PER_TURN: usize = 512;
+const BYTES_PER_TURN: usize = 256 * 1024;
 
 /// A message in one dialect's words.
 #[derive(Debug)]
@@ -118,7 +120,7 @@ impl Rooms {
     /// Hands what passes the log's tail to the readers, until the log closes.
     pub async fn deliver(self: Arc<Self>, mut tail: Tail) {
         while let Some(batch) = tail.recv().await {
-            let mut delivered = 0;
+            let (mut deliveries, mut bytes) = (0, 0);
             for message in batch {
                 let room = self
                     .rooms
@@ -126,10 +128,13 @@ impl Rooms {
                     .get(&message.room)
                     .map(|(room, _)| room.clone());
                 if let Some(room) = room {
-                    delivered += room.deliver(message);
+                    let size = message.text.len();
+                    let readers = room.deliver(message);
+                    deliveries += readers;
+                    bytes += size * readers;
                 }
-                if delivered >= DELIVERIES_PER_TURN {
-                    delivered = 0;
+                if deliveries >= DELIVERIES_PER_TURN || bytes >= BYTES_PER_TURN {
+                    (deliveries, bytes) = (0, 0);
                     tokio::task::yield_now().await;
                 }
             }

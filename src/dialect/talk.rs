@@ -115,11 +115,15 @@ impl Conversation for Talking {
         // The next event need not wait until this one is kept.
         let peer = self.peer.clone();
         tokio::spawn(async move {
-            match (receipt.await, event.ack) {
+            let Event {
+                name, ack, held, ..
+            } = event;
+            match (receipt.await, ack) {
                 (Ok(message), Some(ack)) => ack.send(&message.id.to_string()),
                 (Ok(_), None) => {}
-                (Err(error), _) => log_refused(&*peer, &event.name, &error),
+                (Err(error), _) => log_refused(&*peer, &name, &error),
             }
+            drop(held);
         });
     }
 

@@ -66,10 +66,13 @@ struct Bounds {
     pages: Option<u32>,
 }
 
+/// Few: what waits here reaches its readers in one go, and each has only so much room.
+const TAIL_BATCHES: usize = 2;
+
 const BOUNDS: Bounds = Bounds {
     queue: 8192,
     queue_bytes: 32 << 20,
-    tail: 64,
+    tail: TAIL_BATCHES,
     patience: Duration::from_secs(5),
     pages: None,
 };

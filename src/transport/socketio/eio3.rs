@@ -10,6 +10,8 @@ use std::fmt::Write;
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Deserialize;
 
+use super::wire::split_frame;
+
 /// Where a payload of binary framing keeps its kinds: engine.io-parser 1.x and 2.x.
 const BINARY_FRAMED_TEXT: u8 = 0;
 const BINARY_FRAMED_DATA: u8 = 1;
@@ -43,6 +45,16 @@ pub(super) fn answer(payload: Bytes, binary: bool) -> Bytes {
         // The engine frames correctly; should it not, the client is the better judge.
         Err(BadFraming) => payload,
     }
+}
+
+/// How many packets an answer of the engine holds.
+pub(super) fn count(payload: &Bytes, binary: bool) -> usize {
+    let packets = if binary {
+        split_binary(payload)
+    } else {
+        split_text(payload)
+    };
+    packets.map_or(0, |packets| packets.len())
 }
 
 /// Splits a request's payload into packets, each decoded once more where the client encoded twice.
@@ -92,33 +104,19 @@ pub(super) fn reword_frames(frames: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let (mut rest, mut reworded, mut changed) = (frames, Vec::with_capacity(frames.len()), false);
-    while !rest.is_empty() {
-        let (head, length) = match (*rest.get(1)? & 0x7f) as usize {
-            126 => (
-                4,
-                u16::from_be_bytes(rest.get(2..4)?.try_into().ok()?) as usize,
-            ),
-            127 => (
-                10,
-                u64::from_be_bytes(rest.get(2..10)?.try_into().ok()?) as usize,
-            ),
-            length => (2, length),
-        };
-        let payload = rest.get(head..head + length)?;
-        let text = std::str::from_utf8(payload)
-            .ok()
-            .filter(|_| rest[0] == 0x81);
+    while let Some((frame, following)) = split_frame(rest) {
+        // An error text of ours fits the shortest kind of frame, before and after.
+        let text = frame.strip_prefix(&[0x81]).and_then(|frame| frame.get(1..));
+        let text = text.and_then(|text| std::str::from_utf8(text).ok());
         match text.and_then(reword_connect_error) {
-            // The new text is shorter, and still short enough for its kind of head: an error text of
-            // ours fits the shortest.
             Some(new) if new.len() < 126 => {
                 reworded.extend_from_slice(&[0x81, new.len() as u8]);
                 reworded.extend_from_slice(new.as_bytes());
                 changed = true;
             }
-            _ => reworded.extend_from_slice(&rest[..head + length]),
+            _ => reworded.extend_from_slice(frame),
         }
-        rest = &rest[head + length..];
+        rest = following;
     }
     changed.then_some(reworded)
 }

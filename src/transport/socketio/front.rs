@@ -2,14 +2,18 @@
 //! engine.io answers it, before and after the engine sees it. Everything that old clients need done
 //! to bodies is done here.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{Arc, atomic::Ordering},
+};
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
     header::{
-        CACHE_CONTROL, CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE,
+        CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, SEC_WEBSOCKET_ACCEPT,
+        SEC_WEBSOCKET_KEY, UPGRADE,
     },
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -192,12 +196,18 @@ impl Front {
             return normal(response);
         };
         let (mut parts, mut body) = collected(response).await;
-        if session.protocol == Protocol::Eio3 {
-            body = eio3::answer(body, is_binary(&parts.headers));
-            parts
-                .headers
-                .insert(http::header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-        }
+        let packets = match session.protocol {
+            Protocol::Eio4 => 1 + body.iter().filter(|byte| **byte == SEPARATOR).count(),
+            Protocol::Eio3 => {
+                let binary = is_binary(&parts.headers);
+                body = eio3::answer(body, binary);
+                parts
+                    .headers
+                    .insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+                eio3::count(&body, binary)
+            }
+        };
+        session.taken(packets);
         session.sent(body.len());
         Response::from_parts(parts, Body::from(body))
     }
@@ -218,31 +228,33 @@ impl Front {
             session.close(Goodbye::BadPacket);
             return respond(StatusCode::BAD_REQUEST, "text/html", String::new());
         }
-        let body = match Limited::new(request.into_body(), session.limits().message)
+        let body = match Limited::new(request.into_body(), session.limits().payload)
             .collect()
             .await
         {
             Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => {
-                session.close(Goodbye::BadPacket);
-                let mut response =
-                    respond(StatusCode::PAYLOAD_TOO_LARGE, "text/html", String::new());
-                response
-                    .headers_mut()
-                    .insert(CONNECTION, HeaderValue::from_static("close"));
-                return response;
-            }
+            Err(error) if error.is::<LengthLimitError>() => return too_large(&session),
             // The client went away in the middle of it.
             Err(_) => return respond(StatusCode::BAD_REQUEST, "text/html", String::new()),
         };
-        let chunks = match session.protocol {
-            Protocol::Eio4 => Ok(chunks_of(&body)),
-            Protocol::Eio3 => session.eio3_chunks(&body, binary),
+        let packets = match session.protocol {
+            Protocol::Eio4 => Ok(split_eio4(&body)),
+            Protocol::Eio3 => session.split_eio3(&body, binary),
         };
-        let Ok(chunks) = chunks else {
+        let Ok(packets) = packets else {
             session.close(Goodbye::BadPacket);
             return ok();
         };
+        if packets
+            .iter()
+            .any(|packet| packet.len() > session.limits().message)
+        {
+            return too_large(&session);
+        }
+        let chunks = packets
+            .chunks(PACKETS_PER_CHUNK)
+            .map(|packets| packets.concat().into())
+            .collect();
         let response = self
             .engine
             .post(query, binary, Packets::paced(chunks, session.clone()))
@@ -320,37 +332,42 @@ impl Front {
 }
 
 impl Session {
-    fn eio3_chunks(&self, body: &Bytes, binary: bool) -> Result<Vec<Bytes>, eio3::BadFraming> {
-        use std::sync::atomic::Ordering::Relaxed;
-        let mut encodes_once = self.encodes_once.load(Relaxed);
+    /// A payload of an old client as packets in frames, each text decoded as the client meant it.
+    fn split_eio3(&self, body: &Bytes, binary: bool) -> Result<Vec<Bytes>, eio3::BadFraming> {
+        let mut encodes_once = self.encodes_once.load(Ordering::Relaxed);
         let packets = eio3::request(body, binary, &mut encodes_once)?;
-        self.encodes_once.store(encodes_once, Relaxed);
+        self.encodes_once.store(encodes_once, Ordering::Relaxed);
         Ok(packets
-            .chunks(PACKETS_PER_CHUNK)
-            .map(|chunk| eio3::join(chunk.iter().cloned(), binary))
+            .into_iter()
+            .map(|packet| eio3::join(std::iter::once(packet), binary))
             .collect())
     }
 }
 
-/// Engine.IO 4: cuts a payload behind every few packets.
-fn chunks_of(body: &Bytes) -> Vec<Bytes> {
-    let mut chunks = Vec::new();
-    let (mut begin, mut packets) = (0, 0);
-    for (at, _) in body
+/// A payload of Engine.IO 4 as packets, each with the separator that follows it.
+fn split_eio4(body: &Bytes) -> Vec<Bytes> {
+    let mut packets = Vec::new();
+    let mut begin = 0;
+    let separators = body
         .iter()
         .enumerate()
-        .filter(|(_, byte)| **byte == SEPARATOR)
-    {
-        packets += 1;
-        if packets == PACKETS_PER_CHUNK {
-            chunks.push(body.slice(begin..=at));
-            (begin, packets) = (at + 1, 0);
+        .filter(|(_, byte)| **byte == SEPARATOR);
+    for end in separators.map(|(at, _)| at + 1).chain([body.len()]) {
+        if begin < end {
+            packets.push(body.slice(begin..end));
         }
+        begin = end;
     }
-    if begin < body.len() {
-        chunks.push(body.slice(begin..));
-    }
-    chunks
+    packets
+}
+
+fn too_large(session: &Arc<Session>) -> Response<Body> {
+    session.close(Goodbye::BadPacket);
+    let mut response = respond(StatusCode::PAYLOAD_TOO_LARGE, "text/html", String::new());
+    response
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 fn wants_websocket(headers: &HeaderMap) -> bool {

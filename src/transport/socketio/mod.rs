@@ -59,7 +59,7 @@ impl SocketIo {
             .ping_timeout(timing.ping_timeout)
             .connect_timeout(timing.connect_timeout)
             .max_buffer_size(limits.backlog_packets)
-            .max_payload(limits.message as u64)
+            .max_payload(limits.payload as u64)
             .ws_max_message_size(limits.message)
             .ws_max_frame_size(limits.message)
             .ws_read_buffer_size(READ_BUFFER)
@@ -107,10 +107,10 @@ impl SocketIo {
         self.front.answer(request, remote).await
     }
 
-    /// Sends everybody away, and returns when they are gone.
+    /// Sends everybody away, and returns when they are gone and what they said has been dealt with.
     pub async fn drain(&self) {
         self.front.sessions.close_all(Goodbye::Shutdown);
-        while self.front.sessions.count() > 0 {
+        while !self.front.sessions.are_quiet() {
             tokio::time::sleep(DRAIN_PERIOD).await;
             // Those who came in meanwhile.
             self.front.sessions.close_all(Goodbye::Shutdown);

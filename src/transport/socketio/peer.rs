@@ -24,7 +24,7 @@ use socketioxide::{
 use super::{session::Session, text};
 use crate::{
     chat::peer::{Goodbye, Outlet, PeerId},
-    dialect::{Ack, Conversation, Dialect, Event, Handshake, Refusal},
+    dialect::{Ack, Conversation, Dialect, Event, Handshake, Held, Refusal},
 };
 
 /// What an event costs besides its name and payload: brackets, quotes, comma, packet type.
@@ -125,7 +125,6 @@ impl Peer {
                     if !self.is_cut_off() {
                         conversation.hear(event).await;
                     }
-                    self.session.heard();
                 }
                 // Nothing comes after it: the conversation ends with this task.
                 Item::Close => return conversation.close().await,
@@ -329,7 +328,13 @@ impl MessageHandler<LocalAdapter, Intake> for Intake {
                 }
             })
         });
-        peer.session.arrived();
-        peer.push(Item::Hear(Event { name, args, ack }));
+        let size = value.as_str().map_or(0, |packet| packet.len());
+        let held = Held::new(Session::arrived(&peer.session, size));
+        peer.push(Item::Hear(Event {
+            name,
+            args,
+            ack,
+            held,
+        }));
     }
 }

@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use super::{peer::Peer, service::Engine};
 use crate::chat::peer::Goodbye;
 
-/// Events that a session may have waiting before its bytes are left unread. What was read already
+/// Events that may wait to be dealt with before a session's bytes are left unread. What was read already
 /// still comes in, so the queue holds at most what one read brings on top.
 const UNHEARD_EVENTS: usize = 256;
 
@@ -29,6 +29,8 @@ const UNHEARD_EVENTS: usize = 256;
 pub struct Limits {
     /// Largest message, bytes.
     pub message: usize,
+    /// Largest body of a request, which may hold several messages, bytes.
+    pub payload: usize,
     /// What may wait to be sent, bytes.
     pub backlog: usize,
     /// What may wait to be sent, packets.
@@ -58,6 +60,8 @@ pub struct Sessions {
     by_sid: Mutex<HashMap<Box<str>, Weak<Session>>>,
     all: Mutex<HashMap<u64, Weak<Session>>>,
     next: AtomicU64,
+    /// Events of all sessions that are being dealt with.
+    unheard: AtomicUsize,
     ended: [AtomicU64; Goodbye::ALL.len()],
 }
 
@@ -71,9 +75,13 @@ pub struct Session {
     on_websocket: AtomicBool,
     /// A 2.x client, which encodes text once; see `eio3`.
     pub(super) encodes_once: AtomicBool,
+    /// What waits to be sent, in bytes: in the engine's queue and on the wire.
     backlog: AtomicUsize,
+    /// What waits in the engine's queue, in packets.
+    packets: AtomicUsize,
     progress: Notify,
     unheard: AtomicUsize,
+    unheard_bytes: AtomicUsize,
     /// A request with packets is under way; Node allows one at a time.
     taking: AtomicBool,
     wire: AtomicWaker,
@@ -97,6 +105,7 @@ impl Sessions {
             by_sid: Mutex::default(),
             all: Mutex::default(),
             next: AtomicU64::new(0),
+            unheard: AtomicUsize::new(0),
             ended: Default::default(),
         })
     }
@@ -118,8 +127,10 @@ impl Sessions {
             on_websocket: AtomicBool::new(false),
             encodes_once: AtomicBool::new(false),
             backlog: AtomicUsize::new(0),
+            packets: AtomicUsize::new(0),
             progress: Notify::new(),
             unheard: AtomicUsize::new(0),
+            unheard_bytes: AtomicUsize::new(0),
             taking: AtomicBool::new(false),
             wire: AtomicWaker::new(),
             post: AtomicWaker::new(),
@@ -137,6 +148,11 @@ impl Sessions {
     /// How many sessions there are.
     pub fn count(&self) -> usize {
         self.all.lock().len()
+    }
+
+    /// Whether nobody is connected and everything that anybody said has been dealt with.
+    pub(super) fn are_quiet(&self) -> bool {
+        self.count() == 0 && self.unheard.load(Ordering::Acquire) == 0
     }
 
     /// How many sessions the server ended for this reason.
@@ -176,24 +192,33 @@ impl Session {
         self.goodbye.get().copied()
     }
 
-    /// Something was queued for the client.
+    /// An event or answer was queued for the client.
     pub(super) fn queued(self: &Arc<Self>, bytes: usize) {
-        let waiting = self.backlog.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.packets.fetch_add(1, Ordering::AcqRel);
+        let waiting = self.backlog.fetch_add(bytes, Ordering::AcqRel) + bytes;
         if waiting > self.limits().backlog {
             self.close(Goodbye::SlowPeer);
         }
     }
 
-    /// Bytes went out. They include framing, pings and the like, which nobody counted when they were
-    /// queued, so the count never stays above what really waits.
+    /// Packets left the engine's queue. This and [`Session::sent`] also see handshakes, framing, pings
+    /// and the like, which nobody counted when they were queued, so neither count stays above what
+    /// really waits.
+    pub(super) fn taken(&self, packets: usize) {
+        self.lower(&self.packets, packets);
+    }
+
+    /// Bytes went out.
     pub(super) fn sent(&self, bytes: usize) {
-        let less = |waiting: usize| Some(waiting.saturating_sub(bytes));
-        let before = self
-            .backlog
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
-        let before = before.unwrap_or_default();
-        let half = self.limits().backlog / 2;
-        if before > half && before.saturating_sub(bytes) <= half {
+        self.lower(&self.backlog, bytes);
+    }
+
+    fn lower(&self, count: &AtomicUsize, by: usize) {
+        let was_half_full = self.is_half_full();
+        let _ = count.fetch_update(Ordering::AcqRel, Ordering::Acquire, |waiting| {
+            Some(waiting.saturating_sub(by))
+        });
+        if was_half_full && !self.is_half_full() {
             self.progress.notify_waiters();
             self.wake();
         }
@@ -201,6 +226,7 @@ impl Session {
 
     fn is_half_full(&self) -> bool {
         self.backlog.load(Ordering::Acquire) > self.limits().backlog / 2
+            || self.packets.load(Ordering::Acquire) > self.limits().backlog_packets / 2
     }
 
     /// Waits until at most half of what may be queued is, or the session is ended.
@@ -222,7 +248,7 @@ impl Session {
         };
         // Registered first: what happens between the check and the registration is not missed.
         slot.register(waker);
-        self.unheard.load(Ordering::Acquire) < UNHEARD_EVENTS && !self.is_half_full()
+        !self.hears_enough() && !self.is_half_full()
     }
 
     /// The right to hand over packets by polling; `None` while somebody else has it.
@@ -230,14 +256,20 @@ impl Session {
         (!self.taking.swap(true, Ordering::AcqRel)).then(|| Turn(self.clone()))
     }
 
-    pub(super) fn arrived(&self) {
+    /// An event came in. It counts until what this returns is dropped.
+    pub(super) fn arrived(self: &Arc<Self>, size: usize) -> Unheard {
+        self.sessions.unheard.fetch_add(1, Ordering::AcqRel);
         self.unheard.fetch_add(1, Ordering::AcqRel);
+        self.unheard_bytes.fetch_add(size, Ordering::AcqRel);
+        Unheard {
+            session: self.clone(),
+            size,
+        }
     }
 
-    pub(super) fn heard(&self) {
-        if self.unheard.fetch_sub(1, Ordering::AcqRel) == UNHEARD_EVENTS / 2 {
-            self.wake();
-        }
+    fn hears_enough(&self) -> bool {
+        self.unheard.load(Ordering::Acquire) >= UNHEARD_EVENTS
+            || self.unheard_bytes.load(Ordering::Acquire) >= self.limits().backlog / 4
     }
 
     /// Has the reading side look again: at what it still has to write, too.
@@ -286,9 +318,43 @@ impl Session {
 
     /// Has the engine end a session that lives by polling, as if its client had asked for it: there
     /// is no stream that could be cut.
-    pub(super) fn close_polling(&self) {
-        if let (Some(sid), Ok(runtime)) = (self.sid.get(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(self.sessions.engine.close(self.protocol, sid.clone()));
+    pub(super) fn close_polling(self: &Arc<Self>) {
+        let (Some(sid), Ok(runtime)) = (self.sid.get(), tokio::runtime::Handle::try_current())
+        else {
+            return self.gone();
+        };
+        let closed = self.sessions.engine.close(self.protocol, sid.clone());
+        let session = self.clone();
+        runtime.spawn(async move {
+            closed.await;
+            session.gone();
+        });
+    }
+
+    /// Nothing of it is left that could be asked for. The engine may hold on to it for a while.
+    fn gone(&self) {
+        self.sessions.all.lock().remove(&self.key);
+        if let Some(sid) = self.sid.get() {
+            self.sessions.by_sid.lock().remove(sid);
+        }
+    }
+}
+
+/// An event that came in and has not been dealt with.
+pub(super) struct Unheard {
+    session: Arc<Session>,
+    size: usize,
+}
+
+impl Drop for Unheard {
+    fn drop(&mut self) {
+        let session = &self.session;
+        let was_enough = session.hears_enough();
+        session.sessions.unheard.fetch_sub(1, Ordering::AcqRel);
+        session.unheard.fetch_sub(1, Ordering::AcqRel);
+        session.unheard_bytes.fetch_sub(self.size, Ordering::AcqRel);
+        if was_enough && !session.hears_enough() {
+            session.wake();
         }
     }
 }
@@ -304,9 +370,6 @@ impl Drop for Turn {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.sessions.all.lock().remove(&self.key);
-        if let Some(sid) = self.sid.get() {
-            self.sessions.by_sid.lock().remove(sid);
-        }
+        self.gone();
     }
 }

@@ -100,6 +100,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
     }
 }
 
+/// How many frames a server's bytes hold: the codec hands over whole ones.
+fn count_frames(mut frames: &[u8]) -> usize {
+    let mut count = 0;
+    while let Some((_, rest)) = split_frame(frames) {
+        count += 1;
+        frames = rest;
+    }
+    count
+}
+
+/// The first of a server's frames (RFC 6455, 5.2; not masked) and what follows it.
+pub(super) fn split_frame(frames: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (head, length) = match (*frames.get(1)? & 0x7f) as usize {
+        126 => (
+            4,
+            u16::from_be_bytes(frames.get(2..4)?.try_into().ok()?) as usize,
+        ),
+        127 => (
+            10,
+            u64::from_be_bytes(frames.get(2..10)?.try_into().ok()?) as usize,
+        ),
+        length => (2, length),
+    };
+    frames.split_at_checked(head + length)
+}
+
 fn close_frame(why: Goodbye) -> Vec<u8> {
     let mut frame = vec![0x88, 2 + why.message().len() as u8];
     frame.extend_from_slice(&close_status(why).to_be_bytes());
@@ -176,6 +202,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncWrite for Wire<S> 
         if this.session.goodbye().is_some_and(Goodbye::is_abrupt) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
+        this.session.taken(count_frames(frames));
         let mut taken = 0;
         if this.unsent.is_empty()
             && let Poll::Ready(written) = Pin::new(stream).poll_write(cx, frames)

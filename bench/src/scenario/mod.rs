@@ -1,0 +1,142 @@
+//! The scenarios: each starts a fresh server, loads it with clients, and returns measures by the same names for
+//! every server, so that the report can put them side by side. A new row is a new measure in one of these files.
+
+mod audience;
+mod fanout;
+mod idle;
+mod post;
+mod storm;
+
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::cores::Cores;
+use crate::measure::Measure;
+use crate::pace::Pace;
+use crate::proc;
+use crate::server::{Kind, Programs, Server};
+
+/// Connecting all clients of a scenario takes no longer than this.
+const CONNECT_LIMIT: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Scenario {
+    /// (a) One sender, 1,000 readers, at three rates, and the highest rate that is sustained
+    #[value(alias = "a")]
+    Fanout,
+    /// (b) 2,000 messages a second to 100 readers, by one sender and by ten
+    #[value(alias = "b")]
+    Busy,
+    /// (c) 10,000 connections that say nothing
+    #[value(alias = "c")]
+    Idle,
+    /// (d) 5,000 connections cut at once that all come back at once
+    #[value(alias = "d")]
+    Storm,
+    /// (e) 50 clients that post, each when its last post was acknowledged
+    #[value(alias = "e")]
+    Post,
+}
+
+impl Scenario {
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Fanout => "(a) fan-out, 1 → 1,000",
+            Self::Busy => "(b) fan-out, 2,000/s → 100",
+            Self::Idle => "(c) idle connections",
+            Self::Storm => "(d) reconnect storm",
+            Self::Post => "(e) acknowledged posts",
+        }
+    }
+
+    /// Whether a second round would tell more than the first.
+    pub fn repeats(self) -> bool {
+        self != Self::Idle
+    }
+
+    /// Measures one server.
+    pub fn measure(self, kind: Kind, stage: &Stage) -> Result<Vec<Measure>> {
+        match self {
+            Self::Fanout => fanout::measure_rates(kind, stage),
+            Self::Busy => fanout::measure_busy(kind, stage),
+            Self::Idle => idle::measure(kind, stage),
+            Self::Storm => storm::measure(kind, stage),
+            Self::Post => post::measure(kind, stage),
+        }
+    }
+}
+
+/// What all scenarios share.
+pub struct Stage {
+    pub programs: Programs,
+    pub cores: Cores,
+    pub pace: Pace,
+    runs: AtomicU32,
+}
+
+impl Stage {
+    pub fn new(programs: Programs, cores: Cores, pace: Pace) -> Self {
+        let runs = AtomicU32::new(1);
+        Self {
+            programs,
+            cores,
+            pace,
+            runs,
+        }
+    }
+
+    fn start(&self, kind: Kind) -> Result<Server> {
+        Server::start(kind, &self.programs, &self.cores)
+    }
+
+    fn next_run(&self) -> u32 {
+        self.runs.fetch_add(1, Relaxed)
+    }
+}
+
+/// CPU time of the server and of the load clients over a stretch of time.
+struct Meter<'a> {
+    server: &'a Server,
+    load_cores: usize,
+    started: Instant,
+    server_before: f64,
+    own_before: f64,
+}
+
+/// What a [`Meter`] has read.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    /// Seconds of CPU the server used.
+    server_cpu: f64,
+    /// Seconds that passed.
+    elapsed: f64,
+    /// Part of their cores that the load clients used, 0 to 1.
+    load_share: f64,
+}
+
+impl<'a> Meter<'a> {
+    fn start(server: &'a Server, stage: &Stage) -> Result<Self> {
+        Ok(Self {
+            server,
+            load_cores: stage.cores.load(),
+            started: Instant::now(),
+            server_before: server.cpu_seconds()?,
+            own_before: proc::cpu_seconds(std::process::id())?,
+        })
+    }
+
+    fn read(&self) -> Result<Reading> {
+        let elapsed = self.started.elapsed().as_secs_f64();
+        let own = proc::cpu_seconds(std::process::id())? - self.own_before;
+        Ok(Reading {
+            server_cpu: self.server.cpu_seconds()? - self.server_before,
+            elapsed,
+            load_share: own / (elapsed * self.load_cores as f64),
+        })
+    }
+}

@@ -1,0 +1,143 @@
+// The one connection to the server: connecting, saying hello, requests with answers, and in which
+// phase it all is. Knows nothing of rooms; chat.js and outbox.js stand on it.
+
+import { Emitter } from './emitter.js';
+
+const ANSWER_WITHIN_MS = 15_000;
+const ROOM_EVENTS = ['message', 'people', 'typing'];
+
+/** A request that was refused, or whose answer never came. `retry`: it may succeed later as it is. */
+export class RequestError extends Error {
+  constructor({ code, message, retry }) {
+    super(message);
+    this.code = code;
+    this.retry = retry;
+  }
+}
+
+/**
+ * Emits `phase` (phase, goodbye), `ready` (rooms can be joined on a new connection), `lost`,
+ * `named` (name) and `refused` (name, error) after each hello, and the server's room events.
+ *
+ * Phases: `idle`, `connecting`, `online`, `reconnecting`, `offline` (the browser says so),
+ * `closed` (the server wants no reconnection).
+ */
+export class Connection extends Emitter {
+  #socket;
+  #goodbye = null;
+  #wasOnline = false;
+  #reopening = null;
+
+  phase = 'idle';
+  name = null;
+  id = null;
+  maxText = Infinity;
+
+  constructor(io) {
+    super();
+    this.#socket = io('/chat', { autoConnect: false, reconnectionDelay: 400, reconnectionDelayMax: 5_000, timeout: 10_000 });
+    this.#socket.on('connect', () => this.#greet());
+    this.#socket.on('disconnect', () => this.#lost());
+    this.#socket.on('connect_error', () => this.#notConnected());
+    this.#socket.on('goodbye', (goodbye) => (this.#goodbye = goodbye));
+    for (const event of ROOM_EVENTS) this.#socket.on(event, (payload) => this.emit(event, payload));
+    window.addEventListener('online', () => this.#retryNow());
+    window.addEventListener('offline', () => this.#notConnected());
+  }
+
+  get ready() {
+    return this.phase === 'online';
+  }
+
+  /** Connects under this name, or is called so from now on; `named` or `refused` says what came of it. */
+  async introduce(name) {
+    if (this.ready) {
+      try {
+        this.#called(await this.request('hello', { name }));
+      } catch (error) {
+        this.emit('refused', name, error);
+      }
+      return;
+    }
+    this.name = name;
+    if (this.#socket.connected) await this.#greet();
+    else this.reopen();
+  }
+
+  /** Connects now, whatever ended the connection before. */
+  reopen() {
+    clearTimeout(this.#reopening);
+    this.#goodbye = null;
+    this.#socket.connect();
+    this.#notConnected();
+  }
+
+  /** Sends a request and gives its answer; throws a RequestError. Nothing is sent while disconnected. */
+  async request(event, payload) {
+    let answer;
+    try {
+      if (!this.#socket.connected) throw new Error('not connected');
+      answer = await this.#socket.timeout(ANSWER_WITHIN_MS).emitWithAck(event, payload);
+    } catch {
+      throw new RequestError({ code: 'no_answer', message: 'the server did not answer', retry: true });
+    }
+    if (answer?.ok) return answer;
+    throw new RequestError(answer?.error ?? { code: 'bad_answer', message: 'the answer was not understood', retry: false });
+  }
+
+  async #greet() {
+    const name = this.name;
+    try {
+      this.#called(await this.request('hello', { name }));
+    } catch (error) {
+      if (!error.retry) this.emit('refused', name, error);
+      else if (this.#socket.connected) this.#socket.disconnect();
+      return;
+    }
+    this.#goodbye = null;
+    this.#wasOnline = true;
+    this.#enter('online');
+    this.emit('ready');
+  }
+
+  #called({ name, id, maxText }) {
+    this.name = name;
+    this.id = id;
+    this.maxText = maxText;
+    this.emit('named', name);
+  }
+
+  #lost() {
+    if (this.#goodbye?.reconnect === false) {
+      this.#socket.disconnect();
+      this.#enter('closed');
+    } else {
+      this.#notConnected();
+    }
+    this.emit('lost');
+  }
+
+  /** Says why there is no connection, and sees to it that there will be one. */
+  #notConnected() {
+    if (this.name === null || this.#socket.connected || this.#goodbye?.reconnect === false) return;
+    // The client library tries again by itself except after the server (or we) ended the connection in words.
+    if (!this.#socket.active) {
+      clearTimeout(this.#reopening);
+      this.#reopening = setTimeout(() => this.#socket.connect(), 500 + Math.random() * 1_500);
+    }
+    if (!navigator.onLine) this.#enter('offline');
+    else this.#enter(this.#wasOnline ? 'reconnecting' : 'connecting');
+  }
+
+  #retryNow() {
+    if (this.name === null || this.#socket.connected || this.phase === 'closed') return;
+    // Starts the attempts afresh: the next one may be seconds away.
+    this.#socket.disconnect();
+    this.reopen();
+  }
+
+  #enter(phase) {
+    this.phase = phase;
+    this.emit('phase', phase, this.#goodbye);
+  }
+}

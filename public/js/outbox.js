@@ -1,0 +1,127 @@
+// What was written and is not acknowledged: kept through outages and reloads of this tab, sent in
+// order, and again with the same key until the server answers. Shown by waiting-view.js.
+
+import { Emitter } from './emitter.js';
+import { storage } from './storage.js';
+
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 10_000;
+
+/**
+ * Emits `change` (room name). A post is
+ * `waiting` (for the connection, or for its answer),
+ * `kept` (the server has it; its `message` is on the way) or
+ * `failed` (`reason` says why; sending it again as it is does not help).
+ */
+export class Outbox extends Emitter {
+  #connection;
+  #chat;
+  #posts = storage.outbox.map((post) => ({ ...post, state: 'waiting', reason: null, shownAs: null }));
+  #sending = new Set();
+
+  constructor(connection, chat) {
+    super();
+    this.#connection = connection;
+    this.#chat = chat;
+    chat.on('joined', (room) => this.#send(room.name));
+    chat.on('arrived', (room, message) => this.#arrived(room, message));
+    chat.on('left', (room) => this.#remove((post) => post.room === room));
+  }
+
+  /** The posts of a room that are to be shown as not sent yet. */
+  of(room) {
+    return this.#posts.filter((post) => post.room === room && post.shownAs === null);
+  }
+
+  /** How many posts of a room would be lost if it were left now. */
+  unkept(room) {
+    return this.#posts.filter((post) => post.room === room && post.state !== 'kept').length;
+  }
+
+  add(room, text) {
+    this.#posts.push({ key: uuid(), room, text, time: new Date().toISOString(), state: 'waiting', reason: null, shownAs: null });
+    this.#changed(room);
+    this.#send(room);
+  }
+
+  sendAgain(key) {
+    const post = this.#posts.find((candidate) => candidate.key === key);
+    if (post?.state !== 'failed') return;
+    post.state = 'waiting';
+    post.reason = null;
+    this.#changed(post.room);
+    this.#send(post.room);
+  }
+
+  drop(key) {
+    this.#remove((post) => post.key === key);
+  }
+
+  /** One post of a room at a time, so that they are kept in the order in which they were written. */
+  async #send(room) {
+    if (this.#sending.has(room)) return;
+    this.#sending.add(room);
+    let pause = FIRST_PAUSE_MS;
+    for (;;) {
+      const post = this.#posts.find((candidate) => candidate.room === room && candidate.state === 'waiting');
+      if (!post || this.#chat.rooms.get(room)?.state !== 'joined') break;
+      try {
+        post.sent = true;
+        this.#acknowledged(post, await this.#connection.request('post', { room, text: post.text, key: post.key }));
+        pause = FIRST_PAUSE_MS;
+      } catch (error) {
+        post.shownAs = null;
+        post.reason = error.message;
+        if (!error.retry) post.state = 'failed';
+        this.#changed(room);
+        if (error.retry && this.#connection.ready) {
+          await new Promise((resume) => setTimeout(resume, pause));
+          pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
+        }
+      }
+    }
+    this.#sending.delete(room);
+  }
+
+  #acknowledged(post, { id, time }) {
+    Object.assign(post, { state: 'kept', reason: null, shownAs: null, id, keptAt: time });
+    const room = this.#chat.rooms.get(post.room);
+    if (room?.has(id) || room?.newest?.time > time) this.#remove((other) => other === post);
+    else this.#changed(post.room);
+  }
+
+  #arrived(room, message) {
+    // Kept before what has just arrived, so its own message came long ago, before what this page shows.
+    const passed = (post) => post.state === 'kept' && (post.id === message.id || post.keptAt < message.time);
+    this.#remove((post) => post.room === room.name && passed(post));
+    if (message.author !== this.#connection.name) return;
+    // The message may overtake the answer that would tell its id: do not show both meanwhile.
+    const mine = this.#posts.find((post) => post.room === room.name && post.state === 'waiting'
+      && post.sent && post.shownAs === null && post.text === message.text);
+    if (!mine) return;
+    mine.shownAs = message.id;
+    this.#changed(room.name);
+  }
+
+  #remove(unwanted) {
+    const rooms = new Set(this.#posts.filter(unwanted).map((post) => post.room));
+    this.#posts = this.#posts.filter((post) => !unwanted(post));
+    for (const room of rooms) this.#changed(room);
+  }
+
+  #changed(room) {
+    storage.outbox = this.#posts
+      .filter((post) => post.state !== 'kept')
+      .map(({ key, room: name, text, time }) => ({ key, room: name, text, time }));
+    this.emit('change', room);
+  }
+}
+
+/** A version 4 UUID; `crypto.randomUUID` is missing on pages that came over plain HTTP. */
+function uuid() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}

@@ -1,0 +1,78 @@
+// Who is in the active room, and who is typing there.
+
+import { byId, el, face, named, perFrame } from './dom.js';
+
+const MOST_SHOWN = 200;
+const MOST_TYPISTS_NAMED = 3;
+
+const alphabet = new Intl.Collator();
+
+export class PeopleView {
+  #chat;
+  #connection;
+  #summary = byId('room-summary');
+  #list = byId('people');
+  #others = byId('people-others');
+  #typing = byId('typing');
+
+  constructor(chat, connection) {
+    this.#chat = chat;
+    this.#connection = connection;
+    const people = perFrame(() => this.#renderPeople());
+    const typing = perFrame(() => this.#renderTyping());
+    chat.on('people', (room) => room === chat.active && people());
+    chat.on('typing', (room) => room === chat.active && typing());
+    chat.on('active', () => {
+      this.#renderPeople();
+      this.#renderTyping();
+    });
+    connection.on('phase', people);
+  }
+
+  #renderPeople() {
+    const room = this.#chat.active;
+    const known = room && this.#connection.ready && room.total > 0;
+    this.#summary.textContent = known ? `${room.total} ${room.total === 1 ? 'person' : 'people'} here` : '';
+    const people = [...(room?.people ?? [])].sort(([, one], [, other]) => alphabet.compare(one, other));
+    const shown = people.slice(0, MOST_SHOWN);
+    this.#list.replaceChildren(...shown.map(([id, name]) => this.#person(id, name)));
+    this.#others.textContent = room ? this.#othersInWords(room, shown.length) : '';
+  }
+
+  #person(id, name) {
+    const item = el('li', '', face(name), named(name, 'person'));
+    if (id === this.#connection.id) item.append(el('span', 'aside', 'you'));
+    return item;
+  }
+
+  #othersInWords({ guests, total }, shown) {
+    const more = total - guests - shown;
+    const parts = [];
+    if (more > 0) parts.push(`${more} more`);
+    if (guests > 0) parts.push(`${guests} guest${guests === 1 ? '' : 's'}`);
+    if (parts.length === 0) return '';
+    return `${shown ? 'and ' : ''}${parts.join(' and ')}`;
+  }
+
+  #renderTyping() {
+    const names = [...(this.#chat.active?.typists.values() ?? [])].map(({ name }) => name);
+    if (names.length === 0) {
+      this.#typing.replaceChildren();
+      return;
+    }
+    const dots = el('span', 'dots', el('i'), el('i'), el('i'));
+    dots.setAttribute('aria-hidden', 'true');
+    this.#typing.replaceChildren(dots, this.#typingWords(names));
+  }
+
+  #typingWords(names) {
+    if (names.length > MOST_TYPISTS_NAMED) return el('span', '', `${names.length} people are typing…`);
+    const words = el('span');
+    names.forEach((name, index) => {
+      if (index) words.append(index === names.length - 1 ? ' and ' : ', ');
+      words.append(named(name));
+    });
+    words.append(names.length === 1 ? ' is typing…' : ' are typing…');
+    return words;
+  }
+}
