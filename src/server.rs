@@ -62,6 +62,7 @@ impl Server {
                 payload: MAX_PAYLOAD.max(settings.max_message as usize),
                 backlog: settings.max_backlog as usize,
                 backlog_packets: settings.max_backlog_packets.get(),
+                sessions: settings.max_connections.get(),
                 stall: settings.stall_timeout,
                 event_rate: NonZeroU32::new(settings.event_rate),
                 flood: settings.flood_timeout,

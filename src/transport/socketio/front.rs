@@ -42,6 +42,8 @@ pub(super) enum Error {
     SessionIdUnknown,
     BadHandshakeMethod,
     BadRequest,
+    /// As many are connected as may be.
+    Forbidden,
     UnsupportedProtocolVersion,
 }
 
@@ -52,6 +54,7 @@ impl Error {
             Self::SessionIdUnknown => 1,
             Self::BadHandshakeMethod => 2,
             Self::BadRequest => 3,
+            Self::Forbidden => 4,
             Self::UnsupportedProtocolVersion => 5,
         }
     }
@@ -62,6 +65,7 @@ impl Error {
             Self::SessionIdUnknown => "Session ID unknown",
             Self::BadHandshakeMethod => "Bad handshake method",
             Self::BadRequest => "Bad request",
+            Self::Forbidden => "Forbidden",
             Self::UnsupportedProtocolVersion => "Unsupported protocol version",
         }
     }
@@ -73,7 +77,11 @@ impl Error {
             self.code(),
             self.message()
         );
-        respond(StatusCode::BAD_REQUEST, "application/json", body)
+        let status = match self {
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        respond(status, "application/json", body)
     }
 
     /// As the answer to an upgrade.
@@ -109,23 +117,15 @@ impl Front {
             Err(error) => return error.response(),
         };
         let mut response = match (&query.sid, request.method()) {
-            (None, _) => {
-                let session = self.begin(&request, &query, remote);
-                self.open(&query, session).await
-            }
+            (None, _) => match self.begin(&request, &query, remote) {
+                Ok(session) => self.open(&query, session).await,
+                Err(error) => error.response(),
+            },
             (Some(sid), &Method::GET) => self.poll(&query, self.sessions.find(sid)).await,
             (Some(sid), &Method::POST) => match self.sessions.find(sid) {
                 Some(session) => self.take(request, &query, session).await,
                 // One that lives on WebSocket, or none at all: the engine knows.
-                None => normal(
-                    self.engine
-                        .post(
-                            &query,
-                            false,
-                            Packets::paced(Vec::new(), self.nobody(remote)),
-                        )
-                        .await,
-                ),
+                None => normal(self.engine.post(&query, false, Packets::none()).await),
             },
             _ => Error::BadRequest.response(),
         };
@@ -228,14 +228,14 @@ impl Front {
             session.close(Goodbye::BadPacket);
             return respond(StatusCode::BAD_REQUEST, "text/html", String::new());
         }
-        let body = match Limited::new(request.into_body(), session.limits().payload)
-            .collect()
-            .await
-        {
-            Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => return too_large(&session),
+        let limits = session.limits();
+        let body = Limited::new(request.into_body(), limits.payload).collect();
+        let body = match tokio::time::timeout(limits.stall, body).await {
+            Err(_) => return respond(StatusCode::REQUEST_TIMEOUT, "text/html", String::new()),
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => return too_large(&session),
             // The client went away in the middle of it.
-            Err(_) => return respond(StatusCode::BAD_REQUEST, "text/html", String::new()),
+            Ok(Err(_)) => return respond(StatusCode::BAD_REQUEST, "text/html", String::new()),
         };
         let packets = match session.protocol {
             Protocol::Eio4 => Ok(split_eio4(&body)),
@@ -283,7 +283,7 @@ impl Front {
         let key = key.ok_or(Error::BadRequest)?;
         let session = match &query.sid {
             Some(sid) => self.sessions.find(sid).ok_or(Error::SessionIdUnknown)?,
-            None => self.begin(&request, &query, remote),
+            None => self.begin(&request, &query, remote)?,
         };
         let upgraded = hyper::upgrade::on(&mut request);
         let engine = self.engine.clone();
@@ -317,17 +317,15 @@ impl Front {
         Ok(response)
     }
 
-    fn begin(&self, request: &Request<Body>, query: &Query, remote: IpAddr) -> Arc<Session> {
-        self.sessions.begin(
-            query.protocol,
-            remote,
-            request.uri().query().unwrap_or_default(),
-        )
-    }
-
-    /// A session that is not kept, for a request that has none.
-    fn nobody(&self, remote: IpAddr) -> Arc<Session> {
-        self.sessions.begin(Protocol::Eio4, remote, "")
+    fn begin(
+        &self,
+        request: &Request<Body>,
+        query: &Query,
+        remote: IpAddr,
+    ) -> Result<Arc<Session>, Error> {
+        let said = request.uri().query().unwrap_or_default();
+        let session = self.sessions.begin(query.protocol, remote, said);
+        session.ok_or(Error::Forbidden)
     }
 }
 

@@ -121,7 +121,7 @@ impl Peer {
                         self.session.close(Goodbye::Flooding);
                     }
                     // Whoever does not read its answers is not asked for more questions.
-                    self.session.drained().await;
+                    self.drained().await;
                     if !self.is_cut_off() {
                         conversation.hear(event).await;
                     }
@@ -176,7 +176,12 @@ impl Outlet for Peer {
     }
 
     async fn drained(&self) {
-        self.session.drained().await;
+        let is_connected = || {
+            self.socket
+                .upgrade()
+                .is_some_and(|socket| socket.connected())
+        };
+        self.session.drained(is_connected).await;
     }
 
     fn close(&self, why: Goodbye) {
@@ -266,6 +271,7 @@ impl Mount {
             _greeted: greeted,
         });
         socket.on_disconnect(move || {
+            peer.session.lost_a_peer();
             peer.push(Item::Close);
             std::future::ready(())
         });

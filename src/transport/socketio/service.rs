@@ -189,7 +189,7 @@ impl Packets {
         }
     }
 
-    fn none() -> Self {
+    pub(super) fn none() -> Self {
         Self {
             chunks: Vec::new().into_iter(),
             session: None,

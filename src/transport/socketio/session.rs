@@ -35,7 +35,9 @@ pub struct Limits {
     pub backlog: usize,
     /// What may wait to be sent, packets.
     pub backlog_packets: usize,
-    /// How long no byte at all may be accepted.
+    /// Sessions at once, those between two polls included.
+    pub sessions: usize,
+    /// How long no byte at all may be accepted, and how long a request's body may take.
     pub stall: Duration,
     /// Events per second over a longer time; `None` for no limit.
     pub event_rate: Option<std::num::NonZeroU32>,
@@ -110,12 +112,16 @@ impl Sessions {
         })
     }
 
+    /// A new session; `None` where there are as many as there may be.
     pub(super) fn begin(
         self: &Arc<Self>,
         protocol: Protocol,
         remote: IpAddr,
         query: &str,
-    ) -> Arc<Session> {
+    ) -> Option<Arc<Session>> {
+        if self.count() >= self.limits.sessions {
+            return None;
+        }
         let key = self.next.fetch_add(1, Ordering::Relaxed);
         let session = Arc::new(Session {
             key,
@@ -138,7 +144,7 @@ impl Sessions {
             peers: Mutex::default(),
         });
         self.all.lock().insert(key, Arc::downgrade(&session));
-        session
+        Some(session)
     }
 
     pub(super) fn find(&self, sid: &str) -> Option<Arc<Session>> {
@@ -229,14 +235,20 @@ impl Session {
             || self.packets.load(Ordering::Acquire) > self.limits().backlog_packets / 2
     }
 
-    /// Waits until at most half of what may be queued is, or the session is ended.
-    pub(super) async fn drained(&self) {
-        while self.is_half_full() && self.goodbye().is_none() {
+    /// Waits until at most half of what may be queued is, or there is nobody left to send it to.
+    pub(super) async fn drained(&self, is_connected: impl Fn() -> bool) {
+        let must_wait = || self.is_half_full() && self.goodbye().is_none() && is_connected();
+        while must_wait() {
             let progress = self.progress.notified();
-            if self.is_half_full() && self.goodbye().is_none() {
+            if must_wait() {
                 progress.await;
             }
         }
+    }
+
+    /// A peer of the session is gone: whoever waits for it looks again.
+    pub(super) fn lost_a_peer(&self) {
+        self.progress.notify_waiters();
     }
 
     /// Whether more may be read from the client: not while much of what it said is still unheard, nor

@@ -133,13 +133,14 @@ fn close_frame(why: Goodbye) -> Vec<u8> {
     frame
 }
 
-/// The WebSocket status (RFC 6455, 7.4.1 and the IANA registry) that tells why the server closes.
+/// The WebSocket status (RFC 6455, 7.4.1) that tells why the server closes. None of those that were
+/// registered later: the `ws` package that 1.x clients use on Node takes them for an error.
 fn close_status(why: Goodbye) -> u16 {
     match why {
-        Goodbye::Shutdown => 1012,
-        Goodbye::SlowPeer | Goodbye::Stalled | Goodbye::FellBehind => 1013,
-        Goodbye::Flooding => 1008,
+        Goodbye::Shutdown => 1001,
         Goodbye::BadPacket => 1002,
+        Goodbye::Flooding => 1008,
+        Goodbye::SlowPeer | Goodbye::Stalled | Goodbye::FellBehind => 1011,
     }
 }
 
