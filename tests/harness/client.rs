@@ -196,9 +196,17 @@ impl Client {
             match text.split_at_checked(1) {
                 // A failure shows when reading.
                 Some(("2", rest)) => drop(self.send(&format!("3{rest}")).await),
-                Some(("4", packet)) => return parse(packet),
+                Some(("4", packet)) => return Packet::parse(packet),
                 _ => {}
             }
+        }
+    }
+
+    /// The connection itself.
+    pub fn into_websocket(self) -> WebSocketStream<TcpStream> {
+        match self.line {
+            Line::Websocket(stream) => *stream,
+            Line::Polling(_) => panic!("not over WebSocket"),
         }
     }
 
@@ -240,29 +248,32 @@ impl Client {
     }
 }
 
-fn parse(packet: &str) -> Packet {
-    let (kind, rest) = packet.split_at(1);
-    let (namespace, rest) = match rest.split_once(',') {
-        Some((namespace, rest)) if namespace.starts_with('/') => (namespace, rest),
-        _ if rest.starts_with('/') => (rest, ""),
-        _ => ("", rest),
-    };
-    let digits = rest
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(rest.len());
-    let (number, json) = rest.split_at(digits);
-    let value = || serde_json::from_str::<Value>(json).unwrap_or_default();
-    match kind {
-        "0" => Packet::Connect(namespace.into()),
-        "1" => Packet::Disconnect(namespace.into()),
-        "2" => {
-            let mut value = value();
-            let name = value[0].as_str().unwrap_or_default().to_owned();
-            Packet::Event(name, value[1].take())
+impl Packet {
+    /// Reads a Socket.IO packet.
+    pub fn parse(packet: &str) -> Self {
+        let (kind, rest) = packet.split_at(1);
+        let (namespace, rest) = match rest.split_once(',') {
+            Some((namespace, rest)) if namespace.starts_with('/') => (namespace, rest),
+            _ if rest.starts_with('/') => (rest, ""),
+            _ => ("", rest),
+        };
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(rest.len());
+        let (number, json) = rest.split_at(digits);
+        let value = || serde_json::from_str::<Value>(json).unwrap_or_default();
+        match kind {
+            "0" => Self::Connect(namespace.into()),
+            "1" => Self::Disconnect(namespace.into()),
+            "2" => {
+                let mut value = value();
+                let name = value[0].as_str().unwrap_or_default().to_owned();
+                Self::Event(name, value[1].take())
+            }
+            "3" => Self::Ack(number.parse().unwrap(), value()[0].take()),
+            "4" => Self::ConnectError(json.into()),
+            _ => panic!("an unexpected packet: {packet}"),
         }
-        "3" => Packet::Ack(number.parse().unwrap(), value()[0].take()),
-        "4" => Packet::ConnectError(json.into()),
-        _ => panic!("an unexpected packet: {packet}"),
     }
 }
 
