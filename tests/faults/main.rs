@@ -7,3 +7,4 @@ mod harness;
 
 mod crowd;
 mod kill;
+mod slow;
