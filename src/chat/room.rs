@@ -28,6 +28,10 @@ const RECENT_BYTES: usize = 256 * 1024;
 /// Messages read from the log at once for a reader that is further behind.
 const PAGE: usize = 200;
 
+/// Text that a reader who takes its seat is given at one go. Whoever misses more gets it as fast as it
+/// reads, before it is seated.
+const SEAT_BYTES: usize = 16 * 1024;
+
 /// Deliveries, and bytes of text delivered, between two chances for other tasks to run: those that
 /// write them out, first of all.
 const DELIVERIES_PER_TURN: usize = 512;
@@ -358,6 +362,8 @@ impl Entry {
             for message in std::mem::take(&mut first_page) {
                 cursor = message.id.seq;
                 let rendered = words.render(&message);
+                // A page may be more than may wait for one reader.
+                reader.drained().await;
                 reader.emit(rendered.event, &rendered.payload);
             }
             let epoch = {
@@ -367,9 +373,14 @@ impl Entry {
                     .front()
                     .is_none_or(|first| first.id.seq <= cursor + 1)
                 {
-                    for message in state.since(cursor) {
+                    let rest: Vec<_> = state.since(cursor).cloned().collect();
+                    if rest.iter().map(|message| message.text.len()).sum::<usize>() > SEAT_BYTES {
+                        first_page = rest;
+                        continue;
+                    }
+                    for message in rest {
                         cursor = message.id.seq;
-                        let rendered = words.render(message);
+                        let rendered = words.render(&message);
                         reader.emit(rendered.event, &rendered.payload);
                     }
                     state.seat(reader.clone(), &words, cursor);

@@ -4,6 +4,7 @@
 
 use std::{
     collections::HashMap,
+    io,
     net::IpAddr,
     sync::{
         Arc, OnceLock, Weak,
@@ -326,6 +327,15 @@ impl Session {
         if !self.on_websocket.load(Ordering::Relaxed) {
             self.close_polling();
         }
+    }
+
+    /// TCP gave up. Where a peer that acknowledges nothing is the cause, that is the reason: the system
+    /// looks at what is under way (`TCP_USER_TIMEOUT`), and may see it before the wire does.
+    pub(super) fn failed(self: &Arc<Self>, error: io::Error) -> io::Error {
+        if error.kind() == io::ErrorKind::TimedOut {
+            self.close(Goodbye::Stalled);
+        }
+        error
     }
 
     /// Has the engine end a session that lives by polling, as if its client had asked for it: there

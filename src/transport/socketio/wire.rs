@@ -71,7 +71,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
                     self.session.sent(count);
                     self.stalled = None;
                 }
-                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Ready(Err(error)) => return Err(self.session.failed(error)),
                 Poll::Pending => {
                     let timeout = self.session.limits().stall;
                     let stalled = self.stalled.get_or_insert_with(|| {
@@ -185,7 +185,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncRead for Wire<S> {
         let read = Pin::new(stream).poll_read(cx, &mut part);
         let count = part.filled().len();
         buf.advance(count);
-        read
+        read.map_err(|error| this.session.failed(error))
     }
 }
 
