@@ -19,11 +19,14 @@ use axum::body::Body;
 use http::{Request, Response};
 use serde_json::value::RawValue;
 
-pub use self::session::{Limits, Sessions};
 use self::{
     front::Front,
     peer::Mount,
     service::{Engine, Nothing},
+};
+pub use self::{
+    peer::handshake,
+    session::{Limits, Sessions},
 };
 use super::listener::Remote;
 use crate::{

@@ -242,18 +242,8 @@ impl Mount {
         socket: &Arc<Socket<LocalAdapter>>,
         auth: Option<&Value>,
     ) -> Result<(), Refusal> {
-        let session = socket
-            .req_parts()
-            .extensions
-            .get::<Arc<Session>>()
-            .ok_or(Refusal("Internal error"))?;
-        let handshake = Handshake {
-            remote: session.remote,
-            query: session.query.clone(),
-            auth: auth
-                .and_then(Value::as_str)
-                .map(|auth| auth.as_str().into()),
-        };
+        let session = session_of(socket).ok_or(Refusal("Internal error"))?;
+        let handshake = said_by(session, auth);
         let greeted = Arc::new(Greeted::default());
         let peer = Arc::new(Peer {
             id: PeerId::next(),
@@ -281,8 +271,7 @@ impl Mount {
 
 impl ConnectHandler<LocalAdapter, Mount> for Mount {
     fn call(&self, socket: Arc<Socket<LocalAdapter>>, _: Option<Value>) {
-        let session = socket.req_parts().extensions.get::<Arc<Session>>();
-        if let Some(peer) = session.and_then(|session| session.peer(self.namespace)) {
+        if let Some(peer) = session_of(&socket).and_then(|session| session.peer(self.namespace)) {
             peer.open();
         }
     }
@@ -296,6 +285,27 @@ impl ConnectHandler<LocalAdapter, Mount> for Mount {
             .accept(&socket, auth.as_ref())
             .map_err(|refusal| Box::new(refusal) as Box<_>);
         Box::pin(std::future::ready(accepted))
+    }
+}
+
+/// What a client said when it connected to a namespace, for handlers on [`super::SocketIo::io`]: the
+/// request that the engine shows them is not the client's. `None` for a socket that is not of this
+/// transport.
+pub fn handshake(socket: &Socket<LocalAdapter>, auth: Option<&Value>) -> Option<Handshake> {
+    Some(said_by(session_of(socket)?, auth))
+}
+
+fn session_of(socket: &Socket<LocalAdapter>) -> Option<&Arc<Session>> {
+    socket.req_parts().extensions.get()
+}
+
+fn said_by(session: &Session, auth: Option<&Value>) -> Handshake {
+    Handshake {
+        remote: session.remote,
+        query: session.query.clone(),
+        auth: auth
+            .and_then(Value::as_str)
+            .map(|auth| auth.as_str().into()),
     }
 }
 
