@@ -28,10 +28,6 @@ use super::{
 };
 use crate::{chat::peer::Goodbye, transport::listener::Connection};
 
-/// Packets of one request that are handed over before the session is asked again whether it takes
-/// more.
-const PACKETS_PER_CHUNK: usize = 16;
-
 /// Engine.IO 4 separates packets with this.
 const SEPARATOR: u8 = 0x1e;
 
@@ -251,13 +247,9 @@ impl Front {
         {
             return too_large(&session);
         }
-        let chunks = packets
-            .chunks(PACKETS_PER_CHUNK)
-            .map(|packets| packets.concat().into())
-            .collect();
         let response = self
             .engine
-            .post(query, binary, Packets::paced(chunks, session.clone()))
+            .post(query, binary, Packets::paced(packets, session.clone()))
             .await;
         match response.status() {
             StatusCode::OK => ok(),

@@ -72,7 +72,9 @@ impl Peer {
             && let Some(socket) = self.socket.upgrade()
         {
             // A client that is disconnected in words, not just cut off, stays away.
-            let _ = socket.disconnect();
+            if socket.disconnect().is_ok() {
+                self.session.queued(EVENT_FRAMING);
+            }
         }
     }
 

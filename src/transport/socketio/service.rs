@@ -165,11 +165,11 @@ impl<B> Service<Request<B>> for Nothing {
     }
 }
 
-/// A request's body: chunks that each hold a few whole packets, given out while the session takes
-/// more events.
+/// A request's body, given out packet by packet while the session takes more events. One at a time,
+/// since the engine asks for more before it looks at what it has.
 #[derive(Debug)]
 pub(super) struct Packets {
-    chunks: std::vec::IntoIter<Bytes>,
+    packets: std::vec::IntoIter<Bytes>,
     session: Option<Pace>,
 }
 
@@ -182,23 +182,23 @@ impl std::fmt::Debug for Pace {
 }
 
 impl Packets {
-    pub(super) fn paced(chunks: Vec<Bytes>, session: Arc<Session>) -> Self {
+    pub(super) fn paced(packets: Vec<Bytes>, session: Arc<Session>) -> Self {
         Self {
-            chunks: chunks.into_iter(),
+            packets: packets.into_iter(),
             session: Some(Pace(session)),
         }
     }
 
     pub(super) fn none() -> Self {
         Self {
-            chunks: Vec::new().into_iter(),
+            packets: Vec::new().into_iter(),
             session: None,
         }
     }
 
-    fn one(chunk: Bytes) -> Self {
+    fn one(packet: Bytes) -> Self {
         Self {
-            chunks: vec![chunk].into_iter(),
+            packets: vec![packet].into_iter(),
             session: None,
         }
     }
@@ -218,6 +218,6 @@ impl http_body::Body for Packets {
         {
             return Poll::Pending;
         }
-        Poll::Ready(self.chunks.next().map(|chunk| Ok(Frame::data(chunk))))
+        Poll::Ready(self.packets.next().map(|packet| Ok(Frame::data(packet))))
     }
 }

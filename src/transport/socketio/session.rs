@@ -90,6 +90,8 @@ pub struct Session {
     wire: AtomicWaker,
     post: AtomicWaker,
     goodbye: OnceLock<Goodbye>,
+    /// Its peers have been told goodbye.
+    is_told: AtomicBool,
     peers: Mutex<Vec<Weak<Peer>>>,
 }
 
@@ -142,6 +144,7 @@ impl Sessions {
             wire: AtomicWaker::new(),
             post: AtomicWaker::new(),
             goodbye: OnceLock::new(),
+            is_told: AtomicBool::new(false),
             peers: Mutex::default(),
         });
         self.all.lock().insert(key, Arc::downgrade(&session));
@@ -199,6 +202,12 @@ impl Session {
         self.goodbye.get().copied()
     }
 
+    /// Why nothing more goes on here, once everything that is to be said has been queued.
+    pub(super) fn is_over(&self) -> Option<Goodbye> {
+        self.goodbye()
+            .filter(|why| why.is_abrupt() || self.is_told.load(Ordering::Acquire))
+    }
+
     /// An event or answer was queued for the client.
     pub(super) fn queued(self: &Arc<Self>, bytes: usize) {
         self.packets.fetch_add(1, Ordering::AcqRel);
@@ -213,6 +222,13 @@ impl Session {
     /// really waits.
     pub(super) fn taken(&self, packets: usize) {
         self.lower(&self.packets, packets);
+        if self.goodbye().is_some() {
+            self.wake();
+        }
+    }
+
+    pub(super) fn has_queued_packets(&self) -> bool {
+        self.packets.load(Ordering::Acquire) > 0
     }
 
     /// Bytes went out.
@@ -322,6 +338,7 @@ impl Session {
                 peer.say_goodbye(why);
             }
         }
+        self.is_told.store(true, Ordering::Release);
         self.progress.notify_waiters();
         self.wake();
         if !self.on_websocket.load(Ordering::Relaxed) {

@@ -7,11 +7,12 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     time::{Instant, Sleep},
 };
 
@@ -24,12 +25,12 @@ use crate::chat::peer::Goodbye;
 /// Most that one read takes, so that one read cannot bring more events than a session may queue.
 const READ_MOST: usize = 4096;
 
-/// A WebSocket text frame (RFC 6455, 5.2) with Engine.IO's close packet, as a client would send it:
-/// masked, with a mask of zero.
-const CLOSE_PACKET: [u8; 7] = [0x81, 0x81, 0, 0, 0, 0, b'1'];
+/// How long the engine may take to hand over what is queued when a session is ended.
+const FAREWELL: Duration = Duration::from_secs(1);
 
-/// The codec's close frame: no status, no reason.
-const BARE_CLOSE_FRAME: [u8; 2] = [0x88, 0x00];
+/// What a peer may still be sending while it is told goodbye: it is read and dropped, since closing a
+/// socket with unread data makes TCP drop what was sent last.
+const LEFT_UNHEARD: u64 = 16 << 20;
 
 /// An upgraded connection of one session.
 pub(super) struct Wire<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
@@ -41,7 +42,15 @@ pub(super) struct Wire<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     /// Accepted from the codec, not yet by TCP.
     unsent: BytesMut,
     stalled: Option<Pin<Box<Sleep>>>,
-    told_engine: bool,
+    farewell: Farewell,
+}
+
+/// How far the server has got with ending the session.
+enum Farewell {
+    NotBegun,
+    /// The engine hands over what is queued.
+    Sending(Pin<Box<Sleep>>),
+    Said,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
@@ -54,7 +63,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
             unread: Bytes::copy_from_slice(unread),
             unsent: BytesMut::new(),
             stalled: None,
-            told_engine: false,
+            farewell: Farewell::NotBegun,
         }
     }
 
@@ -90,14 +99,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
         Ok(())
     }
 
-    /// What goes out instead of what the codec wrote: a close frame that says why, where the server
-    /// ends the session; connect errors as old clients know them.
-    fn reworded(&self, frames: &[u8]) -> Option<Vec<u8>> {
-        match self.session.goodbye() {
-            Some(why) if frames == BARE_CLOSE_FRAME => Some(close_frame(why)),
-            _ if self.session.protocol == Protocol::Eio3 => eio3::reword_frames(frames),
-            _ => None,
+    /// Lets the engine hand over what is queued, then closes with a reason. The engine is told by the
+    /// end of the stream, not by a packet in its client's name: the client may have stopped in the
+    /// middle of a frame. Pending while there is more to hand over.
+    fn say_farewell(&mut self, cx: &mut Context<'_>, why: Goodbye) -> Poll<()> {
+        if matches!(self.farewell, Farewell::NotBegun) {
+            self.farewell = Farewell::Sending(Box::pin(tokio::time::sleep(FAREWELL)));
         }
+        if let Farewell::Sending(patience) = &mut self.farewell {
+            if self.session.has_queued_packets() && patience.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.farewell = Farewell::Said;
+            self.unsent.extend_from_slice(&close_frame(why));
+        }
+        Poll::Ready(())
     }
 }
 
@@ -156,18 +172,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncRead for Wire<S> {
         if let Err(error) = this.send_on(cx) {
             return Poll::Ready(Err(error));
         }
-        if let Some(why) = this.session.goodbye() {
+        if let Some(why) = this.session.is_over() {
             if why.is_abrupt() {
                 return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
             }
-            // The engine ends the session in good order when its client asks for it. If the client
-            // stopped in the middle of a frame, that frame swallows the packet, and the end of the
-            // stream that follows does it.
-            if !this.told_engine && buf.remaining() >= CLOSE_PACKET.len() {
-                this.told_engine = true;
-                buf.put_slice(&CLOSE_PACKET);
-            }
-            return Poll::Ready(Ok(()));
+            return this.say_farewell(cx, why).map(Ok);
         }
         if !may_read {
             return Poll::Pending;
@@ -196,12 +205,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncWrite for Wire<S> 
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        let reworded = this.reworded(data);
+        let reworded = match this.session.protocol {
+            Protocol::Eio3 => eio3::reword_frames(data),
+            Protocol::Eio4 => None,
+        };
         let frames = reworded.as_deref().unwrap_or(data);
         let Some(stream) = &mut this.stream else {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         };
-        if this.session.goodbye().is_some_and(Goodbye::is_abrupt) {
+        let is_over = this.session.goodbye().is_some_and(Goodbye::is_abrupt)
+            || matches!(this.farewell, Farewell::Said);
+        if is_over {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         this.session.taken(count_frames(frames));
@@ -247,7 +261,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Drop for Wire<S> {
         runtime.spawn(async move {
             let last_words = async {
                 stream.write_all(&unsent).await?;
-                stream.shutdown().await
+                stream.shutdown().await?;
+                tokio::io::copy(&mut stream.take(LEFT_UNHEARD), &mut tokio::io::sink()).await
             };
             // A peer that does not take them is gone.
             let _ = tokio::time::timeout(timeout, last_words).await;
