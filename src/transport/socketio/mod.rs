@@ -7,6 +7,7 @@
 mod eio3;
 mod front;
 mod peer;
+mod refusal;
 mod service;
 mod session;
 mod text;
