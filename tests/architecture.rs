@@ -40,9 +40,6 @@ const AT_HOME: [(&str, &[&str]); 6] = [
 /// Past this many lines a file does a second thing.
 const LONGEST: usize = 400;
 
-/// Files that are longer and are to be split. None may join them.
-const STILL_LONGER: [&str; 0] = ["transport/socketio/front.rs"];
-
 /// One file of `src`.
 struct Source {
     /// From `src` on, with slashes.
@@ -295,28 +292,11 @@ fn every_file_says_what_it_is_for() {
 #[test]
 fn no_file_does_two_things() {
     for source in sources() {
-        let (lines, listed) = (
-            source.text.lines().count(),
-            STILL_LONGER.contains(&&*source.name),
-        );
-        if listed {
-            assert!(
-                lines > LONGEST,
-                "src/{} is short now: strike it off the list",
-                source.name
-            );
-        } else {
-            assert!(
-                lines <= LONGEST,
-                "src/{} has {lines} lines, more than {LONGEST}",
-                source.name
-            );
-        }
-    }
-    for name in STILL_LONGER {
+        let lines = source.text.lines().count();
         assert!(
-            Path::new("src").join(name).exists(),
-            "src/{name} is gone: strike it off the list"
+            lines <= LONGEST,
+            "src/{} has {lines} lines, more than {LONGEST}",
+            source.name
         );
     }
 }
