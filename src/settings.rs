@@ -96,11 +96,13 @@ pub struct Settings {
     #[arg(long, value_name = "COUNT", env = "HANDSHAKEN_MAX_BACKLOG_PACKETS", default_value = "8192", value_parser = count(16, 1_000_000))]
     pub max_backlog_packets: NonZeroUsize,
 
-    /// How long a connection may accept no byte at all before it is taken for dead, 1s to 5m
+    /// How long a connection may accept no byte at all before it is taken for dead, and how long
+    /// the body of a request may take, 1s to 5m
     #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_STALL_TIMEOUT", default_value = "20s", value_parser = duration("1s", "5m"))]
     pub stall_timeout: Duration,
 
-    /// Connections at once, 1 to 10000000; more wait to be accepted
+    /// Connections at once, 1 to 10000000; more wait to be accepted. As many Socket.IO sessions;
+    /// more are refused
     #[arg(long, value_name = "COUNT", env = "HANDSHAKEN_MAX_CONNECTIONS", default_value = "50000", value_parser = count(1, 10_000_000))]
     pub max_connections: NonZeroUsize,
 
