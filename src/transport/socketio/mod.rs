@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// Bytes that an idle WebSocket connection keeps for reading. Larger frames get what they need.
-const READ_BUFFER: usize = 512;
+const READ_BUFFER: usize = 256;
 
 /// How often a drain looks whether everybody is gone.
 const DRAIN_PERIOD: Duration = Duration::from_millis(10);

@@ -89,9 +89,10 @@ impl Engine {
     {
         let request = self.request(query, Method::GET, Some(session), ());
         // The answer is ready, and was foreseen: the query has been checked.
-        drop(Service::<(S, Request<()>)>::call(
+        // Boxed: the engine's task has room for the stream several times over.
+        drop(Service::<(Box<S>, Request<()>)>::call(
             &mut self.0.clone(),
-            (stream, request),
+            (Box::new(stream), request),
         ));
     }
 
