@@ -5,7 +5,7 @@
 use std::{
     collections::VecDeque,
     pin::Pin,
-    sync::{Arc, Weak},
+    sync::{Arc, Weak, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
@@ -39,6 +39,8 @@ pub(super) struct Peer {
     dialect: Arc<dyn Dialect>,
     greeted: Weak<Greeted>,
     inbox: Mutex<Inbox>,
+    /// The client left, and will never read what still waits for it.
+    gone: AtomicBool,
 }
 
 /// A conversation that has not been opened. It belongs to the socket, so that it goes with it should
@@ -117,11 +119,12 @@ impl Peer {
             match item {
                 Item::Open => conversation.open().await,
                 Item::Hear(event) => {
-                    if !self.is_cut_off() && !pace.keep(self.session.limits()).await {
+                    // Once the session is being ended nothing more can come, and a drain waits for this.
+                    if self.session.goodbye().is_none() && !pace.keep(self.session.limits()).await {
                         self.session.close(Goodbye::Flooding);
                     }
                     // Whoever does not read its answers is not asked for more questions.
-                    self.session.drained().await;
+                    self.session.drained(&self.gone).await;
                     if !self.is_cut_off() {
                         conversation.hear(event).await;
                     }
@@ -176,7 +179,7 @@ impl Outlet for Peer {
     }
 
     async fn drained(&self) {
-        self.session.drained().await;
+        self.session.drained(&self.gone).await;
     }
 
     fn close(&self, why: Goodbye) {
@@ -258,6 +261,7 @@ impl Mount {
             dialect: self.dialect.clone(),
             greeted: Arc::downgrade(&greeted),
             inbox: Mutex::default(),
+            gone: AtomicBool::new(false),
         });
         *greeted.lock() = Some(self.dialect.greet(peer.clone(), &handshake)?);
         session.seat(&peer);
@@ -266,6 +270,7 @@ impl Mount {
             _greeted: greeted,
         });
         socket.on_disconnect(move || {
+            peer.session.release(&peer.gone);
             peer.push(Item::Close);
             std::future::ready(())
         });

@@ -230,14 +230,23 @@ impl Session {
             || self.packets.load(Ordering::Acquire) > self.limits().backlog_packets / 2
     }
 
-    /// Waits until at most half of what may be queued is, or the session is ended.
-    pub(super) async fn drained(&self) {
-        while self.is_half_full() && self.goodbye().is_none() {
+    /// Waits until at most half of what may be queued is, or the session is ended, or whoever waits is
+    /// `gone`.
+    pub(super) async fn drained(&self, gone: &AtomicBool) {
+        let waits =
+            || self.is_half_full() && self.goodbye().is_none() && !gone.load(Ordering::Acquire);
+        while waits() {
             let progress = self.progress.notified();
-            if self.is_half_full() && self.goodbye().is_none() {
+            if waits() {
                 progress.await;
             }
         }
+    }
+
+    /// A peer is gone: it waits for nothing any more.
+    pub(super) fn release(&self, gone: &AtomicBool) {
+        gone.store(true, Ordering::Release);
+        self.progress.notify_waiters();
     }
 
     /// Whether more may be read from the client: not while much of what it said is still unheard, nor
