@@ -6,5 +6,6 @@
 mod harness;
 
 mod crowd;
+mod drain;
 mod kill;
 mod slow;

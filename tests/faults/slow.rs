@@ -16,6 +16,9 @@ const ROOM: &str = "slow";
 /// A drain that waits for nobody, on a slow machine.
 const QUICK: Duration = Duration::from_secs(5);
 
+/// Whoever is not heard for so long is not heard.
+const QUIET: Duration = Duration::from_millis(500);
+
 #[tokio::test]
 async fn a_reader_that_stalls_while_nothing_is_said_is_gone_after_a_missed_ping() {
     let server = Server::start(&["--ping-interval", "1s", "--ping-timeout", "1s"]);
@@ -104,10 +107,19 @@ async fn a_client_that_asks_more_than_it_reads_and_vanishes_is_forgotten() {
     greedy.join(ROOM, None).await;
     // Each answer is half of what may wait for a connection: it is not heard further when one waits.
     let request = json!({ "room": ROOM, "before": last });
+    let typing = json!({ "room": ROOM, "on": true });
     for _ in 0..40 {
+        greedy.emit("typing", &typing).await.unwrap();
         greedy.start("history", &request).await.unwrap();
     }
-    watching.ask("rooms", &json!({})).await;
+    let mut heard = 0;
+    while let Ok(packet) = tokio::time::timeout(QUIET, watching.next()).await {
+        heard += usize::from(matches!(packet, Packet::Event(name, _) if name == "typing"));
+    }
+    assert!(
+        (1..40).contains(&heard),
+        "{heard} of its requests were heard"
+    );
     drop(greedy);
     watching
         .expect("it leaves", |packet| match packet {

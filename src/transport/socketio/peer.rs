@@ -119,7 +119,8 @@ impl Peer {
             match item {
                 Item::Open => conversation.open().await,
                 Item::Hear(event) => {
-                    if !self.is_cut_off() && !pace.keep(self.session.limits()).await {
+                    // Once the session is being ended nothing more can come, and a drain waits for this.
+                    if self.session.goodbye().is_none() && !pace.keep(self.session.limits()).await {
                         self.session.close(Goodbye::Flooding);
                     }
                     // Whoever does not read its answers is not asked for more questions.
