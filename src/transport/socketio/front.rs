@@ -207,8 +207,8 @@ impl Front {
                 eio3::count(&body, binary)
             }
         };
-        session.taken(packets);
-        session.sent(body.len());
+        session.flow.taken(packets);
+        session.flow.sent(body.len());
         Response::from_parts(parts, Body::from(body))
     }
 

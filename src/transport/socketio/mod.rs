@@ -19,12 +19,13 @@ use axum::body::Body;
 use http::{Request, Response};
 use serde_json::value::RawValue;
 
-pub use self::session::{Limits, Sessions};
+pub use self::session::Sessions;
 use self::{
     front::Front,
     peer::Mount,
     service::{Engine, Nothing},
 };
+pub use super::flow::Limits;
 use super::listener::Remote;
 use crate::{
     chat::peer::Goodbye,

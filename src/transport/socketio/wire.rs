@@ -17,9 +17,9 @@ use tokio::{
 
 use super::{
     eio3,
-    session::{Protocol, Reader, Session},
+    session::{Protocol, Session},
 };
-use crate::chat::peer::Goodbye;
+use crate::{chat::peer::Goodbye, transport::flow::Reader};
 
 /// Most that one read takes, so that one read cannot bring more events than a session may queue.
 const READ_MOST: usize = 4096;
@@ -67,7 +67,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(count)) => {
                     self.unsent.advance(count);
-                    self.session.sent(count);
+                    self.session.flow.sent(count);
                     self.stalled = None;
                 }
                 Poll::Ready(Err(error)) => return Err(error),
@@ -151,7 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncRead for Wire<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let may_read = this.session.may_read(Reader::Wire, cx.waker());
+        let may_read = this.session.flow.may_read(Reader::Wire, cx.waker());
         if let Err(error) = this.send_on(cx) {
             return Poll::Ready(Err(error));
         }
@@ -203,20 +203,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncWrite for Wire<S> 
         if this.session.goodbye().is_some_and(Goodbye::is_abrupt) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        this.session.taken(count_frames(frames));
+        this.session.flow.taken(count_frames(frames));
         let mut taken = 0;
         if this.unsent.is_empty()
             && let Poll::Ready(written) = Pin::new(stream).poll_write(cx, frames)
         {
             taken = written?;
-            this.session.sent(taken);
+            this.session.flow.sent(taken);
         }
         if taken < frames.len() {
             this.unsent.extend_from_slice(&frames[taken..]);
             if this.unsent.len() > this.session.limits().backlog {
                 this.session.close(Goodbye::SlowPeer);
             }
-            this.session.wake();
+            this.session.flow.wake();
         }
         Poll::Ready(Ok(data.len()))
     }
