@@ -142,7 +142,7 @@ impl Front {
             }
         };
         session.taken(packets);
-        session.sent(body.len());
+        session.flow.sent(body.len());
         Response::from_parts(parts, Body::from(body))
     }
 

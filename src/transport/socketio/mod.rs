@@ -25,10 +25,8 @@ use self::{
     peer::Mount,
     service::{Engine, Nothing},
 };
-pub use self::{
-    peer::handshake,
-    session::{Limits, Sessions},
-};
+pub use self::{peer::handshake, session::Sessions};
+pub use super::flow::Limits;
 use super::listener::Remote;
 use crate::{
     chat::peer::Goodbye,

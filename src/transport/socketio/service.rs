@@ -12,7 +12,8 @@ use socketioxide::{adapter::LocalAdapter, service::SocketIoService};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower::Service;
 
-use super::session::{Protocol, Reader, Session};
+use super::session::{Protocol, Session};
+use crate::transport::flow::Reader;
 
 /// What the query of a request says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -215,7 +216,7 @@ impl http_body::Body for Packets {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         if let Some(Pace(session)) = &self.session
             && session.goodbye().is_none()
-            && !session.may_read(Reader::Post, cx.waker())
+            && !session.flow.may_read(Reader::Post, cx.waker())
         {
             return Poll::Pending;
         }

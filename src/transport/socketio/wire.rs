@@ -18,9 +18,9 @@ use tokio::{
 
 use super::{
     eio3,
-    session::{Protocol, Reader, Session},
+    session::{Protocol, Session},
 };
-use crate::chat::peer::Goodbye;
+use crate::{chat::peer::Goodbye, transport::flow::Reader};
 
 /// Most that one read takes, so that one read cannot bring more events than a session may queue.
 const READ_MOST: usize = 4096;
@@ -77,7 +77,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(count)) => {
                     self.unsent.advance(count);
-                    self.session.sent(count);
+                    self.session.flow.sent(count);
                     self.stalled = None;
                 }
                 Poll::Ready(Err(error)) => return Err(self.session.failed(error)),
@@ -107,7 +107,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
             self.farewell = Farewell::Sending(Box::pin(tokio::time::sleep(FAREWELL)));
         }
         if let Farewell::Sending(patience) = &mut self.farewell {
-            if self.session.has_queued_packets() && patience.as_mut().poll(cx).is_pending() {
+            if self.session.flow.has_queued_packets() && patience.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
             self.farewell = Farewell::Said;
@@ -168,7 +168,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncRead for Wire<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let may_read = this.session.may_read(Reader::Wire, cx.waker());
+        let may_read = this.session.flow.may_read(Reader::Wire, cx.waker());
         if let Err(error) = this.send_on(cx) {
             return Poll::Ready(Err(error));
         }
@@ -224,14 +224,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncWrite for Wire<S> 
             && let Poll::Ready(written) = Pin::new(stream).poll_write(cx, frames)
         {
             taken = written?;
-            this.session.sent(taken);
+            this.session.flow.sent(taken);
         }
         if taken < frames.len() {
             this.unsent.extend_from_slice(&frames[taken..]);
             if this.unsent.len() > this.session.limits().backlog {
                 this.session.close(Goodbye::SlowPeer);
             }
-            this.session.wake();
+            this.session.flow.wake();
         }
         Poll::Ready(Ok(data.len()))
     }
