@@ -302,6 +302,22 @@ fn no_file_does_two_things() {
 }
 
 #[test]
+fn the_walkthrough_names_files_that_there_are() {
+    let sources = sources();
+    let walkthrough = fs::read_to_string("ARCHITECTURE.md").unwrap();
+    let quoted = walkthrough.split('`').skip(1).step_by(2);
+    let mut named = 0;
+    for file in quoted.filter(|word| word.ends_with(".rs") && !word.starts_with("tests/")) {
+        let exists = sources
+            .iter()
+            .any(|source| Path::new(&source.name).ends_with(file));
+        assert!(exists, "ARCHITECTURE.md names {file}, which is not in src");
+        named += 1;
+    }
+    assert!(named > 20, "only {named} files named");
+}
+
+#[test]
 fn the_reader_of_imports_reads_every_notation() {
     let source = Source {
         name: "chat/room.rs".into(),
