@@ -220,7 +220,8 @@ impl Room {
     fn recent_after(&self, id: MessageId) -> Option<Vec<Arc<Message>>> {
         let state = self.state.lock();
         let (first, last) = (state.recent.front()?.id, state.recent.back()?.id);
-        let covers = id.epoch == first.epoch && first.seq <= id.seq + 1 && id.seq <= last.seq;
+        // A client may ask for any number: that it is not beyond the newest comes before the sum.
+        let covers = id.epoch == first.epoch && id.seq <= last.seq && first.seq <= id.seq + 1;
         covers.then(|| state.since(id.seq).cloned().collect())
     }
 
