@@ -111,7 +111,9 @@ impl Rooms {
         let cursor = match (first_page.last(), from, reset) {
             (Some(message), ..) => message.id.seq,
             (None, Start::After(id, _), false) => id.seq,
-            (None, ..) => place.room.newest(),
+            (None, Start::Last(0) | Start::After(_, 0), _) => place.room.newest(),
+            // Nothing was there a moment ago; what is there by now is new.
+            (None, ..) => 0,
         };
         Ok(Entry {
             place,
@@ -179,13 +181,15 @@ impl Room {
             let kept = log.last(name, RECENT_MESSAGES).await?;
             let mut state = self.state.lock();
             let newest = kept.last().map_or(0, |message| message.id.seq);
-            let arrived = std::mem::take(&mut state.recent);
+            let mut arrived = std::mem::take(&mut state.recent);
             state.recent_bytes = 0;
-            for message in kept.into_iter().chain(
-                arrived
-                    .into_iter()
-                    .filter(|message| message.id.seq > newest),
-            ) {
+            arrived.retain(|message| message.id.seq > newest);
+            // So much arrived that memory let go of the first of it: what was read does not join on.
+            let joins_on = arrived
+                .front()
+                .is_none_or(|first| first.id.seq == newest + 1);
+            let kept = kept.into_iter().filter(|_| joins_on);
+            for message in kept.chain(arrived) {
                 state.remember(message);
             }
             Ok(())
@@ -422,3 +426,6 @@ impl Drop for Seat {
         self.place.room.state.lock().unseat(self.reader);
     }
 }
+
+#[cfg(test)]
+mod tests;
