@@ -41,7 +41,7 @@ const VISITS: [Visit; 5] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn thousands_of_visitors_of_every_kind_leave_nothing_behind() {
-    let server = Server::start(&["--ping-interval", "1s", "--ping-timeout", "1s"]);
+    let server = Server::start(&["--ping-interval", "1s", "--ping-timeout", "3s"]);
     let address = server.address();
     for visit in VISITS {
         pay(address, visit, ROUNDS).await;

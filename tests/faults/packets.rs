@@ -176,7 +176,7 @@ fn frames() -> Vec<Vec<u8>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn garbage_harms_at_most_its_sender() {
-    let server = Server::start(&["--ping-interval", "1s", "--ping-timeout", "2s"]);
+    let server = Server::start(&[]);
     let address = server.address();
     let mut healthy = Client::native(address, "healthy").await;
     healthy.join(ROOM, None).await;
