@@ -88,6 +88,8 @@ pub struct Session {
     wire: AtomicWaker,
     post: AtomicWaker,
     goodbye: OnceLock<Goodbye>,
+    /// The goodbyes of all peers are in the engine's queue.
+    told: AtomicBool,
     peers: Mutex<Vec<Weak<Peer>>>,
 }
 
@@ -136,6 +138,7 @@ impl Sessions {
             wire: AtomicWaker::new(),
             post: AtomicWaker::new(),
             goodbye: OnceLock::new(),
+            told: AtomicBool::new(false),
             peers: Mutex::default(),
         });
         self.all.lock().insert(key, Arc::downgrade(&session));
@@ -193,6 +196,11 @@ impl Session {
         self.goodbye.get().copied()
     }
 
+    /// Whether the client's last words have left the engine's queue.
+    pub(super) fn has_said_goodbye(&self) -> bool {
+        self.told.load(Ordering::Acquire) && self.packets.load(Ordering::Acquire) == 0
+    }
+
     /// An event or answer was queued for the client.
     pub(super) fn queued(self: &Arc<Self>, bytes: usize) {
         self.packets.fetch_add(1, Ordering::AcqRel);
@@ -221,6 +229,8 @@ impl Session {
         });
         if was_half_full && !self.is_half_full() {
             self.progress.notify_waiters();
+            self.wake();
+        } else if self.goodbye().is_some() {
             self.wake();
         }
     }
@@ -319,6 +329,7 @@ impl Session {
                 peer.say_goodbye(why);
             }
         }
+        self.told.store(true, Ordering::Release);
         self.progress.notify_waiters();
         self.wake();
         if !self.on_websocket.load(Ordering::Relaxed) {

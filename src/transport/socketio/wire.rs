@@ -7,11 +7,12 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     time::{Instant, Sleep},
 };
 
@@ -23,6 +24,9 @@ use crate::chat::peer::Goodbye;
 
 /// Most that one read takes, so that one read cannot bring more events than a session may queue.
 const READ_MOST: usize = 4096;
+
+/// How long a client that was told everything may take to hang up.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// A WebSocket text frame (RFC 6455, 5.2) with Engine.IO's close packet, as a client would send it:
 /// masked, with a mask of zero.
@@ -42,6 +46,9 @@ pub(super) struct Wire<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     unsent: BytesMut,
     stalled: Option<Pin<Box<Sleep>>>,
     told_engine: bool,
+    /// Limits how long the engine may take to write what it has queued, once the session ends.
+    parting: Option<Pin<Box<Sleep>>>,
+    said_close: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
@@ -54,6 +61,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
             unsent: BytesMut::new(),
             stalled: None,
             told_engine: false,
+            parting: None,
+            said_close: false,
         }
     }
 
@@ -92,12 +101,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
     /// What goes out instead of what the codec wrote: a close frame that says why, where the server
     /// ends the session; connect errors as old clients know them.
     fn reworded(&self, frames: &[u8]) -> Option<Vec<u8>> {
-        match self.session.goodbye() {
-            Some(why) if frames == BARE_CLOSE_FRAME => Some(close_frame(why)),
-            _ if self.session.protocol == Protocol::Eio3 => eio3::reword_frames(frames),
-            _ => None,
+        if let Some(why) = self.session.goodbye()
+            && let Some(before) = before_bare_close(frames)
+        {
+            return Some([before, &close_frame(why)].concat());
         }
+        if self.session.protocol == Protocol::Eio3 {
+            return eio3::reword_frames(frames);
+        }
+        None
     }
+}
+
+/// What comes before the codec's close frame, if these frames end with one.
+fn before_bare_close(frames: &[u8]) -> Option<&[u8]> {
+    let mut rest = frames;
+    while rest != BARE_CLOSE_FRAME {
+        rest = split_frame(rest)?.1;
+    }
+    Some(&frames[..frames.len() - rest.len()])
 }
 
 /// How many frames a server's bytes hold: the codec hands over whole ones.
@@ -158,6 +180,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncRead for Wire<S> {
             if why.is_abrupt() {
                 return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
             }
+            // The end that follows would overtake what the engine still has to write.
+            if !this.session.has_said_goodbye() {
+                let parting = this
+                    .parting
+                    .get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+                if parting.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+            }
             // The engine ends the session in good order when its client asks for it. If the client
             // stopped in the middle of a frame, that frame swallows the packet, and the end of the
             // stream that follows does it.
@@ -196,6 +227,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncWrite for Wire<S> 
         let this = &mut *self;
         let reworded = this.reworded(data);
         let frames = reworded.as_deref().unwrap_or(data);
+        this.said_close |= this.session.goodbye().is_some() && before_bare_close(data).is_some();
         let Some(stream) = &mut this.stream else {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         };
@@ -207,7 +239,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncWrite for Wire<S> 
         if this.unsent.is_empty()
             && let Poll::Ready(written) = Pin::new(stream).poll_write(cx, frames)
         {
-            taken = written?;
+            taken = written.map_err(|error| this.session.failed(error))?;
             this.session.sent(taken);
         }
         if taken < frames.len() {
@@ -238,8 +270,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Drop for Wire<S> {
         else {
             return;
         };
-        if self.session.goodbye().is_some_and(Goodbye::is_abrupt) {
-            return;
+        match self.session.goodbye() {
+            Some(why) if why.is_abrupt() => return,
+            // The codec says nothing once it has seen the end in the middle of a frame.
+            Some(why) if !self.said_close => self.unsent.extend_from_slice(&close_frame(why)),
+            _ => {}
         }
         let (unsent, timeout) = (self.unsent.split(), self.session.limits().stall);
         runtime.spawn(async move {
@@ -248,7 +283,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Drop for Wire<S> {
                 stream.shutdown().await
             };
             // A peer that does not take them is gone.
-            let _ = tokio::time::timeout(timeout, last_words).await;
+            let Ok(Ok(())) = tokio::time::timeout(timeout, last_words).await else {
+                return;
+            };
+            // TCP resets what is closed with something unread, and the last words with it.
+            let mut unread = [0; READ_MOST];
+            let rest =
+                async { while stream.read(&mut unread).await.is_ok_and(|count| count > 0) {} };
+            let _ = tokio::time::timeout(LINGER, rest).await;
         });
     }
 }
