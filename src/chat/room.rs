@@ -112,7 +112,9 @@ impl Rooms {
         let cursor = match (first_page.last(), from, reset) {
             (Some(message), ..) => message.id.seq,
             (None, Start::After(id, _), false) => id.seq,
-            (None, ..) => place.room.newest(),
+            (None, Start::Last(0) | Start::After(_, 0), _) => place.room.newest(),
+            // Nothing was there a moment ago; what is there by now is new.
+            (None, ..) => 0,
         };
         Ok(Entry {
             place,
@@ -180,13 +182,15 @@ impl Room {
             let kept = log.last(name, RECENT_MESSAGES).await?;
             let mut state = self.state.lock();
             let newest = kept.last().map_or(0, |message| message.id.seq);
-            let arrived = std::mem::take(&mut state.recent);
+            let mut arrived = std::mem::take(&mut state.recent);
             state.recent_bytes = 0;
-            for message in kept.into_iter().chain(
-                arrived
-                    .into_iter()
-                    .filter(|message| message.id.seq > newest),
-            ) {
+            arrived.retain(|message| message.id.seq > newest);
+            // So much arrived that memory let go of the first of it: what was read does not join on.
+            let joins_on = arrived
+                .front()
+                .is_none_or(|first| first.id.seq == newest + 1);
+            let kept = kept.into_iter().filter(|_| joins_on);
+            for message in kept.chain(arrived) {
                 state.remember(message);
             }
             Ok(())
@@ -221,7 +225,8 @@ impl Room {
     fn recent_after(&self, id: MessageId) -> Option<Vec<Arc<Message>>> {
         let state = self.state.lock();
         let (first, last) = (state.recent.front()?.id, state.recent.back()?.id);
-        let covers = id.epoch == first.epoch && first.seq <= id.seq + 1 && id.seq <= last.seq;
+        // A client may ask for any number: that it is not beyond the newest comes before the sum.
+        let covers = id.epoch == first.epoch && id.seq <= last.seq && first.seq <= id.seq + 1;
         covers.then(|| state.since(id.seq).cloned().collect())
     }
 
@@ -298,3 +303,6 @@ impl State {
             .retain(|audience| !audience.readers.is_empty());
     }
 }
+
+#[cfg(test)]
+mod tests;

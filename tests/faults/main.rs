@@ -8,4 +8,11 @@ mod harness;
 mod crowd;
 mod drain;
 mod kill;
+mod leaks;
+
+mod namespaces;
+
+mod packets;
+mod seam;
 mod slow;
+mod upgrade;

@@ -121,7 +121,8 @@ impl Client {
         }
     }
 
-    async fn join_namespace(&mut self) {
+    /// Sends CONNECT and waits for the answer.
+    pub async fn join_namespace(&mut self) {
         self.send(&format!("40{}", self.namespace)).await.unwrap();
         let namespace = self.namespace.trim_end_matches(',').to_owned();
         let connected = Packet::Connect(namespace);

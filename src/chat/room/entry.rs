@@ -12,7 +12,7 @@ use crate::chat::{
 
 /// Text that a reader who takes its seat is given at one go. Whoever misses more gets it as fast as it
 /// reads, before it is seated.
-const SEAT_BYTES: usize = 16 * 1024;
+pub(super) const SEAT_BYTES: usize = 16 * 1024;
 
 /// Keeps a room in memory for as long as somebody is in it or on the way in.
 pub(super) struct Place {

@@ -223,7 +223,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncWrite for Wire<S> 
         if this.unsent.is_empty()
             && let Poll::Ready(written) = Pin::new(stream).poll_write(cx, frames)
         {
-            taken = written?;
+            taken = written.map_err(|error| this.session.failed(error))?;
             this.session.flow.sent(taken);
         }
         if taken < frames.len() {
@@ -254,8 +254,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Drop for Wire<S> {
         else {
             return;
         };
-        if self.session.goodbye().is_some_and(Goodbye::is_abrupt) {
-            return;
+        match self.session.goodbye() {
+            Some(why) if why.is_abrupt() => return,
+            // The engine was faster than the farewell.
+            Some(why) if !matches!(self.farewell, Farewell::Said) => {
+                self.unsent.extend_from_slice(&close_frame(why));
+            }
+            _ => {}
         }
         let (unsent, timeout) = (self.unsent.split(), self.session.limits().stall);
         runtime.spawn(async move {
