@@ -226,7 +226,8 @@ impl Room {
         let state = self.state.lock();
         let (first, last) = (state.recent.front()?.id, state.recent.back()?.id);
         // A client may ask for any number: that it is not beyond the newest comes before the sum.
-        let covers = id.epoch == first.epoch && id.seq <= last.seq && first.seq <= id.seq + 1;
+        let covers =
+            id.epoch == first.epoch && id.seq <= last.seq && first.seq <= id.seq.saturating_add(1);
         covers.then(|| state.since(id.seq).cloned().collect())
     }
 

@@ -145,7 +145,11 @@ pub(crate) fn iso(time: jiff::Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
+/// Characters of a client's event name that go into a log line.
+const LOGGED_NAME: usize = 40;
+
 /// Why an event was not taken, for front ends that have no way to show it.
 pub(crate) fn log_refused(peer: &dyn Outlet, event: &str, reason: &dyn std::fmt::Display) {
-    tracing::warn!(peer = %peer.id(), event, %reason, "refused an event");
+    let event: String = event.chars().take(LOGGED_NAME).collect();
+    tracing::warn!(peer = %peer.id(), ?event, %reason, "refused an event");
 }

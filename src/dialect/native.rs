@@ -186,9 +186,9 @@ impl Talking {
             Some(Ok(id)) => Start::After(id, history),
             Some(Err(_)) => return Err(Problem::BadRequest("`after` is not a message id")),
         };
+        let entry = self.chat.rooms.enter(room.clone(), from).await?;
         // Joining again starts anew from `after`.
         self.rooms.remove(&room);
-        let entry = self.chat.rooms.enter(room.clone(), from).await?;
         let stay = self
             .chat
             .presence
@@ -215,7 +215,7 @@ impl Talking {
             }
             Err(error) => {
                 tracing::error!(peer = %self.peer.id(), %error, "could not read the room");
-                self.peer.close(Goodbye::FellBehind);
+                self.peer.close(Goodbye::Unavailable);
             }
         }
     }

@@ -88,7 +88,7 @@ impl Entry {
                 if state
                     .recent
                     .front()
-                    .is_none_or(|first| first.id.seq <= cursor + 1)
+                    .is_none_or(|first| first.id.seq <= cursor.saturating_add(1))
                 {
                     let rest: Vec<_> = state.since(cursor).cloned().collect();
                     if rest.iter().map(|message| message.text.len()).sum::<usize>() > SEAT_BYTES {

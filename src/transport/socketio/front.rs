@@ -290,7 +290,7 @@ fn split_eio4(body: &Bytes) -> Vec<Bytes> {
 }
 
 fn too_large(session: &Arc<Session>) -> Response<Body> {
-    session.close(Goodbye::BadPacket);
+    session.close(Goodbye::TooLarge);
     let mut response = respond(StatusCode::PAYLOAD_TOO_LARGE, "text/html", String::new());
     response
         .headers_mut()

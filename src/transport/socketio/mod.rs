@@ -62,8 +62,9 @@ impl SocketIo {
             .connect_timeout(timing.connect_timeout)
             .max_buffer_size(limits.backlog_packets)
             .max_payload(limits.payload as u64)
-            .ws_max_message_size(limits.message)
-            .ws_max_frame_size(limits.message)
+            // Beyond this the codec cuts the connection off; beyond `limits.message` we say why.
+            .ws_max_message_size(limits.payload)
+            .ws_max_frame_size(limits.payload)
             .ws_read_buffer_size(READ_BUFFER)
             .build_with_inner_svc(Nothing);
         let engine = Engine(service);

@@ -239,6 +239,10 @@ struct Intake {
 impl MessageHandler<LocalAdapter, Intake> for Intake {
     fn call(&self, socket: Arc<Socket<LocalAdapter>>, mut value: Value, ack_id: Option<i64>) {
         let peer = &self.peer;
+        let size = value.as_str().map_or(0, |packet| packet.len());
+        if size > peer.session.limits().message {
+            return peer.session.close(Goodbye::TooLarge);
+        }
         let parts = value
             .as_str()
             .map(|packet| text::mend(packet))
@@ -264,7 +268,6 @@ impl MessageHandler<LocalAdapter, Intake> for Intake {
                 }
             })
         });
-        let size = value.as_str().map_or(0, |packet| packet.len());
         let held = Held::new(Unheard::new(peer.session.clone(), size));
         let event = Event {
             name,

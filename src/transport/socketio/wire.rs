@@ -157,7 +157,8 @@ fn close_status(why: Goodbye) -> u16 {
         Goodbye::Shutdown => 1001,
         Goodbye::BadPacket => 1002,
         Goodbye::Flooding => 1008,
-        Goodbye::SlowPeer | Goodbye::Stalled | Goodbye::FellBehind => 1011,
+        Goodbye::TooLarge => 1009,
+        Goodbye::SlowPeer | Goodbye::Stalled | Goodbye::FellBehind | Goodbye::Unavailable => 1011,
     }
 }
 
