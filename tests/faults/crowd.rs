@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use crate::harness::{
-    client::{Client, Pace, Packet},
+    client::{Client, Pace},
     eventually,
     raw::{TEXT, frame},
     server::Server,

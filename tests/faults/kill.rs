@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, net::SocketAddr};
 
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::Sender;
 
 use crate::harness::{
     client::{Client, Pace, Packet},
@@ -39,7 +39,7 @@ async fn what_was_acknowledged_or_shown_before_a_kill_is_there_after_it_in_order
         packets.iter().filter_map(said).collect::<Vec<_>>()
     });
 
-    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (tell, mut told) = tokio::sync::mpsc::channel(2 * ENOUGH);
     let posters: Vec<_> = (0..POSTERS)
         .map(|poster| tokio::spawn(post_until_the_end(address, poster, tell.clone())))
         .collect();
@@ -119,11 +119,7 @@ enum Progress {
 }
 
 /// Posts at its rate and does not wait for answers, until the connection ends.
-async fn post_until_the_end(
-    address: SocketAddr,
-    poster: usize,
-    tell: UnboundedSender<Progress>,
-) -> Posted {
+async fn post_until_the_end(address: SocketAddr, poster: usize, tell: Sender<Progress>) -> Posted {
     let mut client = Client::native(address, &format!("poster {poster}")).await;
     client.join(ROOM, None).await;
     let mut pace = Pace::per_second(BURSTS_PER_SECOND);
@@ -140,7 +136,7 @@ async fn post_until_the_end(
         if (n + 1) % BURST != 0 {
             continue;
         }
-        let _ = tell.send(Progress::Sent);
+        let _ = tell.try_send(Progress::Sent);
         let ended = loop {
             tokio::select! {
                 () = pace.moment() => break false,
@@ -151,7 +147,7 @@ async fn post_until_the_end(
                         posted.unanswered.retain(|other| *other != text);
                         let id = answer["id"].as_str().unwrap().to_owned();
                         posted.acknowledged.insert(text, id);
-                        let _ = tell.send(Progress::Acknowledged);
+                        let _ = tell.try_send(Progress::Acknowledged);
                     }
                     Packet::End(_) => break true,
                     _ => {}

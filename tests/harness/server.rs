@@ -5,11 +5,12 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex, mpsc},
+    sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use super::{DEADLINE, eventually};
@@ -54,10 +55,10 @@ impl Server {
         let (stderr, lines) = (child.stderr.take().unwrap(), log.clone());
         thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                lines.lock().unwrap().push(line);
+                lines.lock().push(line);
             }
         });
-        let (stdout, (say, said)) = (child.stdout.take().unwrap(), mpsc::channel());
+        let (stdout, (say, said)) = (child.stdout.take().unwrap(), mpsc::sync_channel(1));
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 let _ = say.send(line);
@@ -90,7 +91,7 @@ impl Server {
 
     /// The lines it logged so far, JSON each.
     pub fn log(&self) -> Vec<String> {
-        self.log.lock().unwrap().clone()
+        self.log.lock().clone()
     }
 
     /// Waits for a log line that holds all these words.
