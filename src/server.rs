@@ -31,6 +31,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(45);
 /// 4.x send all they have at once.
 const MAX_PAYLOAD: usize = 1_000_000;
 
+/// How long a drain waits until what is still to be told has been written: goodbyes, answers to polls.
+/// Whoever does not read them by then has to do without.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// How long a browser may remember what a preflight answered.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
 
@@ -40,6 +44,7 @@ pub struct Server {
     chat: Arc<Chat>,
     socketio: Arc<SocketIo>,
     stop: watch::Sender<bool>,
+    connections: Connections,
     /// Listeners, delivery, presence.
     tasks: JoinSet<()>,
     delivery: tokio::task::JoinHandle<()>,
@@ -62,6 +67,7 @@ impl Server {
                 payload: MAX_PAYLOAD.max(settings.max_message as usize),
                 backlog: settings.max_backlog as usize,
                 backlog_packets: settings.max_backlog_packets.get(),
+                sessions: settings.max_connections.get(),
                 stall: settings.stall_timeout,
                 event_rate: NonZeroU32::new(settings.event_rate),
                 flood: settings.flood_timeout,
@@ -111,6 +117,7 @@ impl Server {
             chat,
             socketio,
             stop,
+            connections,
             tasks,
             delivery,
         })
@@ -133,6 +140,7 @@ impl Server {
         self.chat.close().await;
         // The tail ends with the log: whoever still reads has been told everything.
         let _ = self.delivery.await;
+        let _ = tokio::time::timeout(LAST_WORDS, self.connections.ended()).await;
         self.tasks.shutdown().await;
         for why in Goodbye::ALL {
             let sessions = self.socketio.sessions().ended(why);

@@ -5,7 +5,7 @@
 pub mod native;
 pub mod talk;
 
-use std::{any::Any, net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use async_trait::async_trait;
 use serde::{Serialize, de::DeserializeOwned};
@@ -87,17 +87,17 @@ pub struct Event {
 
 /// Kept as long as an event is being dealt with, beyond [`Conversation::hear`] where that hands it
 /// on: the transport reads on from a peer as these are dropped.
-pub struct Held(Box<dyn Any + Send + Sync>);
+pub struct Held(#[expect(dead_code, reason = "it is there to be dropped")] Box<dyn Send + Sync>);
 
 impl Held {
-    pub fn new(held: impl Any + Send + Sync) -> Self {
+    pub fn new(held: impl Send + Sync + 'static) -> Self {
         Self(Box::new(held))
     }
 }
 
 impl std::fmt::Debug for Held {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Held").field(&self.0.type_id()).finish()
+        f.write_str("Held")
     }
 }
 

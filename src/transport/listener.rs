@@ -87,6 +87,7 @@ impl AsyncWrite for Connection {
 #[derive(Clone)]
 pub struct Connections {
     free: Arc<Semaphore>,
+    most: u32,
     stall: Duration,
     stop: watch::Receiver<bool>,
 }
@@ -94,15 +95,21 @@ pub struct Connections {
 impl Connections {
     /// `most` at once; `stop` becomes true when no more are to be accepted.
     pub fn new(most: usize, stall: Duration, stop: watch::Receiver<bool>) -> Self {
+        let most = u32::try_from(most).unwrap_or(u32::MAX);
         Self {
-            free: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
+            free: Arc::new(Semaphore::new(most as usize)),
+            most,
             stall,
             stop,
         }
     }
-}
 
-impl Connections {
+    /// Waits until none is left; no more must be accepted by then.
+    pub async fn ended(&self) {
+        // An error means that the semaphore is closed, which it never is.
+        let _ = self.free.acquire_many(self.most).await;
+    }
+
     async fn stopped(&mut self) {
         // An error means that nobody is left to say so.
         let _ = self.stop.wait_for(|stop| *stop).await;

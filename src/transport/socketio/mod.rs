@@ -7,6 +7,7 @@
 mod eio3;
 mod front;
 mod peer;
+mod refusal;
 mod service;
 mod session;
 mod text;
@@ -19,12 +20,13 @@ use axum::body::Body;
 use http::{Request, Response};
 use serde_json::value::RawValue;
 
-pub use self::session::{Limits, Sessions};
 use self::{
     front::Front,
     peer::Mount,
     service::{Engine, Nothing},
 };
+pub use self::{peer::handshake, session::Sessions};
+pub use super::flow::Limits;
 use super::listener::Remote;
 use crate::{
     chat::peer::Goodbye,
