@@ -33,8 +33,9 @@ use crate::{
     dialect::{Dialect, Fleeting},
 };
 
-/// Bytes that an idle WebSocket connection keeps for reading. Larger frames get what they need.
-const READ_BUFFER: usize = 256;
+/// Bytes that an idle WebSocket connection keeps for reading. Larger frames get what they need, and the
+/// wire reads more than that at a time.
+const READ_BUFFER: usize = 128;
 
 /// How often a drain looks whether everybody is gone.
 const DRAIN_PERIOD: Duration = Duration::from_millis(10);

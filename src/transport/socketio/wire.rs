@@ -4,6 +4,7 @@
 
 use std::{
     io,
+    mem::MaybeUninit,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -37,7 +38,7 @@ pub(super) struct Wire<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     /// Only gone once dropping has begun.
     stream: Option<S>,
     session: Arc<Session>,
-    /// Came in right behind the upgrade request.
+    /// Came in, and the codec has not asked for it yet.
     unread: Bytes,
     /// Accepted from the codec, not yet by TCP.
     unsent: BytesMut,
@@ -190,11 +191,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncRead for Wire<S> {
         let Some(stream) = &mut this.stream else {
             return Poll::Ready(Ok(()));
         };
-        let most = buf.remaining().min(READ_MOST);
-        let mut part = ReadBuf::new(buf.initialize_unfilled_to(most));
+        // The codec keeps what it reads into for as long as the connection lives, so it asks for little
+        // at a time. Here more is read with one call, and kept only until it is asked for.
+        let mut space = [MaybeUninit::uninit(); READ_MOST];
+        let mut part = ReadBuf::uninit(&mut space);
         let read = Pin::new(stream).poll_read(cx, &mut part);
-        let count = part.filled().len();
-        buf.advance(count);
+        let (now, later) = part
+            .filled()
+            .split_at(part.filled().len().min(buf.remaining()));
+        buf.put_slice(now);
+        this.unread = Bytes::copy_from_slice(later);
         read.map_err(|error| this.session.failed(error))
     }
 }
