@@ -34,7 +34,9 @@ pub(super) struct BadFraming;
 
 /// Rewrites an answer of the engine so that every 1.x and 2.x client reads it.
 pub(super) fn answer(payload: Bytes, binary: bool) -> Bytes {
-    let plain = payload.is_ascii() && !contains(&payload, CONNECT_ERROR.as_bytes());
+    let plain = payload.is_ascii()
+        && !contains(&payload, CONNECT_ERROR.as_bytes())
+        && !contains(&payload, b":b");
     let packets = match binary {
         _ if plain && !binary => return payload,
         true => split_binary(&payload),
@@ -123,6 +125,9 @@ pub(super) fn reword_frames(frames: &[u8]) -> Option<Vec<u8>> {
 
 fn outgoing(packet: Packet) -> Packet {
     match packet {
+        // Binary data in base64. The engine (0.17.9, `Permit::emit_many`) leaves out that it is a
+        // message, as Engine.IO 4 does.
+        Packet::Text(text) if text.starts_with('b') => Packet::Text(format!("b4{}", &text[1..])),
         Packet::Text(text) => Packet::Text(to_ascii(&reword_connect_error(&text).unwrap_or(text))),
         binary => binary,
     }
@@ -309,6 +314,19 @@ mod tests {
             b"\x81\x1844/x,\"Invalid namespace\"\x81\x0240"
         );
         assert_eq!(reword_frames(b"\x81\x0844[\"44\"]"), None);
+    }
+
+    #[test]
+    fn binary_data_in_base64_is_a_message() {
+        let head = "451-[{\"_placeholder\":true,\"num\":0}]";
+        let packets = [text(head), text("bAQID")];
+        for binary in [false, true] {
+            let answered = answer(join(packets.clone().into_iter(), binary), binary);
+            assert_eq!(
+                request(&answered, binary, &mut true).unwrap(),
+                [text(head), text("b4AQID")]
+            );
+        }
     }
 
     #[test]

@@ -18,10 +18,12 @@ use http::{
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{
     eio3,
+    first_ping::{self, FirstPing},
     refusal::{Error, is_engine_error, normal, ok, respond},
     service::{Engine, Packets, Query, Transport},
     session::{Protocol, Session, Sessions},
@@ -120,6 +122,9 @@ impl Front {
         let (parts, body) = collected(self.engine.get(query, Some(session.clone())).await).await;
         if let Some(sid) = sid_of_open_packet(&body) {
             session.name(&sid);
+            if query.protocol == Protocol::Eio4 {
+                first_ping::keep(&self.engine, &sid).await;
+            }
         }
         Response::from_parts(parts, Body::from(body))
     }
@@ -222,16 +227,14 @@ impl Front {
             session.moved_to_websocket();
             // The bare TCP stream, where there is one, is a layer less for every byte.
             match upgraded.downcast::<TokioIo<Connection>>() {
-                Ok(parts) => engine.upgrade(
-                    &query,
-                    session.clone(),
-                    Wire::new(parts.io.into_inner(), &parts.read_buf, session),
-                ),
-                Err(upgraded) => engine.upgrade(
-                    &query,
-                    session.clone(),
-                    Wire::new(TokioIo::new(upgraded), &[], session),
-                ),
+                Ok(parts) => {
+                    let wire = Wire::new(parts.io.into_inner(), &parts.read_buf, session.clone());
+                    converse(&engine, &query, session, wire);
+                }
+                Err(upgraded) => {
+                    let wire = Wire::new(TokioIo::new(upgraded), &[], session.clone());
+                    converse(&engine, &query, session, wire);
+                }
             }
         });
         let mut response = Response::new(Body::empty());
@@ -257,6 +260,18 @@ impl Front {
         let session = self.sessions.begin(query.protocol, remote, said);
         session.ok_or(Error::Forbidden)
     }
+}
+
+/// Gives the engine an upgraded connection.
+fn converse<W>(engine: &Engine, query: &Query, session: Arc<Session>, wire: W)
+where
+    W: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let wire = match (query.protocol, &query.sid) {
+        (Protocol::Eio4, None) => FirstPing::expected(wire, session.clone()),
+        _ => FirstPing::past(wire, session.clone()),
+    };
+    engine.upgrade(query, session, wire);
 }
 
 impl Session {

@@ -5,6 +5,7 @@
 //! nothing of all this.
 
 mod eio3;
+mod first_ping;
 mod front;
 mod peer;
 mod refusal;

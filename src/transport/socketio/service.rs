@@ -198,7 +198,7 @@ impl Packets {
         }
     }
 
-    fn one(packet: Bytes) -> Self {
+    pub(super) fn one(packet: Bytes) -> Self {
         Self {
             packets: vec![packet].into_iter(),
             session: None,
