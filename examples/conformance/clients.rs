@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use handshaken::{
     dialect::{Handshake, Refusal},
-    transport::socketio::Timing,
+    transport::socketio::{self, Timing},
 };
 use rmpv::Value;
 use socketioxide::SocketIo;
@@ -142,7 +142,7 @@ fn now() -> Value {
 }
 
 fn id(client: &Client) -> Value {
-    client.socket.id.to_string().into()
+    socketio::id(&client.socket).into()
 }
 
 fn told(handshake: &Handshake) -> Value {

@@ -10,7 +10,7 @@ use std::fmt::Write;
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Deserialize;
 
-use super::wire::split_frame;
+use super::{old_frames, wire::split_frame};
 
 /// Where a payload of binary framing keeps its kinds: engine.io-parser 1.x and 2.x.
 const BINARY_FRAMED_TEXT: u8 = 0;
@@ -75,11 +75,18 @@ pub(super) fn request(
     *encodes_once |= packets
         .iter()
         .any(|packet| matches!(packet, Packet::Text(text) if text.chars().any(|c| c > '\u{ff}')));
-    let once_more = |packet| match packet {
-        Packet::Text(text) if !*encodes_once => Packet::Text(decode_again(text)),
-        packet => packet,
+    let meant = |packet| match packet {
+        Packet::Text(text) => {
+            let text = if *encodes_once {
+                text
+            } else {
+                decode_again(text)
+            };
+            Packet::Text(old_frames::reword_connect(&text).unwrap_or(text))
+        }
+        binary => binary,
     };
-    Ok(packets.into_iter().map(once_more).collect())
+    Ok(packets.into_iter().map(meant).collect())
 }
 
 /// Frames packets into one payload.

@@ -56,20 +56,12 @@ enum State {
 }
 
 impl<W> FirstPing<W> {
-    /// For a session that begins on WebSocket.
-    pub(super) fn expected(wire: W, session: Arc<Session>) -> Self {
+    /// For a session that begins on this connection.
+    pub(super) fn new(wire: W, session: Arc<Session>) -> Self {
         Self {
             wire,
             session,
             state: State::Expected,
-        }
-    }
-
-    /// For a session that has had its first ping, or gets none.
-    pub(super) fn past(wire: W, session: Arc<Session>) -> Self {
-        Self {
-            state: State::Answered,
-            ..Self::expected(wire, session)
         }
     }
 }

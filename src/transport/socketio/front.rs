@@ -24,6 +24,8 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use super::{
     eio3,
     first_ping::{self, FirstPing},
+    old_frames::OldFrames,
+    public_id,
     refusal::{Error, is_engine_error, normal, ok, respond},
     service::{Engine, Packets, Query, Transport},
     session::{Protocol, Session, Sessions},
@@ -136,7 +138,10 @@ impl Front {
         };
         let (mut parts, mut body) = collected(response).await;
         let packets = match session.protocol {
-            Protocol::Eio4 => 1 + body.iter().filter(|byte| **byte == SEPARATOR).count(),
+            Protocol::Eio4 => {
+                body = public_id::in_payload(&body).map_or(body, Bytes::from);
+                1 + body.iter().filter(|byte| **byte == SEPARATOR).count()
+            }
             Protocol::Eio3 => {
                 let binary = is_binary(&parts.headers);
                 body = eio3::answer(body, binary);
@@ -267,11 +272,16 @@ fn converse<W>(engine: &Engine, query: &Query, session: Arc<Session>, wire: W)
 where
     W: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let wire = match (query.protocol, &query.sid) {
-        (Protocol::Eio4, None) => FirstPing::expected(wire, session.clone()),
-        _ => FirstPing::past(wire, session.clone()),
-    };
-    engine.upgrade(query, session, wire);
+    match (query.protocol, &query.sid) {
+        (Protocol::Eio3, _) => {
+            let largest = session.limits().message;
+            engine.upgrade(query, session, OldFrames::new(wire, largest));
+        }
+        (Protocol::Eio4, None) => {
+            engine.upgrade(query, session.clone(), FirstPing::new(wire, session));
+        }
+        (Protocol::Eio4, Some(_)) => engine.upgrade(query, session, wire),
+    }
 }
 
 impl Session {

@@ -7,7 +7,9 @@
 mod eio3;
 mod first_ping;
 mod front;
+mod old_frames;
 mod peer;
+mod public_id;
 mod refusal;
 mod service;
 mod session;
@@ -26,7 +28,7 @@ use self::{
     peer::Mount,
     service::{Engine, Nothing},
 };
-pub use self::{peer::handshake, session::Sessions};
+pub use self::{peer::handshake, public_id::id, session::Sessions};
 pub use super::flow::Limits;
 use super::listener::Remote;
 use crate::{

@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    eio3,
+    eio3, public_id,
     session::{Protocol, Session},
 };
 use crate::{chat::peer::Goodbye, transport::flow::Reader};
@@ -214,7 +214,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncWrite for Wire<S> 
         let this = &mut *self;
         let reworded = match this.session.protocol {
             Protocol::Eio3 => eio3::reword_frames(data),
-            Protocol::Eio4 => None,
+            Protocol::Eio4 => public_id::in_frames(data),
         };
         let frames = reworded.as_deref().unwrap_or(data);
         let Some(stream) = &mut this.stream else {
