@@ -123,6 +123,7 @@ async fn pay_one(address: SocketAddr, visit: Visit) {
         Visit::UpgradedThenClosed => {
             let mut polling = Polling::open(address, Eio::V4, "").await.unwrap();
             polling.send("40/chat,").await.unwrap();
+            while !polling.next().await.unwrap().starts_with("40/chat") {}
             let mut raw = Raw::upgrade(address, &polling.upgrade_path())
                 .await
                 .unwrap();
