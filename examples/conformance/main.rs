@@ -58,7 +58,9 @@ struct Offer {
     mount: fn(&socketioxide::SocketIo),
 }
 
-#[tokio::main]
+// One thread takes requests of several connections in the order in which they come; the protocol's suite
+// counts on that.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     tracing_subscriber::fmt()
