@@ -85,7 +85,13 @@ impl Server {
         let cors_origin = settings.cors_origin.clone();
         let legacy = Arc::new(Legacy::new(
             limits,
-            legacy::Times::default(),
+            legacy::Times {
+                heartbeat_timeout: settings.legacy_heartbeat_timeout,
+                heartbeat_interval: settings.legacy_heartbeat_interval,
+                close_timeout: settings.legacy_close_timeout,
+                polling_duration: settings.legacy_polling_duration,
+                ..Default::default()
+            },
             &legacy::Transport::ALL,
             Arc::new(move |origin| is_allowed(&cors_origin, origin.as_bytes())),
         ));
