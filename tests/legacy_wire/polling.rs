@@ -6,7 +6,11 @@ use std::{
 };
 
 use handshaken::transport::legacy::Times;
-use tokio::{io::AsyncReadExt, net::TcpStream};
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use super::{
     server::{self, LIMITS},
@@ -69,6 +73,33 @@ async fn what_a_poll_that_died_was_waiting_for_goes_to_the_next_one() {
             &format!(r#"5:::{{"name":"ev","args":[{round}]}}"#),
         )
         .await;
+        let echo = format!(r#"5:::{{"name":"ev-back","args":[{round}]}}"#);
+        assert_eq!(poll(server.address, &sid).await, echo);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_on_a_connection_that_was_reset_is_given_again() {
+    let server = server::start().await;
+    let sid = connected(server.address).await;
+    for round in 0..20 {
+        let mut broken = TcpStream::connect(server.address).await.unwrap();
+        let head = format!("GET /socket.io/1/xhr-polling/{sid} HTTP/1.1\r\nHost: x\r\n\r\n");
+        broken.write_all(head.as_bytes()).await.unwrap();
+        post(
+            server.address,
+            &sid,
+            &format!(r#"5:::{{"name":"ev","args":[{round}]}}"#),
+        )
+        .await;
+        // The answer is there, and is never read.
+        broken.readable().await.unwrap();
+        SockRef::from(&broken)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
+        drop(broken);
+        // The server is told before it hears of the next poll: a round trip of its own lies between.
+        handshake(server.address).await;
         let echo = format!(r#"5:::{{"name":"ev-back","args":[{round}]}}"#);
         assert_eq!(poll(server.address, &sid).await, echo);
     }

@@ -67,6 +67,17 @@ pub enum Taken<T> {
     Over,
 }
 
+impl<T> Taken<T> {
+    fn map<U>(self, make: impl FnOnce(T) -> U) -> Taken<U> {
+        match self {
+            Self::Some(taken) => Taken::Some(make(taken)),
+            Self::Wait => Taken::Wait,
+            Self::Replaced => Taken::Replaced,
+            Self::Over => Taken::Over,
+        }
+    }
+}
+
 /// What the passing of time brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
@@ -164,28 +175,17 @@ impl State {
 
     /// All that waits, as the answer to a poll. It is kept until the next one shows that it arrived.
     pub fn take_payload(&mut self, turn: Turn) -> Taken<String> {
-        match self.look(turn) {
-            Taken::Some(()) => {
-                self.handed = std::mem::take(&mut self.queue).into();
-                Taken::Some(payload::join(&self.handed))
-            }
-            Taken::Wait => Taken::Wait,
-            Taken::Replaced => Taken::Replaced,
-            Taken::Over => Taken::Over,
-        }
+        self.look(turn).map(|()| {
+            self.handed = std::mem::take(&mut self.queue).into();
+            payload::join(&self.handed)
+        })
     }
 
     /// The next packet for a stream.
     pub fn take_packet(&mut self, turn: Turn) -> Taken<Box<str>> {
-        match self.look(turn) {
-            Taken::Some(()) => match self.queue.pop_front() {
-                Some(packet) => Taken::Some(packet),
-                None => Taken::Wait,
-            },
-            Taken::Wait => Taken::Wait,
-            Taken::Replaced => Taken::Replaced,
-            Taken::Over => Taken::Over,
-        }
+        // There is one: that is what `Some` says.
+        self.look(turn)
+            .map(|()| self.queue.pop_front().unwrap_or_default())
     }
 
     fn look(&self, turn: Turn) -> Taken<()> {
