@@ -128,11 +128,7 @@ fn the_edges_of_every_range_are_right_and_what_lies_beyond_is_not() {
         ("--max-connections", ["1", "10000000"], ["0", "10000001"]),
         ("--ping-interval", ["1s", "1h"], ["0s", "-5s"]),
         ("--ping-timeout", ["1s", "1h"], ["5", "2h"]),
-        (
-            "--legacy-heartbeat-timeout",
-            ["26s", "1h"],
-            ["25s", "61m"],
-        ),
+        ("--legacy-heartbeat-timeout", ["26s", "1h"], ["25s", "61m"]),
         ("--legacy-heartbeat-interval", ["1s", "59s"], ["60s", "0s"]),
         ("--legacy-close-timeout", ["1s", "1h"], ["0s", "2h"]),
         ("--legacy-polling-duration", ["1s", "1h"], ["0s", "2h"]),

@@ -3,6 +3,7 @@
 //! per namespace, which the same dialects speak with as with later clients. `packet`, `payload` and
 //! `state` are the protocol itself, without IO.
 
+mod attachment;
 mod channels;
 mod http;
 pub mod packet;

@@ -86,6 +86,10 @@ impl Host for Peer {
         self.session.limits()
     }
 
+    fn is_ending(&self) -> bool {
+        self.session.has_ended()
+    }
+
     fn is_cut_off(&self) -> bool {
         self.session.goodbye().is_some_and(|why| !why.reconnect())
     }

@@ -15,9 +15,10 @@ use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::{
+    attachment::Attachment,
     http::respond,
     packet, payload,
-    session::{Attachment, Session},
+    session::Session,
     state::{Taken, Way},
 };
 use crate::{
@@ -75,7 +76,7 @@ pub(super) async fn poll(
     let end = tokio::time::Instant::now() + session.times().polling_duration;
     let taken = tokio::time::timeout_at(end, attachment.payload()).await;
     if attachment.first {
-        session.open();
+        session.open("");
     }
     let payload = match taken {
         Ok(Taken::Some(payload)) => {
@@ -231,7 +232,7 @@ impl Scripts {
                 session.flow.sent(packet.len());
                 session.is_alive();
                 if std::mem::take(&mut attachment.first) {
-                    session.open();
+                    session.open("");
                 }
                 Poll::Ready(Some(script(&packet)))
             }

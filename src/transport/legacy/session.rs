@@ -4,7 +4,7 @@
 
 use std::{
     net::IpAddr,
-    sync::{Arc, OnceLock, atomic::Ordering},
+    sync::{Arc, OnceLock},
     time::Instant,
 };
 
@@ -16,7 +16,7 @@ use super::{
     packet::{self, Kind, Packet, Wanted},
     peer::Peer,
     sessions::Sessions,
-    state::{Due, State, Taken, Times, Turn, Way},
+    state::{Due, State, Times},
 };
 use crate::{
     chat::peer::{Goodbye, Outlet},
@@ -39,13 +39,13 @@ pub(super) struct Session {
     pub(super) sid: Box<str>,
     remote: IpAddr,
     query: Box<str>,
-    sessions: Arc<Sessions>,
+    pub(super) sessions: Arc<Sessions>,
     pub(super) flow: Flow,
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
     /// The connection that carried the answer to the last poll.
-    carrier: Mutex<Option<Pulse>>,
+    pub(super) carrier: Mutex<Option<Pulse>>,
     /// For polls, which wait for something to say.
-    changed: Notify,
+    pub(super) changed: Notify,
     seats: Mutex<Vec<Seat>>,
     goodbye: OnceLock<Goodbye>,
     /// Whose packets are being taken: one request at a time, so that they stay in order.
@@ -117,40 +117,17 @@ impl Session {
         self.tell_reader();
     }
 
-    fn tell_reader(&self) {
+    pub(super) fn tell_reader(&self) {
         self.changed.notify_waiters();
         self.flow.wake();
     }
 
-    /// A client has come for its packets; `None` where there is nothing to be had any more.
-    pub(super) fn attach(self: &Arc<Self>, way: Way, pulse: Option<Pulse>) -> Option<Attachment> {
-        let last = std::mem::replace(&mut *self.carrier.lock(), pulse);
-        let arrived = last.is_none_or(|last| !last.has_failed());
-        let attached = self
-            .state
-            .lock()
-            .attach(way, arrived, Instant::now(), self.times());
-        let (turn, attached) = attached?;
-        self.flow.taken(attached.arrived.packets);
-        self.flow.sent(attached.arrived.bytes);
-        // One that is held already sees that its time is over.
-        self.tell_reader();
-        self.sessions.links.fetch_add(1, Ordering::AcqRel);
-        Some(Attachment {
-            session: self.clone(),
-            turn,
-            first: attached.first,
-            written: true,
-        })
-    }
-
-    /// Lets the conversation of the default namespace begin: the client knows that it is connected.
-    pub(super) fn open(&self) {
+    /// Lets the conversation of a namespace begin: the client knows that it is connected.
+    pub(super) fn open(&self, endpoint: &str) {
         let opened = {
             let mut seats = self.seats.lock();
-            seats
-                .iter_mut()
-                .find_map(|seat| Some((seat.peer.clone(), seat.greeted.take()?)))
+            let seat = seats.iter_mut().find(|seat| seat.peer.endpoint == endpoint);
+            seat.and_then(|seat| Some((seat.peer.clone(), seat.greeted.take()?)))
         };
         if let Some((peer, conversation)) = opened {
             inbox::open(peer, conversation);
@@ -325,7 +302,7 @@ impl Session {
     }
 
     /// Nobody is there to be told anything, or would take it.
-    fn lost(self: &Arc<Self>) {
+    pub(super) fn lost(self: &Arc<Self>) {
         self.state.lock().drop_queued();
         self.end();
         self.sessions.forget(self);
@@ -362,69 +339,5 @@ impl Seat {
         if self.greeted.is_none() {
             self.peer.part();
         }
-    }
-}
-
-/// A request or connection that has come for a session's packets, until it is dropped.
-pub(super) struct Attachment {
-    pub session: Arc<Session>,
-    turn: Turn,
-    /// Nobody had come before.
-    pub first: bool,
-    written: bool,
-}
-
-impl Attachment {
-    /// All that waits, for a poll; waits until there is something.
-    pub(super) async fn payload(&mut self) -> Taken<String> {
-        let session = self.session.clone();
-        loop {
-            let mut changed = std::pin::pin!(session.changed.notified());
-            // What happens after this and before the look is not missed.
-            changed.as_mut().enable();
-            match session.state.lock().take_payload(self.turn) {
-                Taken::Wait => {}
-                taken => {
-                    self.written = false;
-                    return taken;
-                }
-            }
-            changed.await;
-        }
-    }
-
-    /// The next packet, for a stream.
-    pub(super) fn packet(&self) -> Taken<Box<str>> {
-        self.session.state.lock().take_packet(self.turn)
-    }
-
-    /// The answer to the poll has gone out.
-    pub(super) fn written(&mut self) {
-        self.written = true;
-    }
-
-    /// The connection is gone, and with it the session.
-    pub(super) fn lost(self) {
-        let session = self.session.clone();
-        let current = !matches!(session.state.lock().take_packet(self.turn), Taken::Replaced);
-        drop(self);
-        if current {
-            session.lost();
-        }
-    }
-}
-
-impl Drop for Attachment {
-    fn drop(&mut self) {
-        let session = &self.session;
-        let over = {
-            let mut state = session.state.lock();
-            state.detach(self.turn, self.written, Instant::now(), session.times());
-            state.is_over()
-        };
-        if over {
-            session.sessions.forget(session);
-        }
-        session.sessions.links.fetch_sub(1, Ordering::AcqRel);
     }
 }

@@ -1,3 +1,5 @@
+//! What a session says, and when it ends, in a time that is made up: seconds since its handshake.
+
 use super::*;
 
 const TIMES: Times = Times {

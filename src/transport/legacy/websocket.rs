@@ -30,8 +30,9 @@ use tokio_tungstenite::{
 };
 
 use super::{
+    attachment::Attachment,
     packet,
-    session::{Attachment, Session},
+    session::Session,
     state::{Taken, Way},
 };
 use crate::{
@@ -204,7 +205,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
                             return Poll::Ready(End::Lost);
                         }
                         if std::mem::take(&mut self.attachment.first) {
-                            session.open();
+                            session.open("");
                         }
                     }
                     Taken::Wait => break,
