@@ -30,7 +30,7 @@ const MAY_IMPORT: [(&str, &[&str]); 9] = [
 /// Libraries that only these places name, so that replacing one stays a matter of one place.
 const AT_HOME: [(&str, &[&str]); 6] = [
     ("socketioxide", &["transport/socketio"]),
-    ("tokio_tungstenite", &["transport/socketio"]),
+    ("tokio_tungstenite", &["transport"]),
     ("rusqlite", &["log/embedded"]),
     ("clap", &["settings", "transport/web.rs"]),
     ("axum", &["transport", "server.rs"]),

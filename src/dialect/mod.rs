@@ -135,6 +135,16 @@ pub trait Fleeting: Send + Sync + 'static {
     async fn tell(&self, channel: &str, event: &'static str, payload: Box<RawValue>);
 }
 
+/// Tells the peers of several transports.
+#[async_trait]
+impl Fleeting for Vec<Arc<dyn Fleeting>> {
+    async fn tell(&self, channel: &str, event: &'static str, payload: Box<RawValue>) {
+        for each in self {
+            each.tell(channel, event, payload.clone()).await;
+        }
+    }
+}
+
 /// JSON of our own words: strings, numbers, and maps with string keys, which cannot fail to encode.
 pub(crate) fn json(value: &impl Serialize) -> Box<RawValue> {
     to_raw_value(value).expect("plain data encodes as JSON")

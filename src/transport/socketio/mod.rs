@@ -13,7 +13,7 @@ mod public_id;
 mod refusal;
 mod service;
 mod session;
-mod text;
+pub(super) mod text;
 mod wire;
 
 use std::{sync::Arc, time::Duration};
