@@ -109,9 +109,10 @@ test('every kind stays while heartbeats and empty polls come and go', async (t) 
 for (const [how, end] of [['killed', (server) => server.kill9()], ['stopped in peace', (server) => server.stop()]]) {
   test(`every kind finds the server again after it was ${how}, and sees what was said before`, async (t) => {
     const server = await startServer();
-    t.after(() => server.stop());
     const peers = await Promise.all(kinds.map((kind) => join(t, kind, server.url, { reconnect: true })));
     const namespaced = await Promise.all(kinds.map((kind) => join(t, kind, server.url, { namespace: '/chat', reconnect: true })));
+    // After the peers are closed: they would look for it, and cannot be told to stop.
+    t.after(() => server.stop());
     peers[0].socket.emit('message', 'before');
     for (const peer of peers) await eventually('it is told', () => peer.texts().includes('before'));
     await end(server);
