@@ -31,7 +31,7 @@ EXPOSE 3000
 # SIGTERM drains: clients are told, what was accepted is finished.
 STOPSIGNAL SIGTERM
 # bash speaks TCP by itself, so no curl is needed. NODE_PORT and PORT set the port as they do for the server; a port
-# from --listen or LISTEN needs a --health-cmd of its own.
+# from --listen or HANDSHAKEN_LISTEN needs a --health-cmd of its own.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
     CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/${NODE_PORT:-${PORT:-3000}} && printf 'GET /health HTTP/1.0\\r\\n\\r\\n' >&3 && read -r _ status _ <&3 && [ \"$status\" = 200 ]"]
 ENTRYPOINT ["handshaken"]

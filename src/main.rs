@@ -39,9 +39,9 @@ fn main() -> ExitCode {
 
 /// A file `.env` in the working folder, where there is one. What the environment says wins.
 fn read_env_file() -> Result<(), dotenvy::Error> {
-    match dotenvy::dotenv() {
+    match dotenvy::from_path(".env") {
         Err(error) if error.not_found() => Ok(()),
-        read => read.map(|_| ()),
+        read => read,
     }
 }
 
@@ -64,10 +64,7 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     tracing::info!(?drain_timeout, "going down; a second signal ends at once");
     tokio::select! {
         drained = tokio::time::timeout(drain_timeout, server.stop()) => {
-            if drained.is_err() {
-                tracing::warn!(?drain_timeout, "not everybody was gone when the drain timeout passed");
-            }
-            Ok(())
+            drained.with_context(|| format!("not everybody was gone after {drain_timeout:?}; what was not acknowledged may not be kept"))
         }
         _ = terminate.recv() => anyhow::bail!("ended by a second signal"),
         _ = interrupt.recv() => anyhow::bail!("ended by a second signal"),

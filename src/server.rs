@@ -12,12 +12,14 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::{
     chat::{self, Chat, peer::Goodbye},
     dialect::{
+        Fleeting,
         native::{self, Native},
         talk::Talk,
     },
     log::embedded::EmbeddedLog,
     settings::{Origin, Settings},
     transport::{
+        legacy::{self, Legacy},
         listener::{self, Connections},
         socketio::{self, SocketIo, Timing},
         web::{self, Web},
@@ -31,6 +33,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(45);
 /// 4.x send all they have at once.
 const MAX_PAYLOAD: usize = 1_000_000;
 
+/// How long a drain waits until what is still to be told has been written: goodbyes, answers to polls.
+/// Whoever does not read them by then has to do without.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// How long a browser may remember what a preflight answered.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
 
@@ -39,7 +45,9 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     chat: Arc<Chat>,
     socketio: Arc<SocketIo>,
+    legacy: Arc<Legacy>,
     stop: watch::Sender<bool>,
+    connections: Connections,
     /// Listeners, delivery, presence.
     tasks: JoinSet<()>,
     delivery: tokio::task::JoinHandle<()>,
@@ -56,28 +64,45 @@ impl Server {
         };
         let chat = Chat::new(Arc::new(log), replica, limits);
 
+        let limits = socketio::Limits {
+            message: settings.max_message as usize,
+            payload: MAX_PAYLOAD.max(settings.max_message as usize),
+            backlog: settings.max_backlog as usize,
+            backlog_packets: settings.max_backlog_packets.get(),
+            sessions: settings.max_connections.get(),
+            stall: settings.stall_timeout,
+            event_rate: NonZeroU32::new(settings.event_rate),
+            flood: settings.flood_timeout,
+        };
         let socketio = Arc::new(SocketIo::new(
-            socketio::Limits {
-                message: settings.max_message as usize,
-                payload: MAX_PAYLOAD.max(settings.max_message as usize),
-                backlog: settings.max_backlog as usize,
-                backlog_packets: settings.max_backlog_packets.get(),
-                stall: settings.stall_timeout,
-                event_rate: NonZeroU32::new(settings.event_rate),
-                flood: settings.flood_timeout,
-            },
+            limits,
             Timing {
                 ping_interval: settings.ping_interval,
                 ping_timeout: settings.ping_timeout,
                 connect_timeout: CONNECT_TIMEOUT,
             },
         ));
-        let fleeting = socketio.fleeting("/chat");
-        socketio.mount("/", Arc::new(Talk::new(chat.clone())));
-        socketio.mount(
-            "/chat",
-            Arc::new(Native::new(chat.clone(), fleeting.clone())),
-        );
+        let cors_origin = settings.cors_origin.clone();
+        let legacy = Arc::new(Legacy::new(
+            limits,
+            legacy::Times {
+                heartbeat_timeout: settings.legacy_heartbeat_timeout,
+                heartbeat_interval: settings.legacy_heartbeat_interval,
+                close_timeout: settings.legacy_close_timeout,
+                polling_duration: settings.legacy_polling_duration,
+                ..Default::default()
+            },
+            &legacy::Transport::ALL,
+            Arc::new(move |origin| is_allowed(&cors_origin, origin.as_bytes())),
+        ));
+        let fleeting: Arc<dyn Fleeting> =
+            Arc::new(vec![socketio.fleeting("/chat"), legacy.fleeting("/chat")]);
+        let talk = Arc::new(Talk::new(chat.clone()));
+        let native = Arc::new(Native::new(chat.clone(), fleeting.clone()));
+        socketio.mount("/", talk.clone());
+        socketio.mount("/chat", native.clone());
+        legacy.mount("/", talk);
+        legacy.mount("/chat", native);
 
         let listeners = (settings.listen.iter())
             .map(|address| {
@@ -95,7 +120,7 @@ impl Server {
             settings.stall_timeout,
             stopped,
         );
-        let router = router(&settings, socketio.clone());
+        let router = router(&settings, socketio.clone(), legacy.clone());
         let mut tasks = JoinSet::new();
         for listener in listeners {
             tasks.spawn(listener::serve(
@@ -104,13 +129,16 @@ impl Server {
                 connections.clone(),
             ));
         }
+        tasks.spawn(legacy.clone().keep_time());
         tasks.spawn(native::tell_presence(chat.clone(), fleeting));
         let delivery = tokio::spawn(chat.clone().run(tail));
         Ok(Self {
             addresses,
             chat,
             socketio,
+            legacy,
             stop,
+            connections,
             tasks,
             delivery,
         })
@@ -126,16 +154,22 @@ impl Server {
         &self.socketio
     }
 
+    /// The transport for 0.9 clients, for what it knows of its connections.
+    pub fn legacy(&self) -> &Legacy {
+        &self.legacy
+    }
+
     /// Stops accepting, sends clients away, keeps what was accepted, closes the log.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
-        self.socketio.drain().await;
+        tokio::join!(self.socketio.drain(), self.legacy.drain());
         self.chat.close().await;
         // The tail ends with the log: whoever still reads has been told everything.
         let _ = self.delivery.await;
+        let _ = tokio::time::timeout(LAST_WORDS, self.connections.ended()).await;
         self.tasks.shutdown().await;
         for why in Goodbye::ALL {
-            let sessions = self.socketio.sessions().ended(why);
+            let sessions = self.socketio.sessions().ended(why) + self.legacy.sessions().ended(why);
             if sessions > 0 {
                 tracing::info!(
                     sessions,
@@ -153,36 +187,43 @@ fn text_limit(max_message: u32) -> usize {
     max_message as usize - 500
 }
 
-fn router(settings: &Settings, socketio: Arc<SocketIo>) -> Router {
+fn router(settings: &Settings, socketio: Arc<SocketIo>, legacy: Arc<Legacy>) -> Router {
     let engine = any(move |request: Request| {
         let socketio = socketio.clone();
         async move { socketio.answer(request).await }
     });
-    let router = Router::new()
+    let legacy = any(move |request: Request| {
+        let legacy = legacy.clone();
+        async move { legacy.answer(request).await }
+    });
+    let mut router = Router::new()
         .route("/socket.io", engine.clone())
         .route("/socket.io/", engine)
         .merge(web::router(Web {
             public: settings.public.clone(),
             client: settings.client,
         }));
-    if settings.cors_origin.is_empty() {
-        return router;
+    if !settings.cors_origin.is_empty() {
+        router = router.layer(cors(settings.cors_origin.clone()));
     }
-    router.layer(cors(settings.cors_origin.clone()))
+    // Has ways of its own with other origins, older than preflights.
+    router.route("/socket.io/{*rest}", legacy)
 }
 
 /// Lets pages of these origins connect with credentials. On refusals too: a browser would hide them.
 fn cors(origins: Vec<Origin>) -> CorsLayer {
-    let allowed = move |origin: &HeaderValue, _: &Parts| {
-        origins.iter().any(|allowed| match allowed {
-            Origin::Any => true,
-            Origin::Exactly(allowed) => origin.as_bytes().eq_ignore_ascii_case(allowed.as_bytes()),
-        })
-    };
+    let allowed = move |origin: &HeaderValue, _: &Parts| is_allowed(&origins, origin.as_bytes());
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(allowed))
         .allow_credentials(true)
         .allow_methods([Method::GET, Method::POST])
         .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION])
         .max_age(PREFLIGHT_AGE)
+}
+
+fn is_allowed(origins: &[Origin], origin: &[u8]) -> bool {
+    origins.iter().any(|allowed| match allowed {
+        Origin::Any => true,
+        Origin::Exactly(allowed) => origin.eq_ignore_ascii_case(allowed.as_bytes()),
+    })
 }

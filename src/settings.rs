@@ -1,5 +1,9 @@
 //! Every flag and variable: name, default, unit, range. All of them are checked before a port is
-//! bound, and all mistakes are told at once. README's table is compared with this file by a test.
+//! bound, and all mistakes are told at once (`mistakes`); `values` reads what no library has a type
+//! for. README's table is compared with this file by a test.
+
+mod mistakes;
+mod values;
 
 use std::{
     ffi::OsString,
@@ -11,104 +15,130 @@ use std::{
 
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 
+use self::values::{count, duration, host_name, origin, retain};
+pub use self::{mistakes::Refusal, values::Origin};
 use crate::{log::embedded::Retain, transport::web::ClientGeneration};
 
-/// One chat server for every generation of Socket.IO page.
+/// One chat server for every generation of Socket.IO page
 #[derive(Clone, Debug, Parser)]
 #[command(name = "handshaken", version, max_term_width = 100)]
 pub struct Settings {
-    /// Address to listen on, HOST:PORT; may be given several times; port 0 takes a free one
+    /// Address to listen on, IP:PORT; may be given several times; port 0 takes a free one
     /// [default: 0.0.0.0:3000, or 0.0.0.0 with the port that NODE_PORT or PORT names]
-    #[arg(long, value_name = "ADDR", env = "LISTEN", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "HANDSHAKEN_LISTEN",
+        value_delimiter = ','
+    )]
     pub listen: Vec<SocketAddr>,
 
     /// Folder with the pages to serve at / and /public/ [default: our own pages, from the binary]
-    #[arg(long, value_name = "DIR", env = "PUBLIC")]
+    #[arg(long, value_name = "DIR", env = "HANDSHAKEN_PUBLIC")]
     pub public: Option<PathBuf>,
 
     /// Which generation of the client library /socket.io/socket.io.js is
-    #[arg(long, value_name = "GENERATION", env = "CLIENT", default_value = "4")]
+    #[arg(
+        long,
+        value_name = "GENERATION",
+        env = "HANDSHAKEN_CLIENT",
+        default_value = "4"
+    )]
     pub client: ClientGeneration,
 
     /// Folder of the message log; created when missing
-    #[arg(long, value_name = "DIR", env = "DATA", default_value = "./data")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "HANDSHAKEN_DATA",
+        default_value = "./data"
+    )]
     pub data: PathBuf,
 
-    /// What the log keeps: a number of messages per room, an age (90d), or both with a comma;
-    /// "all" keeps everything
-    #[arg(long, value_name = "LIMITS", env = "RETAIN", default_value = "1000000", value_parser = parse_retain)]
+    /// What the log keeps: a number of messages per room (at least 1000), an age (90d; at least
+    /// 1m), or both with a comma; "all" keeps everything
+    #[arg(long, value_name = "LIMITS", env = "HANDSHAKEN_RETAIN", default_value = "1000000", value_parser = retain)]
     pub retain: Retain,
 
-    /// Name of this replica as pages show it [default: the machine's host name]
-    #[arg(long, value_name = "NAME", env = "HOST_NAME")]
+    /// Name of this replica as pages show it, 1 to 253 characters [default: the machine's host name]
+    #[arg(long, value_name = "NAME", env = "HANDSHAKEN_HOST_NAME", value_parser = host_name)]
     pub host_name: Option<String>,
 
-    /// Other origin whose pages may connect with credentials (https://chat.example), or * for any;
-    /// may be given several times [default: same origin only]
-    #[arg(long, value_name = "ORIGIN", env = "CORS_ORIGIN", value_delimiter = ',', value_parser = parse_origin)]
+    /// Other origin whose pages may read answers and send credentials (https://chat.example), or *
+    /// for any; may be given several times [default: none]
+    #[arg(long, value_name = "ORIGIN", env = "HANDSHAKEN_CORS_ORIGIN", value_delimiter = ',', value_parser = origin)]
     pub cors_origin: Vec<Origin>,
 
     /// Messages that a newcomer to a room gets, 0 to 1000
-    #[arg(long, value_name = "COUNT", env = "HISTORY", default_value_t = 25, value_parser = clap::value_parser!(u16).range(0..=1000))]
+    #[arg(long, value_name = "COUNT", env = "HANDSHAKEN_HISTORY", default_value_t = 25, value_parser = clap::value_parser!(u16).range(0..=1000))]
     pub history: u16,
 
     /// Largest message from a client, in bytes, over any transport, 1000 to 1000000
-    #[arg(long, value_name = "BYTES", env = "MAX_MESSAGE", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
+    #[arg(long, value_name = "BYTES", env = "HANDSHAKEN_MAX_MESSAGE", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
     pub max_message: u32,
 
-    /// Events that one connection may send per second, over a longer time; twice as many at once;
-    /// 0 for no limit. Whoever sends faster is slowed down, and after the flood timeout cut off
-    #[arg(long, value_name = "COUNT", env = "EVENT_RATE", default_value_t = 50)]
+    /// Events that one connection may send per second, over a longer time, 1 to 1000000, or 0 for
+    /// no limit; twice as many at once. Whoever sends faster is slowed down, and after the flood
+    /// timeout cut off
+    #[arg(long, value_name = "COUNT", env = "HANDSHAKEN_EVENT_RATE", default_value_t = 50, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub event_rate: u32,
 
-    /// How long a connection may go on sending faster than the event rate
-    #[arg(long, value_name = "DURATION", env = "FLOOD_TIMEOUT", default_value = "10s", value_parser = parse_duration)]
+    /// How long a connection may go on sending faster than the event rate, 1s to 1h
+    #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_FLOOD_TIMEOUT", default_value = "10s", value_parser = duration("1s", "1h"))]
     pub flood_timeout: Duration,
 
     /// What may wait to be sent to one connection, in bytes, 100000 to 100000000; whoever reads
     /// too slowly for that is cut off and gets what it missed when it comes back
-    #[arg(long, value_name = "BYTES", env = "MAX_BACKLOG", default_value_t = 1_048_576, value_parser = clap::value_parser!(u32).range(100_000..=100_000_000))]
+    #[arg(long, value_name = "BYTES", env = "HANDSHAKEN_MAX_BACKLOG", default_value_t = 1_048_576, value_parser = clap::value_parser!(u32).range(100_000..=100_000_000))]
     pub max_backlog: u32,
 
-    /// What may wait to be sent to one connection, in packets
-    #[arg(
-        long,
-        value_name = "COUNT",
-        env = "MAX_BACKLOG_PACKETS",
-        default_value = "8192"
-    )]
+    /// What may wait to be sent to one connection, in packets, 16 to 1000000
+    #[arg(long, value_name = "COUNT", env = "HANDSHAKEN_MAX_BACKLOG_PACKETS", default_value = "8192", value_parser = count(16, 1_000_000))]
     pub max_backlog_packets: NonZeroUsize,
 
-    /// How long a connection may accept no byte at all before it is taken for dead, 1s to 5m
-    #[arg(long, value_name = "DURATION", env = "STALL_TIMEOUT", default_value = "20s", value_parser = parse_duration)]
+    /// How long a connection may accept no byte at all before it is taken for dead, and how long
+    /// the body of a request may take, 1s to 5m
+    #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_STALL_TIMEOUT", default_value = "20s", value_parser = duration("1s", "5m"))]
     pub stall_timeout: Duration,
 
-    /// Connections at once; more wait to be accepted
-    #[arg(
-        long,
-        value_name = "COUNT",
-        env = "MAX_CONNECTIONS",
-        default_value = "50000"
-    )]
+    /// Connections at once, 1 to 10000000; more wait to be accepted. As many Socket.IO sessions;
+    /// more are refused
+    #[arg(long, value_name = "COUNT", env = "HANDSHAKEN_MAX_CONNECTIONS", default_value = "50000", value_parser = count(1, 10_000_000))]
     pub max_connections: NonZeroUsize,
 
-    /// How often an idle Socket.IO connection is pinged
-    #[arg(long, value_name = "DURATION", env = "PING_INTERVAL", default_value = "25s", value_parser = parse_duration)]
+    /// How often a Socket.IO connection is pinged, 1s to 1h
+    #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_PING_INTERVAL", default_value = "25s", value_parser = duration("1s", "1h"))]
     pub ping_interval: Duration,
 
-    /// How long the answer to a ping may take
-    #[arg(long, value_name = "DURATION", env = "PING_TIMEOUT", default_value = "20s", value_parser = parse_duration)]
+    /// How long the answer to a ping may take, 1s to 1h
+    #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_PING_TIMEOUT", default_value = "20s", value_parser = duration("1s", "1h"))]
     pub ping_timeout: Duration,
 
-    /// How long SIGTERM waits for clients and the log before the process ends anyway
-    #[arg(long, value_name = "DURATION", env = "DRAIN_TIMEOUT", default_value = "10s", value_parser = parse_duration)]
+    /// How long a Socket.IO 0.9 client may take to answer a heartbeat; it waits as long for one, 1s to 1h
+    #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_LEGACY_HEARTBEAT_TIMEOUT", default_value = "60s", value_parser = duration("1s", "1h"))]
+    pub legacy_heartbeat_timeout: Duration,
+
+    /// How long after one heartbeat a Socket.IO 0.9 client gets the next, 1s to 1h
+    #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_LEGACY_HEARTBEAT_INTERVAL", default_value = "25s", value_parser = duration("1s", "1h"))]
+    pub legacy_heartbeat_interval: Duration,
+
+    /// How long a Socket.IO 0.9 client may stay away between two polls, 1s to 1h
+    #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_LEGACY_CLOSE_TIMEOUT", default_value = "60s", value_parser = duration("1s", "1h"))]
+    pub legacy_close_timeout: Duration,
+
+    /// How long a poll of a Socket.IO 0.9 client is held when there is nothing to say, 1s to 1h
+    #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_LEGACY_POLLING_DURATION", default_value = "20s", value_parser = duration("1s", "1h"))]
+    pub legacy_polling_duration: Duration,
+
+    /// How long SIGTERM waits for clients and the log before the process ends anyway, 0s to 1h
+    #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_DRAIN_TIMEOUT", default_value = "10s", value_parser = duration("0s", "1h"))]
     pub drain_timeout: Duration,
 
     /// Form of the log lines on stderr; RUST_LOG says which (info)
     #[arg(
         long,
         value_name = "FORMAT",
-        env = "LOG_FORMAT",
+        env = "HANDSHAKEN_LOG_FORMAT",
         default_value = "text"
     )]
     pub log_format: LogFormat,
@@ -125,59 +155,19 @@ pub enum LogFormat {
     Json,
 }
 
-/// Whose pages may connect with credentials.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    Any,
-    /// `scheme://host[:port]`, as browsers send it.
-    Exactly(String),
-}
-
-/// Why the program does not start, or `--help` and `--version`: what to print, and the exit code.
-#[derive(Debug)]
-pub struct Refusal {
-    pub text: String,
-    pub exit_code: u8,
-}
-
-/// `EX_USAGE` of sysexits.h.
-const EXIT_USAGE: u8 = 64;
-
 impl Settings {
     /// Reads flags first, then the environment, then defaults.
     pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Self, Refusal> {
-        let mut matches = None;
-        let mut mistakes = Vec::new();
-        let mut args: Vec<OsString> = args.into_iter().collect();
-        // clap stops at the first mistake; the flag it names is left out and the rest is read
-        // again, so that all are told at once.
-        while matches.is_none() {
-            match Self::command().try_get_matches_from(&args) {
-                Ok(found) => matches = Some(found),
-                Err(error) if !error.use_stderr() => {
-                    return Err(Refusal {
-                        text: error.to_string(),
-                        exit_code: 0,
-                    });
-                }
-                Err(error) => {
-                    mistakes.push(first_paragraph(&error.to_string()));
-                    if !leave_out(&mut args, &error) {
-                        break;
-                    }
-                }
-            }
-        }
+        let (matches, mut mistakes) = mistakes::read(Self::command, args)?;
         let settings = matches.and_then(|matches| Self::from_arg_matches(&matches).ok());
-        let mut settings = match settings {
-            Some(settings) => settings,
-            None => return Err(usage(mistakes)),
+        let Some(mut settings) = settings else {
+            return Err(mistakes::refusal(mistakes));
         };
         settings.check_together(&mut mistakes);
         if mistakes.is_empty() {
             Ok(settings)
         } else {
-            Err(usage(mistakes))
+            Err(mistakes::refusal(mistakes))
         }
     }
 
@@ -212,19 +202,17 @@ impl Settings {
                 self.max_backlog, self.max_message
             ));
         }
-        let durations = [
-            ("--flood-timeout", self.flood_timeout, 1, 3600),
-            ("--stall-timeout", self.stall_timeout, 1, 300),
-            ("--ping-interval", self.ping_interval, 1, 3600),
-            ("--ping-timeout", self.ping_timeout, 1, 3600),
-            ("--drain-timeout", self.drain_timeout, 0, 3600),
-        ];
-        for (flag, value, least, most) in durations {
-            if value < Duration::from_secs(least) || value > Duration::from_secs(most) {
-                mistakes.push(format!(
-                    "{flag} {value:?}: must lie between {least} s and {most} s"
-                ));
-            }
+        if self.max_backlog_packets.get() <= usize::from(self.history) {
+            mistakes.push(format!(
+                "--max-backlog-packets {}: no more than a newcomer gets at once (--history {})",
+                self.max_backlog_packets, self.history
+            ));
+        }
+        if self.legacy_heartbeat_interval >= self.legacy_heartbeat_timeout {
+            mistakes.push(format!(
+                "--legacy-heartbeat-interval {:?}: clients give up after --legacy-heartbeat-timeout {:?}, so it must be shorter",
+                self.legacy_heartbeat_interval, self.legacy_heartbeat_timeout
+            ));
         }
     }
 }
@@ -241,115 +229,4 @@ fn port_of_the_old_servers() -> Result<u16, String> {
         }
     }
     Ok(3000)
-}
-
-fn usage(mistakes: Vec<String>) -> Refusal {
-    let mut text = String::new();
-    for mistake in mistakes {
-        text.push_str(&format!("handshaken: {mistake}\n"));
-    }
-    text.push_str("handshaken: see --help for all settings\n");
-    Refusal {
-        text,
-        exit_code: EXIT_USAGE,
-    }
-}
-
-/// The part of clap's message that names the mistake, without the usage lines that follow.
-fn first_paragraph(message: &str) -> String {
-    let message = message.strip_prefix("error: ").unwrap_or(message);
-    message
-        .split("\n\n")
-        .next()
-        .unwrap_or(message)
-        .trim()
-        .replace("\n", " ")
-}
-
-/// Takes the argument that clap stumbled over out of `args`; false when it cannot be found there.
-fn leave_out(args: &mut Vec<OsString>, error: &clap::Error) -> bool {
-    use clap::error::{ContextKind, ContextValue};
-    let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidArg) else {
-        return false;
-    };
-    let flag = name.split_whitespace().next().unwrap_or(name);
-    let Some(at) = args.iter().position(|arg| {
-        let arg = arg.to_string_lossy();
-        arg == flag
-            || arg
-                .strip_prefix(flag)
-                .is_some_and(|rest| rest.starts_with('='))
-    }) else {
-        return false;
-    };
-    let flag = args.remove(at);
-    let takes_value = !flag.to_string_lossy().contains('=');
-    if takes_value
-        && args
-            .get(at)
-            .is_some_and(|next| !next.to_string_lossy().starts_with("--"))
-    {
-        args.remove(at);
-    }
-    true
-}
-
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    let span: jiff::SignedDuration = text
-        .parse()
-        .map_err(|_| "not a duration such as 500ms, 10s or 5m".to_owned())?;
-    Duration::try_from(span).map_err(|_| "a duration cannot be negative".to_owned())
-}
-
-fn parse_origin(text: &str) -> Result<Origin, String> {
-    if text == "*" {
-        return Ok(Origin::Any);
-    }
-    let uri: http::Uri = text
-        .parse()
-        .map_err(|_| "not an origin such as https://chat.example:8443".to_owned())?;
-    match (uri.scheme_str(), uri.authority()) {
-        (Some("http" | "https"), Some(authority)) if uri.path() == "/" && !text.ends_with('/') => {
-            Ok(Origin::Exactly(
-                format!("{}://{authority}", uri.scheme_str().unwrap_or_default())
-                    .to_ascii_lowercase(),
-            ))
-        }
-        _ => Err(
-            "not an origin such as https://chat.example:8443 (scheme and host, no path)".to_owned(),
-        ),
-    }
-}
-
-fn parse_retain(text: &str) -> Result<Retain, String> {
-    let mut retain = Retain {
-        messages_per_room: None,
-        age: None,
-    };
-    if text == "all" {
-        return Ok(retain);
-    }
-    for limit in text.split(',') {
-        if let Ok(messages) = limit.parse::<u64>() {
-            if messages < 1000 {
-                return Err(
-                    "fewer than 1000 messages per room are too few for readers who come back"
-                        .into(),
-                );
-            }
-            retain.messages_per_room = Some(messages);
-        } else {
-            retain.age = Some(parse_age(limit)?);
-        }
-    }
-    Ok(retain)
-}
-
-/// `90d` as well as what [`parse_duration`] takes.
-fn parse_age(text: &str) -> Result<Duration, String> {
-    match text.strip_suffix('d').map(str::parse::<u32>) {
-        Some(Ok(days)) if days > 0 => Ok(Duration::from_secs(u64::from(days) * 86_400)),
-        _ => parse_duration(text)
-            .map_err(|_| "not a number of messages or an age such as 90d".to_owned()),
-    }
 }

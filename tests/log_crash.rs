@@ -86,7 +86,7 @@ fn acknowledged_until_killed(dir: &Path) -> Vec<(Place, String)> {
 }
 
 async fn check(dir: &Path, acknowledged: &HashMap<Place, String>) {
-    let (log, _tail) = EmbeddedLog::open(dir, Retain::default()).unwrap();
+    let (log, _) = EmbeddedLog::open(dir, Retain::default()).unwrap();
     let mut texts = HashSet::new();
     let mut found = 0;
     for room in log.rooms(usize::MAX).await.unwrap() {

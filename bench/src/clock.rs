@@ -20,3 +20,12 @@ pub const fn nanos(duration: Duration) -> u64 {
 pub fn seconds(from: u64, to: u64) -> f64 {
     to.saturating_sub(from) as f64 / 1e9
 }
+
+/// Waits for a time that is part of what is measured: a window of idleness, the moment a message is due.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no runtime here whose thread it would block, and no condition that it guesses at"
+)]
+pub fn wait(time: Duration) {
+    std::thread::sleep(time);
+}

@@ -60,11 +60,7 @@ struct Arguments {
 
 fn main() -> Result<ExitCode> {
     let mut arguments = Arguments::parse();
-    ctrlc::set_handler(|| {
-        server::end_all();
-        std::process::exit(130);
-    })
-    .context("cannot watch for interrupts")?;
+    ctrlc::set_handler(interrupted).context("cannot watch for interrupts")?;
 
     arguments.servers.sort();
     arguments.servers.dedup();
@@ -115,6 +111,15 @@ fn main() -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "whoever interrupts a benchmark wants it gone: only the servers it started must not outlive it"
+)]
+fn interrupted() {
+    server::end_all();
+    std::process::exit(130);
 }
 
 fn measure(scenario: Scenario, kind: Kind, round: usize, stage: &Stage, report: &mut Report) {

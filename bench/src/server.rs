@@ -7,12 +7,13 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 use std::{fs, thread};
 
 use anyhow::{Context, Result, bail};
+use parking_lot::Mutex;
 use serde::Serialize;
 use tempfile::TempDir;
 
@@ -98,12 +99,9 @@ impl Server {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             pid: child.id(),
         };
-        RUNNING
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(child.id(), (child, folder));
+        RUNNING.lock().insert(child.id(), (child, folder));
 
-        let (sender, lines) = mpsc::channel();
+        let (sender, lines) = mpsc::sync_channel(1);
         thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
                 // After the line that is waited for, reading on only keeps the pipe empty.
@@ -144,10 +142,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let entry = RUNNING
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.pid);
+        let entry = RUNNING.lock().remove(&self.pid);
         if let Some((child, folder)) = entry {
             end(child, folder);
         }
@@ -158,7 +153,7 @@ static RUNNING: LazyLock<Mutex<BTreeMap<u32, (Child, TempDir)>>> = LazyLock::new
 
 /// Kills all running servers and removes what they have written.
 pub fn end_all() {
-    let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut running = RUNNING.lock();
     while let Some((_, (child, folder))) = running.pop_first() {
         end(child, folder);
     }

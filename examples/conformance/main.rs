@@ -26,6 +26,7 @@ const LIMITS: Limits = Limits {
     payload: 1_000_000,
     backlog: 1 << 20,
     backlog_packets: 8192,
+    sessions: MOST_CONNECTIONS,
     stall: Duration::from_secs(10),
     event_rate: None,
     flood: Duration::from_secs(10),

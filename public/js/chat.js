@@ -169,6 +169,7 @@ export class Chat extends Emitter {
   #apply(room, event, payload) {
     if (event === 'message') {
       if (!room.append(payload, payload.author !== this.#connection.name)) return;
+      if (room !== this.active) room.trim();
       this.emit('arrived', room, payload);
       this.emit('messages', room);
       if (room.unread) this.emit('rooms');

@@ -80,7 +80,9 @@ export class Composer {
   }
 
   #bytesLeft() {
-    return this.#connection.maxText - encoder.encode(this.#text.value.trim()).length;
+    // As JSON, without the quotes around it.
+    const encoded = encoder.encode(JSON.stringify(this.#text.value.trim())).length - 2;
+    return this.#connection.maxText - encoded;
   }
 
   #measure() {

@@ -86,12 +86,17 @@ export class Connection extends Emitter {
   }
 
   async #greet() {
-    const name = this.name;
+    const { name } = this;
+    if (name === null) return;
     try {
       this.#called(await this.request('hello', { name }));
     } catch (error) {
-      if (!error.retry) this.emit('refused', name, error);
-      else if (this.#socket.connected) this.#socket.disconnect();
+      if (error.retry) {
+        if (this.#socket.connected) this.#socket.disconnect();
+      } else {
+        this.name = null;
+        this.emit('refused', name, error);
+      }
       return;
     }
     this.#goodbye = null;

@@ -1,6 +1,9 @@
 // Making elements. Everything others wrote goes through text nodes, never through HTML; what somebody
 // named stands in a <bdi>, so that its direction cannot disturb the words around it.
 
+/** Without a frame for so long, the page is hidden. */
+const NO_FRAME_MS = 200;
+
 const SVG = 'http://www.w3.org/2000/svg';
 
 export const byId = (id) => document.getElementById(id);
@@ -59,19 +62,16 @@ export function face(name) {
   return element;
 }
 
-/**
- * Collapses many calls into one per frame. A hidden page gets no frames, but it goes on following the chat.
- */
+/** Collapses many calls into one per frame; a hidden page gets no frames, but goes on following the chat. */
 export function perFrame(work) {
-  let due = false;
+  let due = null;
+  const run = () => {
+    cancelAnimationFrame(due.frame);
+    clearTimeout(due.timer);
+    due = null;
+    work();
+  };
   return () => {
-    if (due) return;
-    due = true;
-    const run = () => {
-      due = false;
-      work();
-    };
-    if (document.hidden) setTimeout(run, 100);
-    else requestAnimationFrame(run);
+    due ??= { frame: requestAnimationFrame(run), timer: setTimeout(run, NO_FRAME_MS) };
   };
 }

@@ -178,10 +178,8 @@ export class LogView {
     const room = this.#room;
     if (this.#atEnd) {
       this.#seenTo = this.#newest;
-      if (!document.hidden) {
-        this.#chat.markRead(room);
-        if (this.#from > this.#oldest) room.trim();
-      }
+      if (!document.hidden) this.#chat.markRead(room);
+      if (this.#to === this.#newest) room.trim();
     }
     if (this.#to < this.#newest && this.#distanceToEnd() < NEAR) this.#newer();
     if (this.#scroller.scrollTop < NEAR) this.#older();
@@ -213,7 +211,8 @@ export class LogView {
         this.#failed = true;
       }
       this.#loading = false;
-      this.#list.removeAttribute('aria-busy');
+      // Old messages are not read out as if they were said now.
+      requestAnimationFrame(() => this.#list.removeAttribute('aria-busy'));
       if (room !== this.#room || room.generation !== this.#generation) return;
     }
     if (this.#from > this.#oldest) this.#prepend(Math.min(PAGE, this.#from - this.#oldest));

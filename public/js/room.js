@@ -2,6 +2,8 @@
 // who is typing, what is unread. No requests here (chat.js) and nothing on the screen (*-view.js).
 
 const KEPT_MESSAGES = 1_000;
+/** Forgetting is done in steps of so many. */
+const FORGOTTEN_AT_ONCE = 200;
 const TYPING_FORGOTTEN_MS = 5_000;
 
 export class Room {
@@ -79,7 +81,7 @@ export class Room {
   /** Forgets the oldest messages beyond what is worth keeping; `history` brings them back. */
   trim() {
     const excess = this.messages.length - KEPT_MESSAGES;
-    if (excess <= 0) return;
+    if (excess < FORGOTTEN_AT_ONCE) return;
     for (const { id } of this.messages.splice(0, excess)) this.#ids.delete(id);
     this.beginning = false;
   }

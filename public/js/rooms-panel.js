@@ -5,6 +5,8 @@ import { byId, el, named, perFrame } from './dom.js';
 import { agoInWords } from './when.js';
 
 const REFRESH_MS = 20_000;
+/** Joining fifty rooms at once asks for the list once. */
+const REFRESH_PAUSE_MS = 300;
 const MOST_COUNTED = 99;
 
 export class RoomsPanel {
@@ -12,6 +14,7 @@ export class RoomsPanel {
   #connection;
   #open;
   #others = [];
+  #refreshing = null;
   #input = byId('room-input');
   #submit = byId('room-submit');
   #joinedList = byId('joined-rooms');
@@ -45,7 +48,15 @@ export class RoomsPanel {
     this.#input.select();
   }
 
-  async refresh() {
+  /** Asks soon for the rooms that exist. */
+  refresh() {
+    this.#refreshing ??= setTimeout(() => {
+      this.#refreshing = null;
+      this.#load();
+    }, REFRESH_PAUSE_MS);
+  }
+
+  async #load() {
     if (!this.#connection.ready) return;
     try {
       this.#others = await this.#chat.listRooms();

@@ -174,3 +174,99 @@ pub struct Message {
     /// The host name of the replica that took the message.
     pub replica: Arc<str>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_trimmed_and_measured_in_characters() {
+        let name = |name: &str| name.parse::<AuthorName>();
+        assert_eq!(name(" \u{a0}Zoë\n").unwrap().as_str(), "Zoë");
+        assert_eq!(name(&"é".repeat(40)).unwrap().as_str(), "é".repeat(40));
+        assert_eq!(name(&"é".repeat(41)), Err(InvalidName::TooLong(40)));
+        assert_eq!(
+            name(&format!(" {} ", "x".repeat(40)))
+                .unwrap()
+                .as_str()
+                .len(),
+            40
+        );
+        assert_eq!(
+            "x".repeat(65).parse::<RoomName>(),
+            Err(InvalidName::TooLong(64))
+        );
+        for empty in ["", " ", "\t\n", "\u{3000}"] {
+            assert_eq!(name(empty), Err(InvalidName::Empty), "{empty:?}");
+        }
+    }
+
+    #[test]
+    fn what_would_turn_or_hide_other_text_is_no_name() {
+        for c in [
+            '\0', '\n', '\u{7f}', '\u{9f}', '\u{200e}', '\u{202a}', '\u{202e}', '\u{2066}',
+            '\u{2069}',
+        ] {
+            let name = format!("a{c}b");
+            assert_eq!(
+                name.parse::<RoomName>(),
+                Err(InvalidName::Control),
+                "{name:?}"
+            );
+        }
+        for name in ["<script>", "عربي", "👩\u{200d}🚀", "a b", "../x"] {
+            assert_eq!(name.parse::<RoomName>().unwrap().as_str(), name);
+        }
+    }
+
+    #[test]
+    fn an_id_is_read_as_it_was_written() {
+        for (seq, epoch) in [(0, 0), (1, 0xff), (u64::MAX, u32::MAX)] {
+            let id = MessageId {
+                seq,
+                epoch: Epoch(epoch),
+            };
+            assert_eq!(id.to_string().parse::<MessageId>().ok(), Some(id));
+        }
+        assert_eq!(
+            MessageId {
+                seq: 7,
+                epoch: Epoch(0xab)
+            }
+            .to_string(),
+            "7-000000ab"
+        );
+    }
+
+    #[test]
+    fn what_is_no_id_is_refused() {
+        for id in [
+            "",
+            "-",
+            "7",
+            "7-",
+            "-7",
+            "x-7",
+            "7-x",
+            "7-100000000",
+            "18446744073709551616-0",
+            "1-2-3",
+            " 7-0",
+            "7 -0",
+        ] {
+            assert!(id.parse::<MessageId>().is_err(), "{id:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_printable_and_bounded() {
+        let key = |key: &str| key.parse::<IdempotencyKey>().map(|_| ());
+        assert_eq!(key(&"k".repeat(64)), Ok(()));
+        assert_eq!(key("6f9619ff-8b86-d011-b42d-00c04fc964ff"), Ok(()));
+        assert_eq!(key(""), Err(InvalidName::Empty));
+        assert_eq!(key(&"k".repeat(65)), Err(InvalidName::TooLong(64)));
+        for wrong in ["a b", "a\n", "é", "\0"] {
+            assert_eq!(key(wrong), Err(InvalidName::Control), "{wrong:?}");
+        }
+    }
+}

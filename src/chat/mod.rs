@@ -16,6 +16,10 @@ use self::{
     room::Rooms,
 };
 
+/// Text in one page of scrollback, in bytes; one message at least. The page is one answer, and what
+/// may wait for one connection is bounded.
+const PAGE_BYTES: usize = 128 * 1024;
+
 /// The whole chat of one replica.
 pub struct Chat {
     log: Arc<dyn Log>,
@@ -86,7 +90,8 @@ impl Chat {
         Ok(self.log.accept(post).await?)
     }
 
-    /// The messages just before `id`, oldest first, and whether there are older ones.
+    /// The messages just before `id`, oldest first, at most `limit` and a bounded number of bytes,
+    /// and whether there are older ones.
     pub async fn before(
         &self,
         room: &RoomName,
@@ -94,11 +99,16 @@ impl Chat {
         limit: usize,
     ) -> Result<(Vec<Arc<Message>>, bool), LogError> {
         let mut messages = self.log.before(room, id, limit + 1).await?;
-        let more = messages.len() > limit;
-        if more {
-            messages.remove(0);
-        }
-        Ok((messages, more))
+        let mut bytes = 0;
+        let fit = (messages.iter().rev().take(limit))
+            .take_while(|message| {
+                bytes += message.text.len();
+                bytes <= PAGE_BYTES || bytes == message.text.len()
+            })
+            .count();
+        let older = messages.len() - fit;
+        messages.drain(..older);
+        Ok((messages, older > 0))
     }
 
     /// The rooms that hold a message, the most recently used first, at most `limit`.

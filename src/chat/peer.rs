@@ -63,6 +63,10 @@ pub enum Goodbye {
     Flooding,
     /// It sent what its protocol does not allow.
     BadPacket,
+    /// It sent a message that is larger than the limit.
+    TooLarge,
+    /// What it is to read cannot be read now.
+    Unavailable,
     /// What it still had to be told is no longer kept; it starts anew when it comes back.
     FellBehind,
     /// The server is going down.
@@ -71,11 +75,13 @@ pub enum Goodbye {
 
 impl Goodbye {
     /// Every reason, for counters.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::SlowPeer,
         Self::Stalled,
         Self::Flooding,
         Self::BadPacket,
+        Self::TooLarge,
+        Self::Unavailable,
         Self::FellBehind,
         Self::Shutdown,
     ];
@@ -87,6 +93,8 @@ impl Goodbye {
             Self::Stalled => "stalled",
             Self::Flooding => "flooding",
             Self::BadPacket => "bad_packet",
+            Self::TooLarge => "too_large",
+            Self::Unavailable => "unavailable",
             Self::FellBehind => "fell_behind",
             Self::Shutdown => "shutdown",
         }
@@ -99,6 +107,8 @@ impl Goodbye {
             Self::Stalled => "this connection took no data for too long",
             Self::Flooding => "too many events over a long time",
             Self::BadPacket => "the protocol was not kept",
+            Self::TooLarge => "a message was larger than the limit",
+            Self::Unavailable => "the room cannot be read now",
             Self::FellBehind => "this connection fell too far behind",
             Self::Shutdown => "the server is being restarted",
         }

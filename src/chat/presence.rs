@@ -187,3 +187,117 @@ impl Drop for Stay {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAMED: usize = 200;
+
+    fn room() -> RoomName {
+        RoomName::lobby()
+    }
+
+    fn name(name: &str) -> Option<AuthorName> {
+        Some(name.parse().unwrap())
+    }
+
+    fn names(people: &[Person]) -> Vec<&str> {
+        people.iter().map(|person| person.name.as_str()).collect()
+    }
+
+    /// The one change there is.
+    fn change(presence: &Presence) -> Change {
+        let mut changes = presence.changes(NAMED);
+        assert_eq!(changes.len(), 1, "{changes:?}");
+        changes.remove(0)
+    }
+
+    #[test]
+    fn arrivals_and_departures_are_told_once() {
+        let presence = Presence::new();
+        let (ann, bob) = (PeerId::next(), PeerId::next());
+        let _ann = presence.enter(room(), ann, name("ann"));
+        let leaves = presence.enter(room(), bob, name("bob"));
+        assert_eq!(names(&change(&presence).joined), ["ann", "bob"]);
+        assert_eq!(presence.changes(NAMED), []);
+        drop(leaves);
+        let told = change(&presence);
+        assert_eq!(
+            (names(&told.joined), told.left, told.total),
+            (vec![], vec![bob], 1)
+        );
+        assert_eq!(presence.changes(NAMED), []);
+    }
+
+    #[test]
+    fn who_comes_and_goes_between_two_tellings_is_not_told() {
+        let presence = Presence::new();
+        drop(presence.enter(room(), PeerId::next(), name("hasty")));
+        assert_eq!(presence.changes(NAMED), []);
+        assert_eq!(presence.rooms(), [], "an empty room is held");
+    }
+
+    #[test]
+    fn who_leaves_and_comes_back_between_two_tellings_is_told_as_there() {
+        let presence = Presence::new();
+        let ann = PeerId::next();
+        let stay = presence.enter(room(), ann, name("ann"));
+        change(&presence);
+        drop(stay);
+        let _stay = presence.enter(room(), ann, name("ann"));
+        let told = change(&presence);
+        assert_eq!((names(&told.joined), told.left), (vec!["ann"], vec![]));
+    }
+
+    #[test]
+    fn a_new_name_is_told_as_joining_and_counts_once() {
+        let presence = Presence::new();
+        let stay = presence.enter(room(), PeerId::next(), name("ann"));
+        change(&presence);
+        stay.rename("anna".parse().unwrap());
+        let told = change(&presence);
+        assert_eq!((names(&told.joined), told.total), (vec!["anna"], 1));
+        assert_eq!(names(&presence.roll(&room(), NAMED).people), ["anna"]);
+    }
+
+    #[test]
+    fn guests_are_counted_and_not_named() {
+        let presence = Presence::new();
+        let guest = presence.enter(room(), PeerId::next(), None);
+        let told = change(&presence);
+        assert_eq!((told.joined.len(), told.guests, told.total), (0, 1, 1));
+        drop(guest);
+        let told = change(&presence);
+        assert_eq!((told.left.len(), told.guests, told.total), (0, 0, 0));
+        assert_eq!(presence.rooms(), [], "an empty room is held");
+    }
+
+    #[test]
+    fn only_so_many_are_named_and_all_are_counted() {
+        let presence = Presence::new();
+        let stays: Vec<_> = (0..5)
+            .map(|n| presence.enter(room(), PeerId::next(), name(&n.to_string())))
+            .collect();
+        let roll = presence.roll(&room(), 2);
+        assert_eq!((names(&roll.people), roll.total), (vec!["0", "1"], 5));
+        let told = presence.changes(2).remove(0);
+        assert_eq!((names(&told.joined), told.total), (vec!["0", "1"], 5));
+        drop(stays);
+        let told = presence.changes(2).remove(0);
+        assert_eq!((told.left.len(), told.total), (5, 0));
+    }
+
+    #[test]
+    fn leaving_one_room_is_not_told_in_another() {
+        let presence = Presence::new();
+        let ann = PeerId::next();
+        let other: RoomName = "other".parse().unwrap();
+        let leaves = presence.enter(room(), ann, name("ann"));
+        let _stays = presence.enter(other.clone(), ann, name("ann"));
+        presence.changes(NAMED);
+        drop(leaves);
+        assert_eq!(change(&presence).room, room());
+        assert_eq!(presence.rooms(), [(other, 1)]);
+    }
+}

@@ -15,8 +15,13 @@ use tokio::sync::OnceCell;
 use super::{
     log::{After, Log, LogError, Tail},
     message::{Message, MessageId, RoomName},
-    peer::{Goodbye, Outlet, PeerId},
+    peer::{Outlet, PeerId},
 };
+
+mod entry;
+
+use self::entry::Place;
+pub use self::entry::{Entry, Seat};
 
 /// Messages of a room in use that are held in memory, so that newcomers and those who come back
 /// after a short absence cost the log nothing.
@@ -107,7 +112,9 @@ impl Rooms {
         let cursor = match (first_page.last(), from, reset) {
             (Some(message), ..) => message.id.seq,
             (None, Start::After(id, _), false) => id.seq,
-            (None, ..) => place.room.newest(),
+            (None, Start::Last(0) | Start::After(_, 0), _) => place.room.newest(),
+            // Nothing was there a moment ago; what is there by now is new.
+            (None, ..) => 0,
         };
         Ok(Entry {
             place,
@@ -175,13 +182,15 @@ impl Room {
             let kept = log.last(name, RECENT_MESSAGES).await?;
             let mut state = self.state.lock();
             let newest = kept.last().map_or(0, |message| message.id.seq);
-            let arrived = std::mem::take(&mut state.recent);
+            let mut arrived = std::mem::take(&mut state.recent);
             state.recent_bytes = 0;
-            for message in kept.into_iter().chain(
-                arrived
-                    .into_iter()
-                    .filter(|message| message.id.seq > newest),
-            ) {
+            arrived.retain(|message| message.id.seq > newest);
+            // So much arrived that memory let go of the first of it: what was read does not join on.
+            let joins_on = arrived
+                .front()
+                .is_none_or(|first| first.id.seq == newest + 1);
+            let kept = kept.into_iter().filter(|_| joins_on);
+            for message in kept.chain(arrived) {
                 state.remember(message);
             }
             Ok(())
@@ -216,7 +225,9 @@ impl Room {
     fn recent_after(&self, id: MessageId) -> Option<Vec<Arc<Message>>> {
         let state = self.state.lock();
         let (first, last) = (state.recent.front()?.id, state.recent.back()?.id);
-        let covers = id.epoch == first.epoch && first.seq <= id.seq + 1 && id.seq <= last.seq;
+        // A client may ask for any number: that it is not beyond the newest comes before the sum.
+        let covers =
+            id.epoch == first.epoch && id.seq <= last.seq && first.seq <= id.seq.saturating_add(1);
         covers.then(|| state.since(id.seq).cloned().collect())
     }
 
@@ -294,119 +305,5 @@ impl State {
     }
 }
 
-/// Keeps a room in memory for as long as somebody is in it or on the way in.
-struct Place {
-    rooms: Arc<Rooms>,
-    name: RoomName,
-    room: Arc<Room>,
-}
-
-impl Place {
-    fn take(rooms: &Arc<Rooms>, name: RoomName) -> Self {
-        let mut all = rooms.rooms.lock();
-        let (room, count) = all.entry(name.clone()).or_insert_with(|| (Room::new(), 0));
-        *count += 1;
-        let room = room.clone();
-        drop(all);
-        Self {
-            rooms: rooms.clone(),
-            name,
-            room,
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut all = self.rooms.rooms.lock();
-        if let Some((_, count)) = all.get_mut(&self.name) {
-            *count -= 1;
-            if *count == 0 {
-                all.remove(&self.name);
-            }
-        }
-    }
-}
-
-/// A reader at the door: where it starts is known, nothing was sent yet.
-pub struct Entry {
-    place: Place,
-    first_page: Vec<Arc<Message>>,
-    cursor: u64,
-    reset: bool,
-}
-
-impl Entry {
-    /// What the reader had is not known any more: it has to start anew with what it is sent now.
-    pub fn is_reset(&self) -> bool {
-        self.reset
-    }
-
-    /// Sends what is due, then everything new, until the seat is dropped.
-    pub async fn follow(
-        self,
-        reader: Arc<dyn Outlet>,
-        words: Arc<dyn Render>,
-    ) -> Result<Seat, LogError> {
-        let Self {
-            place,
-            mut first_page,
-            mut cursor,
-            ..
-        } = self;
-        loop {
-            for message in std::mem::take(&mut first_page) {
-                cursor = message.id.seq;
-                let rendered = words.render(&message);
-                reader.emit(rendered.event, &rendered.payload);
-            }
-            let epoch = {
-                let mut state = place.room.state.lock();
-                if state
-                    .recent
-                    .front()
-                    .is_none_or(|first| first.id.seq <= cursor + 1)
-                {
-                    for message in state.since(cursor) {
-                        cursor = message.id.seq;
-                        let rendered = words.render(message);
-                        reader.emit(rendered.event, &rendered.payload);
-                    }
-                    state.seat(reader.clone(), &words, cursor);
-                    break;
-                }
-                state.recent.front().map(|first| first.id.epoch)
-            };
-            reader.drained().await;
-            let Some(epoch) = epoch else { continue };
-            match place
-                .rooms
-                .log
-                .after(&place.name, MessageId { seq: cursor, epoch }, PAGE)
-                .await?
-            {
-                After::Complete(messages) => first_page = messages,
-                After::Gap => {
-                    reader.close(Goodbye::FellBehind);
-                    break;
-                }
-            }
-        }
-        Ok(Seat {
-            place,
-            reader: reader.id(),
-        })
-    }
-}
-
-/// A reader's place in a room. Dropping it ends the reading.
-pub struct Seat {
-    place: Place,
-    reader: PeerId,
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.place.room.state.lock().unseat(self.reader);
-    }
-}
+#[cfg(test)]
+mod tests;

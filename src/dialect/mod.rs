@@ -5,7 +5,7 @@
 pub mod native;
 pub mod talk;
 
-use std::{any::Any, net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use async_trait::async_trait;
 use serde::{Serialize, de::DeserializeOwned};
@@ -87,17 +87,17 @@ pub struct Event {
 
 /// Kept as long as an event is being dealt with, beyond [`Conversation::hear`] where that hands it
 /// on: the transport reads on from a peer as these are dropped.
-pub struct Held(Box<dyn Any + Send + Sync>);
+pub struct Held(#[expect(dead_code, reason = "it is there to be dropped")] Box<dyn Send + Sync>);
 
 impl Held {
-    pub fn new(held: impl Any + Send + Sync) -> Self {
+    pub fn new(held: impl Send + Sync + 'static) -> Self {
         Self(Box::new(held))
     }
 }
 
 impl std::fmt::Debug for Held {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Held").field(&self.0.type_id()).finish()
+        f.write_str("Held")
     }
 }
 
@@ -135,6 +135,16 @@ pub trait Fleeting: Send + Sync + 'static {
     async fn tell(&self, channel: &str, event: &'static str, payload: Box<RawValue>);
 }
 
+/// Tells the peers of several transports.
+#[async_trait]
+impl Fleeting for Vec<Arc<dyn Fleeting>> {
+    async fn tell(&self, channel: &str, event: &'static str, payload: Box<RawValue>) {
+        for each in self {
+            each.tell(channel, event, payload.clone()).await;
+        }
+    }
+}
+
 /// JSON of our own words: strings, numbers, and maps with string keys, which cannot fail to encode.
 pub(crate) fn json(value: &impl Serialize) -> Box<RawValue> {
     to_raw_value(value).expect("plain data encodes as JSON")
@@ -145,7 +155,11 @@ pub(crate) fn iso(time: jiff::Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
+/// Characters of a client's event name that go into a log line.
+const LOGGED_NAME: usize = 40;
+
 /// Why an event was not taken, for front ends that have no way to show it.
 pub(crate) fn log_refused(peer: &dyn Outlet, event: &str, reason: &dyn std::fmt::Display) {
-    tracing::warn!(peer = %peer.id(), event, %reason, "refused an event");
+    let event: String = event.chars().take(LOGGED_NAME).collect();
+    tracing::warn!(peer = %peer.id(), ?event, %reason, "refused an event");
 }

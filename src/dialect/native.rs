@@ -1,22 +1,28 @@
 //! Our own words, namespace `/chat`; docs/native.md is their contract. Names, rooms, posts with
 //! idempotency keys, scrollback, who is here, who is typing.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
-use super::{
-    Ack, Conversation, Dialect, Event, Fleeting, Handshake, Refusal, iso, json, log_refused,
+pub use self::words::tell_presence;
+use self::{
+    answer::{Answer, Problem, fields, parse, reply, room_name},
+    words::{PersonWords, Said, Words},
 };
+use super::{Conversation, Dialect, Event, Fleeting, Handshake, Refusal, iso, json};
 use crate::chat::{
-    Chat, Refused,
-    log::{LogError, Receipt},
-    message::{AuthorName, InvalidName, Message, MessageId, RoomName},
-    peer::{Goodbye, Outlet, PeerId},
-    presence::{Person, Stay},
+    Chat,
+    log::Receipt,
+    message::{AuthorName, Message, MessageId, RoomName},
+    peer::{Goodbye, Outlet},
+    presence::Stay,
     room::{Entry, Render, Rendered, Seat, Start},
 };
+
+mod answer;
+mod words;
 
 /// People that one answer or event names at most; the counts tell of all.
 const PEOPLE_NAMED: usize = 200;
@@ -29,9 +35,6 @@ const ROOMS_LISTED: usize = 200;
 
 /// Messages in one answer to `history`.
 const HISTORY_LIMIT: usize = 100;
-
-/// How long changes of presence are gathered before they are told.
-const PRESENCE_PERIOD: Duration = Duration::from_millis(250);
 
 /// The dialect of namespace `/chat`.
 pub struct Native {
@@ -82,35 +85,6 @@ impl Dialect for Native {
             event: "goodbye",
             payload: json(&told),
         })
-    }
-}
-
-/// Tells who came and went, until the task is dropped.
-pub async fn tell_presence(chat: Arc<Chat>, fleeting: Arc<dyn Fleeting>) {
-    #[derive(Serialize)]
-    struct People<'a> {
-        room: &'a str,
-        joined: Vec<PersonWords<'a>>,
-        left: &'a [PeerId],
-        guests: usize,
-        total: usize,
-    }
-    let mut period = tokio::time::interval(PRESENCE_PERIOD);
-    period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        period.tick().await;
-        for change in chat.presence.changes(PEOPLE_NAMED) {
-            let people = People {
-                room: change.room.as_str(),
-                joined: change.joined.iter().map(PersonWords::from).collect(),
-                left: &change.left,
-                guests: change.guests,
-                total: change.total,
-            };
-            fleeting
-                .tell(change.room.as_str(), "people", json(&people))
-                .await;
-        }
     }
 }
 
@@ -171,8 +145,6 @@ impl Conversation for Talking {
     }
 }
 
-type Answer = serde_json::Map<String, serde_json::Value>;
-
 impl Talking {
     fn hello(&mut self, event: &Event) -> Result<Answer, Problem> {
         #[derive(Deserialize)]
@@ -214,9 +186,9 @@ impl Talking {
             Some(Ok(id)) => Start::After(id, history),
             Some(Err(_)) => return Err(Problem::BadRequest("`after` is not a message id")),
         };
+        let entry = self.chat.rooms.enter(room.clone(), from).await?;
         // Joining again starts anew from `after`.
         self.rooms.remove(&room);
-        let entry = self.chat.rooms.enter(room.clone(), from).await?;
         let stay = self
             .chat
             .presence
@@ -243,7 +215,7 @@ impl Talking {
             }
             Err(error) => {
                 tracing::error!(peer = %self.peer.id(), %error, "could not read the room");
-                self.peer.close(Goodbye::FellBehind);
+                self.peer.close(Goodbye::Unavailable);
             }
         }
     }
@@ -351,156 +323,7 @@ impl Talking {
     }
 }
 
-fn reply(peer: &dyn Outlet, event: &Event, ack: Option<Ack>, answer: Result<Answer, Problem>) {
-    match (answer, ack) {
-        (Ok(mut answer), Some(ack)) => {
-            answer.insert("ok".into(), true.into());
-            ack.send(&answer);
-        }
-        (Ok(_), None) => {}
-        (Err(problem), ack) => {
-            if let Problem::Unavailable(error) = &problem {
-                tracing::error!(peer = %peer.id(), %error, "the log did not answer");
-            }
-            match ack {
-                Some(ack) => ack.send(&serde_json::json!({ "ok": false, "error": {
-                    "code": problem.code(),
-                    "message": problem.to_string(),
-                    "retry": problem.retry(),
-                }})),
-                None => log_refused(peer, &event.name, &problem),
-            }
-        }
-    }
-}
-
 /// Where a post found its place.
 fn place(message: &Message) -> Answer {
     fields(serde_json::json!({ "id": message.id.to_string(), "time": iso(message.time) }))
-}
-
-/// Why a request was not carried out.
-#[derive(Debug, thiserror::Error)]
-enum Problem {
-    #[error("{0}")]
-    BadRequest(&'static str),
-    #[error("say hello first")]
-    HelloFirst,
-    #[error("{0}")]
-    BadName(InvalidName),
-    #[error("{0}")]
-    BadRoom(InvalidName),
-    #[error("room was not joined")]
-    NotJoined,
-    #[error("more than {ROOMS_JOINED} rooms joined")]
-    TooManyRooms,
-    #[error("text is empty")]
-    Empty,
-    #[error("text is longer than {0} bytes")]
-    TooLong(usize),
-    #[error("not possible now, try again")]
-    Unavailable(LogError),
-}
-
-impl Problem {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::BadRequest(_) => "bad_request",
-            Self::HelloFirst => "hello_first",
-            Self::BadName(_) => "bad_name",
-            Self::BadRoom(_) => "bad_room",
-            Self::NotJoined => "not_joined",
-            Self::TooManyRooms => "too_many_rooms",
-            Self::Empty => "empty",
-            Self::TooLong(_) => "too_long",
-            Self::Unavailable(_) => "unavailable",
-        }
-    }
-
-    fn retry(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
-    }
-}
-
-impl From<Refused> for Problem {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Empty => Self::Empty,
-            Refused::TooLong(most) => Self::TooLong(most),
-            Refused::Log(error) => Self::Unavailable(error),
-        }
-    }
-}
-
-impl From<LogError> for Problem {
-    fn from(error: LogError) -> Self {
-        Self::Unavailable(error)
-    }
-}
-
-fn parse<T: DeserializeOwned>(event: &Event) -> Result<T, Problem> {
-    event
-        .arg()
-        .ok_or(Problem::BadRequest("payload has the wrong shape"))
-}
-
-fn room_name(name: &str) -> Result<RoomName, Problem> {
-    name.parse().map_err(Problem::BadRoom)
-}
-
-fn fields(object: serde_json::Value) -> Answer {
-    match object {
-        serde_json::Value::Object(fields) => fields,
-        _ => Answer::new(),
-    }
-}
-
-struct Words;
-
-impl Render for Words {
-    fn render(&self, message: &Message) -> Rendered {
-        Rendered {
-            event: "message",
-            payload: json(&Said::from(message)),
-        }
-    }
-}
-
-/// A message as it goes to the page.
-#[derive(Serialize)]
-struct Said<'a> {
-    room: &'a str,
-    id: String,
-    author: Option<&'a str>,
-    text: &'a str,
-    time: String,
-    replica: &'a str,
-}
-
-impl<'a> From<&'a Message> for Said<'a> {
-    fn from(message: &'a Message) -> Self {
-        Self {
-            room: message.room.as_str(),
-            id: message.id.to_string(),
-            author: message.author.as_ref().map(AuthorName::as_str),
-            text: &message.text,
-            time: iso(message.time),
-            replica: &message.replica,
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct PersonWords<'a> {
-    id: PeerId,
-    name: &'a str,
-}
-
-impl<'a> From<&'a Person> for PersonWords<'a> {
-    fn from(person: &'a Person) -> Self {
-        Self {
-            id: person.id,
-            name: person.name.as_str(),
-        }
-    }
 }

@@ -96,7 +96,7 @@ impl Conversation for Talking {
             }
             Err(error) => {
                 tracing::error!(peer = %self.peer.id(), %error, "could not read the room");
-                self.peer.close(Goodbye::FellBehind);
+                self.peer.close(Goodbye::Unavailable);
             }
         }
     }

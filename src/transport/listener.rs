@@ -5,7 +5,10 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -37,9 +40,29 @@ const BACKLOG: u32 = 4096;
 #[derive(Clone, Copy, Debug)]
 pub struct Remote(pub SocketAddr);
 
+/// Whether the connection of a request has failed, which it may do after the request was answered.
+/// An extension of every request.
+#[derive(Clone, Debug, Default)]
+pub struct Pulse(Arc<AtomicBool>);
+
+impl Pulse {
+    /// Reset, or given up because data was not acknowledged; not merely closed.
+    pub fn has_failed(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn watch<T>(&self, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if let Poll::Ready(Err(_)) = &done {
+            self.0.store(true, Ordering::Release);
+        }
+        done
+    }
+}
+
 /// An accepted connection. It counts as one for as long as it lives, upgraded or not.
 pub struct Connection {
     stream: TcpStream,
+    pulse: Pulse,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -49,7 +72,8 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let done = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.pulse.watch(done)
     }
 }
 
@@ -59,7 +83,8 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, data)
+        let done = Pin::new(&mut self.stream).poll_write(cx, data);
+        self.pulse.watch(done)
     }
 
     fn poll_write_vectored(
@@ -67,7 +92,8 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+        let done = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.pulse.watch(done)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -87,6 +113,7 @@ impl AsyncWrite for Connection {
 #[derive(Clone)]
 pub struct Connections {
     free: Arc<Semaphore>,
+    most: u32,
     stall: Duration,
     stop: watch::Receiver<bool>,
 }
@@ -94,15 +121,21 @@ pub struct Connections {
 impl Connections {
     /// `most` at once; `stop` becomes true when no more are to be accepted.
     pub fn new(most: usize, stall: Duration, stop: watch::Receiver<bool>) -> Self {
+        let most = u32::try_from(most).unwrap_or(u32::MAX);
         Self {
-            free: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
+            free: Arc::new(Semaphore::new(most as usize)),
+            most,
             stall,
             stop,
         }
     }
-}
 
-impl Connections {
+    /// Waits until none is left; no more must be accepted by then.
+    pub async fn ended(&self) {
+        // An error means that the semaphore is closed, which it never is.
+        let _ = self.free.acquire_many(self.most).await;
+    }
+
     async fn stopped(&mut self) {
         // An error means that nobody is left to say so.
         let _ = self.stop.wait_for(|stop| *stop).await;
@@ -150,6 +183,7 @@ pub async fn serve(listener: TcpListener, router: Router, mut connections: Conne
         tokio::spawn(converse(
             Connection {
                 stream,
+                pulse: Pulse::default(),
                 _permit: permit,
             },
             remote,
@@ -169,8 +203,10 @@ async fn converse(
     if let Err(error) = tune(&connection.stream, connections.stall) {
         tracing::debug!(%remote, %error, "could not set the options of a connection");
     }
+    let pulse = connection.pulse.clone();
     let router = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(Remote(remote));
+        request.extensions_mut().insert(pulse.clone());
         request.map(axum::body::Body::new)
     });
     let mut exchange = std::pin::pin!(

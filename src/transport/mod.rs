@@ -1,5 +1,8 @@
 //! Where bytes come in and go out. A transport knows sockets and framing, and hands events to dialects.
 
+mod flow;
+mod inbox;
+pub mod legacy;
 pub mod listener;
 pub mod socketio;
 pub mod web;

@@ -2,7 +2,7 @@
 // chatting at once, the process lives, and its memory stays within bounds.
 
 import assert from 'node:assert/strict';
-import { writeFileSync, mkdirSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
@@ -300,6 +300,7 @@ test('a flood in the native dialect is cut off with a goodbye that says why', { 
   flooder.send('42/chat,["join",{"room":"flooded"}]');
   await flooding(flooder, () => '42/chat,["typing",{"room":"flooded","on":true}]');
   const goodbye = flooder.frames.find((frame) => frame.startsWith('42/chat,["goodbye"'));
+  assert.ok(goodbye, `closed without a goodbye; the last frames were ${quoted(flooder.frames.slice(-3))}`);
   const [, { code, reconnect }] = JSON.parse(goodbye.slice('42/chat,'.length));
   assert.deepEqual([code, reconnect], ['flooding', false]);
 });

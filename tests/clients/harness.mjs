@@ -5,11 +5,13 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 const repository = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const START_DEADLINE_MS = 10_000;
 const STOP_DEADLINE_MS = 15_000;
+const LEFT_OVER_DEADLINE_MS = 5_000;
 const LOG_KEPT = 1 << 20;
 
 const running = new Set();
@@ -18,6 +20,13 @@ const folders = new Set();
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+// A client that a failed test left behind would reconnect for ever and keep the whole run from ending.
+after(() => {
+  setTimeout(() => {
+    console.error('something that the tests opened is still open');
+    process.exit(1);
+  }, LEFT_OVER_DEADLINE_MS).unref();
 });
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
 

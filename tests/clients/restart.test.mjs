@@ -5,11 +5,15 @@ import { test } from 'node:test';
 
 import { arrived, join, kinds, open } from './generations.mjs';
 import { eventually, startServer } from './harness.mjs';
+import { connected, handshake, send } from './wire.mjs';
 
-async function allReconnecting(t, server) {
-  const peers = kinds.map((kind) => open(kind, server.url, { reconnect: true }));
-  t.after(() => peers.forEach((peer) => peer.close()));
-  await Promise.all(peers.map((peer) => arrived(peer)));
+/** Peers are closed before the server: what they would say to its end is not asked here. */
+function endWith(t, server) {
+  const peers = [];
+  t.after(async () => {
+    for (const peer of peers) peer.close();
+    await server.stop();
+  });
   return peers;
 }
 
@@ -19,8 +23,9 @@ for (const [how, end] of [
 ]) {
   test(`every kind reconnects after the server was ${how}, and sees what was said before`, async (t) => {
     const server = await startServer({ args: ['--history', '100'] });
-    t.after(() => server.stop());
-    const peers = await allReconnecting(t, server);
+    const peers = endWith(t, server);
+    for (const kind of kinds) peers.push(open(kind, server.url, { reconnect: true }));
+    await Promise.all(peers.map((peer) => arrived(peer)));
     for (const { kind, socket } of peers) socket.emit('message', `before: ${kind.name}`);
     for (const peer of peers) {
       await eventually('all is shown', () => peer.messages.length >= peers.length);
@@ -47,11 +52,11 @@ for (const [how, end] of [
 
 test('every message that was acknowledged or shown before a kill is there after it, in order and once', async (t) => {
   const server = await startServer();
-  t.after(() => server.stop());
+  const opened = endWith(t, server);
   const speakers = kinds.filter(({ way }) => way === 'websocket');
   const peers = await Promise.all(speakers.map((kind) => join(kind, server.url)));
   const posters = await Promise.all(speakers.map((kind) => join(kind, server.url, { namespace: '/chat' })));
-  t.after(() => [...peers, ...posters].forEach((peer) => peer.close()));
+  opened.push(...peers, ...posters);
   for (const poster of posters) {
     await poster.request('hello', { name: `poster ${poster.kind.generation}` });
     await poster.request('join', { room: 'kept' });
@@ -80,7 +85,7 @@ test('every message that was acknowledged or shown before a kill is there after 
   await server.restart();
   const lobby = await join(speakers.at(-1), server.url, { query: `after=${shown[0].id}` });
   const room = await join(speakers.at(-1), server.url, { namespace: '/chat' });
-  t.after(() => [lobby, room].forEach((peer) => peer.close()));
+  opened.push(lobby, room);
   await room.request('hello', { name: 'reader' });
   const { reset } = await room.request('join', { room: 'kept', after: shownInRoom[0].id });
   assert.equal(reset, false);
@@ -89,8 +94,31 @@ test('every message that was acknowledged or shown before a kill is there after 
   assert.deepEqual(lobby.messages.slice(0, shown.length - 1), shown.slice(1));
 
   await eventually('all that was shown in the room', () => room.messages.length >= shownInRoom.length - 1);
+  // An acknowledgement may have been ahead of what was shown.
+  const told = () => new Set([shownInRoom[0], ...room.messages].map(({ id }) => id));
+  await eventually('all that was acknowledged', () => {
+    const ids = told();
+    return acknowledged.every(({ id }) => ids.has(id));
+  });
   assert.deepEqual(room.messages.slice(0, shownInRoom.length - 1), shownInRoom.slice(1));
   const kept = new Map([shownInRoom[0], ...room.messages].map(({ id, text }) => [id, text]));
   assert.equal(kept.size, room.messages.length + 1, 'no message is there twice');
   for (const { id, text } of acknowledged) assert.equal(kept.get(id), text, `acknowledged as ${id}`);
 });
+
+for (const [what, leave] of [
+  ['never connected', handshake],
+  ['sent garbage', async (server) => send(server, 'POST', `EIO=4&transport=polling&sid=${await handshake(server)}`, { body: 'abc' })],
+  ['posted too much', async (server) => send(server, 'POST', `EIO=4&transport=polling&sid=${await handshake(server)}`, { body: 'x'.repeat(200_000) })],
+  ['went away without a word', async (server) => (await connected(server)).close()],
+]) {
+  test(`a session that ${what} does not hold up the end of the server`, async (t) => {
+    const server = await startServer({ args: ['--drain-timeout', '10s'] });
+    t.after(() => server.stop());
+    await leave(server);
+    const start = performance.now();
+    await server.stop();
+    const took = performance.now() - start;
+    assert.ok(took < 5_000, `it took ${Math.round(took)} ms\n${server.log()}`);
+  });
+}

@@ -2,12 +2,12 @@
 //! and how much CPU all of them take.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::thread;
 
 use anyhow::Result;
 
 use super::audience::Reader;
 use super::{CONNECT_LIMIT, Meter, Stage};
+use crate::clock;
 use crate::machine::connections_within_limit;
 use crate::measure::{Goal, Measure};
 use crate::proc::KernelMemory;
@@ -21,20 +21,20 @@ pub fn measure(kind: Kind, stage: &Stage) -> Result<Vec<Measure>> {
     let server = stage.start(kind)?;
     let roles = (0..stage.cores.load()).map(|_| Reader::default());
     let mut swarm = Swarm::start(server.address, "/", roles)?;
-    thread::sleep(stage.pace.settle);
+    clock::wait(stage.pace.settle);
     let bare = server.resident_bytes()?;
     let kernel_before = KernelMemory::read()?;
 
     let connecting = Meter::start(&server, stage)?;
     swarm.connect(count, CONNECT_LIMIT)?;
     let connected = connecting.read()?;
-    thread::sleep(stage.pace.settle);
+    clock::wait(stage.pace.settle);
     let full = server.resident_bytes()?;
     let kernel = KernelMemory::read()?;
 
     swarm.progress.pings.store(0, Relaxed);
     let watching = Meter::start(&server, stage)?;
-    thread::sleep(stage.pace.idle);
+    clock::wait(stage.pace.idle);
     let watched = watching.read()?;
     let later = server.resident_bytes()?;
     let pings = swarm.progress.pings.load(Relaxed);

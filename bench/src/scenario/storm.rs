@@ -2,13 +2,13 @@
 //! again, a bounded number of times.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
 
 use super::audience::Reader;
 use super::{CONNECT_LIMIT, Meter, Stage};
+use crate::clock;
 use crate::machine::connections_within_limit;
 use crate::measure::{Goal, Measure};
 use crate::server::Kind;
@@ -28,7 +28,7 @@ pub fn measure(kind: Kind, stage: &Stage) -> Result<Vec<Measure>> {
 
     let mut measures = vec![Measure::mean("connections", count as f64)];
     for _ in 0..stage.pace.storms {
-        thread::sleep(LULL);
+        clock::wait(LULL);
         swarm.collect()?;
         swarm.progress.retries.store(0, Relaxed);
         let meter = Meter::start(&server, stage)?;

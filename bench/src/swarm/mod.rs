@@ -10,21 +10,25 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use mio::{Poll, Waker};
+use parking_lot::Mutex;
 
 pub use self::peer::Peer;
 use self::worker::{Request, WAKE, Worker};
+use crate::clock;
 use crate::stats::Latencies;
 use crate::wire::packet::Packet;
 
 const LOOK: Duration = Duration::from_millis(2);
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 const REASONS: usize = 20;
+/// Requests to one worker that it may not have looked at yet.
+const REQUESTS: usize = 64;
 
 /// What the peers of one worker do once they are connected. Each worker has its own.
 pub trait Role: Send + 'static {
@@ -79,7 +83,7 @@ pub struct Progress {
 
 impl Progress {
     fn note(&self, reason: &str) {
-        let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reasons = self.reasons.lock();
         if let Some(count) = reasons.get_mut(reason) {
             *count += 1;
         } else if reasons.len() < REASONS {
@@ -89,7 +93,7 @@ impl Progress {
 
     /// Why connections ended or failed, the most frequent first.
     pub fn reasons(&self) -> String {
-        let reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        let reasons = self.reasons.lock();
         let mut sorted: Vec<_> = reasons.iter().collect();
         sorted.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
         let texts: Vec<_> = sorted
@@ -109,7 +113,7 @@ pub struct Swarm<R: Role> {
 
 /// The handle on one worker.
 struct Lead<R: Role> {
-    requests: mpsc::Sender<Request<R>>,
+    requests: mpsc::SyncSender<Request<R>>,
     waker: Waker,
     thread: JoinHandle<Result<()>>,
 }
@@ -126,7 +130,7 @@ impl<R: Role> Swarm<R> {
         for (offset, role) in roles.into_iter().enumerate() {
             let poll = Poll::new().context("cannot make a poll for load clients")?;
             let waker = Waker::new(poll.registry(), WAKE).context("cannot make a waker")?;
-            let (sender, receiver) = mpsc::channel();
+            let (sender, receiver) = mpsc::sync_channel(REQUESTS);
             let worker = Worker {
                 poll,
                 requests: receiver,
@@ -204,7 +208,7 @@ impl<R: Role> Swarm<R> {
                     self.progress.reasons()
                 );
             }
-            thread::sleep(LOOK);
+            clock::wait(LOOK);
         }
     }
 
@@ -261,7 +265,7 @@ fn wait(limit: Duration, is_over: impl Fn() -> bool) -> bool {
         if Instant::now() > deadline {
             return false;
         }
-        thread::sleep(LOOK);
+        clock::wait(LOOK);
     }
     true
 }

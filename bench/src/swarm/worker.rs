@@ -117,7 +117,7 @@ impl<R: Role> Worker<R> {
         if left > FINE_WAIT {
             return (left - FINE_WAIT / 2).min(IDLE_WAIT);
         }
-        std::thread::sleep(left.min(FINE_NAP));
+        clock::wait(left.min(FINE_NAP));
         Duration::ZERO
     }
 

@@ -15,9 +15,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
     service::{Engine, Packets, Query, Transport},
-    session::{Protocol, Reader, Session},
+    session::{Protocol, Session},
     wire::split_frame,
 };
+use crate::transport::flow::Reader;
 
 /// A server's WebSocket text frame (RFC 6455, 5.2) with a ping packet.
 const PING_FRAME: [u8; 3] = [0x81, 0x01, b'2'];
@@ -74,7 +75,7 @@ impl<W: AsyncRead + Unpin> AsyncRead for FirstPing<W> {
         match self.state {
             State::Expected => {
                 // Keeping the ping wakes this reader, as the end of the session does.
-                self.session.may_read(Reader::Wire, cx.waker());
+                self.session.flow.may_read(Reader::Wire, cx.waker());
                 if self.session.goodbye().is_none() {
                     return Poll::Pending;
                 }
@@ -103,7 +104,7 @@ impl<W: AsyncWrite + Unpin> AsyncWrite for FirstPing<W> {
         let frame = split_frame(data).map_or(data, |(frame, _)| frame);
         if frame == PING_FRAME {
             self.state = State::Kept;
-            self.session.wake();
+            self.session.flow.wake();
             return Poll::Ready(Ok(frame.len()));
         }
         Pin::new(&mut self.wire).poll_write(cx, frame)

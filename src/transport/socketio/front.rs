@@ -26,73 +26,15 @@ use super::{
     first_ping::{self, FirstPing},
     old_frames::OldFrames,
     public_id,
+    refusal::{Error, is_engine_error, normal, ok, respond},
     service::{Engine, Packets, Query, Transport},
     session::{Protocol, Session, Sessions},
     wire::Wire,
 };
 use crate::{chat::peer::Goodbye, transport::listener::Connection};
 
-/// Packets of one request that are handed over before the session is asked again whether it takes
-/// more.
-const PACKETS_PER_CHUNK: usize = 16;
-
 /// Engine.IO 4 separates packets with this.
 const SEPARATOR: u8 = 0x1e;
-
-/// Why a request is refused; engine.io `lib/server.ts` has the same codes and texts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Error {
-    TransportUnknown,
-    SessionIdUnknown,
-    BadHandshakeMethod,
-    BadRequest,
-    UnsupportedProtocolVersion,
-}
-
-impl Error {
-    fn code(self) -> u8 {
-        match self {
-            Self::TransportUnknown => 0,
-            Self::SessionIdUnknown => 1,
-            Self::BadHandshakeMethod => 2,
-            Self::BadRequest => 3,
-            Self::UnsupportedProtocolVersion => 5,
-        }
-    }
-
-    fn message(self) -> &'static str {
-        match self {
-            Self::TransportUnknown => "Transport unknown",
-            Self::SessionIdUnknown => "Session ID unknown",
-            Self::BadHandshakeMethod => "Bad handshake method",
-            Self::BadRequest => "Bad request",
-            Self::UnsupportedProtocolVersion => "Unsupported protocol version",
-        }
-    }
-
-    /// As a request of its own.
-    fn response(self) -> Response<Body> {
-        let body = format!(
-            r#"{{"code":{},"message":"{}"}}"#,
-            self.code(),
-            self.message()
-        );
-        respond(StatusCode::BAD_REQUEST, "application/json", body)
-    }
-
-    /// As the answer to an upgrade.
-    fn upgrade_response(self) -> Response<Body> {
-        let mut response = respond(
-            StatusCode::BAD_REQUEST,
-            "text/html",
-            self.message().to_owned(),
-        );
-        response
-            .headers_mut()
-            .insert(CONNECTION, HeaderValue::from_static("close"));
-        response
-    }
-}
 
 /// Answers requests.
 #[derive(Clone)]
@@ -113,23 +55,15 @@ impl Front {
             Err(error) => return error.response(),
         };
         let mut response = match (&query.sid, request.method()) {
-            (None, _) => {
-                let session = self.begin(&request, &query, remote);
-                self.open(&query, session).await
-            }
+            (None, _) => match self.begin(&request, &query, remote) {
+                Ok(session) => self.open(&query, session).await,
+                Err(error) => error.response(),
+            },
             (Some(sid), &Method::GET) => self.poll(&query, self.sessions.find(sid)).await,
             (Some(sid), &Method::POST) => match self.sessions.find(sid) {
                 Some(session) => self.take(request, &query, session).await,
                 // One that lives on WebSocket, or none at all: the engine knows.
-                None => normal(
-                    self.engine
-                        .post(
-                            &query,
-                            false,
-                            Packets::paced(Vec::new(), self.nobody(remote)),
-                        )
-                        .await,
-                ),
+                None => normal(self.engine.post(&query, false, Packets::none()).await),
             },
             _ => Error::BadRequest.response(),
         };
@@ -218,7 +152,7 @@ impl Front {
             }
         };
         session.taken(packets);
-        session.sent(body.len());
+        session.flow.sent(body.len());
         Response::from_parts(parts, Body::from(body))
     }
 
@@ -238,14 +172,14 @@ impl Front {
             session.close(Goodbye::BadPacket);
             return respond(StatusCode::BAD_REQUEST, "text/html", String::new());
         }
-        let body = match Limited::new(request.into_body(), session.limits().payload)
-            .collect()
-            .await
-        {
-            Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => return too_large(&session),
+        let limits = session.limits();
+        let body = Limited::new(request.into_body(), limits.payload).collect();
+        let body = match tokio::time::timeout(limits.stall, body).await {
+            Err(_) => return respond(StatusCode::REQUEST_TIMEOUT, "text/html", String::new()),
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => return too_large(&session),
             // The client went away in the middle of it.
-            Err(_) => return respond(StatusCode::BAD_REQUEST, "text/html", String::new()),
+            Ok(Err(_)) => return respond(StatusCode::BAD_REQUEST, "text/html", String::new()),
         };
         let packets = match session.protocol {
             Protocol::Eio4 => Ok(split_eio4(&body)),
@@ -261,13 +195,9 @@ impl Front {
         {
             return too_large(&session);
         }
-        let chunks = packets
-            .chunks(PACKETS_PER_CHUNK)
-            .map(|packets| packets.concat().into())
-            .collect();
         let response = self
             .engine
-            .post(query, binary, Packets::paced(chunks, session.clone()))
+            .post(query, binary, Packets::paced(packets, session.clone()))
             .await;
         match response.status() {
             StatusCode::OK => ok(),
@@ -293,7 +223,7 @@ impl Front {
         let key = key.ok_or(Error::BadRequest)?;
         let session = match &query.sid {
             Some(sid) => self.sessions.find(sid).ok_or(Error::SessionIdUnknown)?,
-            None => self.begin(&request, &query, remote),
+            None => self.begin(&request, &query, remote)?,
         };
         let upgraded = hyper::upgrade::on(&mut request);
         let engine = self.engine.clone();
@@ -303,11 +233,11 @@ impl Front {
             // The bare TCP stream, where there is one, is a layer less for every byte.
             match upgraded.downcast::<TokioIo<Connection>>() {
                 Ok(parts) => {
-                    let wire = Wire::new(parts.io.into_inner(), parts.read_buf, session.clone());
+                    let wire = Wire::new(parts.io.into_inner(), &parts.read_buf, session.clone());
                     converse(&engine, &query, session, wire);
                 }
                 Err(upgraded) => {
-                    let wire = Wire::new(TokioIo::new(upgraded), Bytes::new(), session.clone());
+                    let wire = Wire::new(TokioIo::new(upgraded), &[], session.clone());
                     converse(&engine, &query, session, wire);
                 }
             }
@@ -325,17 +255,15 @@ impl Front {
         Ok(response)
     }
 
-    fn begin(&self, request: &Request<Body>, query: &Query, remote: IpAddr) -> Arc<Session> {
-        self.sessions.begin(
-            query.protocol,
-            remote,
-            request.uri().query().unwrap_or_default(),
-        )
-    }
-
-    /// A session that is not kept, for a request that has none.
-    fn nobody(&self, remote: IpAddr) -> Arc<Session> {
-        self.sessions.begin(Protocol::Eio4, remote, "")
+    fn begin(
+        &self,
+        request: &Request<Body>,
+        query: &Query,
+        remote: IpAddr,
+    ) -> Result<Arc<Session>, Error> {
+        let said = request.uri().query().unwrap_or_default();
+        let session = self.sessions.begin(query.protocol, remote, said);
+        session.ok_or(Error::Forbidden)
     }
 }
 
@@ -387,7 +315,7 @@ fn split_eio4(body: &Bytes) -> Vec<Bytes> {
 }
 
 fn too_large(session: &Arc<Session>) -> Response<Body> {
-    session.close(Goodbye::BadPacket);
+    session.close(Goodbye::TooLarge);
     let mut response = respond(StatusCode::PAYLOAD_TOO_LARGE, "text/html", String::new());
     response
         .headers_mut()
@@ -405,44 +333,6 @@ fn is_binary(headers: &HeaderMap) -> bool {
     headers
         .get(CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(b"application/octet-stream"))
-}
-
-fn is_engine_error(response: &Response<Body>) -> bool {
-    response
-        .headers()
-        .get(CONTENT_TYPE)
-        .is_some_and(|kind| kind == "application/json")
-}
-
-/// The engine's refusals in Node's words.
-fn normal(response: Response<Body>) -> Response<Body> {
-    match (response.status(), is_engine_error(&response)) {
-        (StatusCode::OK, _) => response,
-        // The engine has two: a session it does not know, and one that is not to be polled.
-        (_, true)
-            if http_body::Body::size_hint(response.body()).exact()
-                == Some(UNKNOWN_SESSION.len() as u64) =>
-        {
-            Error::SessionIdUnknown.response()
-        }
-        (_, true) => Error::BadRequest.response(),
-        (status, false) => respond(status, "text/html", String::new()),
-    }
-}
-
-const UNKNOWN_SESSION: &str = r#"{"code":"1","message":"Session ID unknown"}"#;
-
-fn ok() -> Response<Body> {
-    respond(StatusCode::OK, "text/html", "ok".to_owned())
-}
-
-fn respond(status: StatusCode, kind: &'static str, body: String) -> Response<Body> {
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
 }
 
 /// The engine's bodies are in memory: collecting them cannot fail.

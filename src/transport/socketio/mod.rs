@@ -10,9 +10,10 @@ mod front;
 mod old_frames;
 mod peer;
 mod public_id;
+mod refusal;
 mod service;
 mod session;
-mod text;
+pub(super) mod text;
 mod wire;
 
 use std::{sync::Arc, time::Duration};
@@ -27,19 +28,17 @@ use self::{
     peer::Mount,
     service::{Engine, Nothing},
 };
-pub use self::{
-    peer::handshake,
-    public_id::id,
-    session::{Limits, Sessions},
-};
+pub use self::{peer::handshake, public_id::id, session::Sessions};
+pub use super::flow::Limits;
 use super::listener::Remote;
 use crate::{
     chat::peer::Goodbye,
     dialect::{Dialect, Fleeting},
 };
 
-/// Bytes that an idle WebSocket connection keeps for reading. Larger frames get what they need.
-const READ_BUFFER: usize = 512;
+/// Bytes that an idle WebSocket connection keeps for reading. Larger frames get what they need, and the
+/// wire reads more than that at a time.
+const READ_BUFFER: usize = 128;
 
 /// How often a drain looks whether everybody is gone.
 const DRAIN_PERIOD: Duration = Duration::from_millis(10);
@@ -67,8 +66,9 @@ impl SocketIo {
             .connect_timeout(timing.connect_timeout)
             .max_buffer_size(limits.backlog_packets)
             .max_payload(limits.payload as u64)
-            .ws_max_message_size(limits.message)
-            .ws_max_frame_size(limits.message)
+            // Beyond this the codec cuts the connection off; beyond `limits.message` we say why.
+            .ws_max_message_size(limits.payload)
+            .ws_max_frame_size(limits.payload)
             .ws_read_buffer_size(READ_BUFFER)
             .build_with_inner_svc(Nothing);
         let engine = Engine(service);

@@ -1,16 +1,12 @@
-//! One client in one namespace. Its events are taken in the order in which they arrive, into one
-//! bounded queue, and a dialect's conversation hears them one after the other. The task that does so
-//! lives only while there is something to hear: an idle peer costs none.
+//! One client in one namespace. Its events are taken in the order in which they arrive, into its
+//! inbox, from which a dialect's conversation hears them.
 
 use std::{
-    collections::VecDeque,
     pin::Pin,
     sync::{Arc, Weak},
-    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter, clock::Clock};
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
 use socketioxide::{
@@ -25,6 +21,10 @@ use super::{session::Session, text};
 use crate::{
     chat::peer::{Goodbye, Outlet, PeerId},
     dialect::{Ack, Conversation, Dialect, Event, Handshake, Held, Refusal},
+    transport::{
+        flow::{Limits, Unheard},
+        inbox::{self, Host, Inbox, Item},
+    },
 };
 
 /// What an event costs besides its name and payload: brackets, quotes, comma, packet type.
@@ -38,26 +38,12 @@ pub(super) struct Peer {
     session: Arc<Session>,
     dialect: Arc<dyn Dialect>,
     greeted: Weak<Greeted>,
-    inbox: Mutex<Inbox>,
+    inbox: Inbox,
 }
 
 /// A conversation that has not been opened. It belongs to the socket, so that it goes with it should
 /// the client be gone before it was told that it is connected.
 type Greeted = Mutex<Option<Box<dyn Conversation>>>;
-
-#[derive(Default)]
-struct Inbox {
-    items: VecDeque<Item>,
-    /// Taken out while it listens.
-    conversation: Option<Box<dyn Conversation>>,
-    pace: Pace,
-}
-
-enum Item {
-    Open,
-    Hear(Event),
-    Close,
-}
 
 impl Peer {
     pub(super) fn namespace(&self) -> &'static str {
@@ -72,7 +58,9 @@ impl Peer {
             && let Some(socket) = self.socket.upgrade()
         {
             // A client that is disconnected in words, not just cut off, stays away.
-            let _ = socket.disconnect();
+            if socket.disconnect().is_ok() {
+                self.session.queued(EVENT_FRAMING);
+            }
         }
     }
 
@@ -85,54 +73,23 @@ impl Peer {
         else {
             return;
         };
-        self.inbox.lock().items.push_front(Item::Open);
-        tokio::spawn(self.clone().listen(conversation));
+        inbox::open(self.clone(), conversation);
+    }
+}
+
+impl Host for Peer {
+    fn inbox(&self) -> &Inbox {
+        &self.inbox
     }
 
-    fn push(self: &Arc<Self>, item: Item) {
-        let mut inbox = self.inbox.lock();
-        inbox.items.push_back(item);
-        if let Some(conversation) = inbox.conversation.take() {
-            drop(inbox);
-            tokio::spawn(self.clone().listen(conversation));
-        }
+    fn limits(&self) -> &Limits {
+        self.session.limits()
     }
 
-    async fn listen(self: Arc<Self>, mut conversation: Box<dyn Conversation>) {
-        let mut pace = std::mem::take(&mut self.inbox.lock().pace);
-        loop {
-            let item = {
-                let mut inbox = self.inbox.lock();
-                match inbox.items.pop_front() {
-                    Some(item) => item,
-                    None => {
-                        pace.caught_up();
-                        inbox.items = VecDeque::new();
-                        inbox.pace = pace;
-                        inbox.conversation = Some(conversation);
-                        return;
-                    }
-                }
-            };
-            match item {
-                Item::Open => conversation.open().await,
-                Item::Hear(event) => {
-                    if !self.is_cut_off() && !pace.keep(self.session.limits()).await {
-                        self.session.close(Goodbye::Flooding);
-                    }
-                    // Whoever does not read its answers is not asked for more questions.
-                    self.session.drained().await;
-                    if !self.is_cut_off() {
-                        conversation.hear(event).await;
-                    }
-                }
-                // Nothing comes after it: the conversation ends with this task.
-                Item::Close => return conversation.close().await,
-            }
-        }
+    fn is_ending(&self) -> bool {
+        self.session.goodbye().is_some()
     }
 
-    /// Whoever broke the rules is not heard any more.
     fn is_cut_off(&self) -> bool {
         self.session.goodbye().is_some_and(|why| !why.reconnect())
     }
@@ -176,48 +133,16 @@ impl Outlet for Peer {
     }
 
     async fn drained(&self) {
-        self.session.drained().await;
+        let is_connected = || {
+            self.socket
+                .upgrade()
+                .is_some_and(|socket| socket.connected())
+        };
+        self.session.drained(is_connected).await;
     }
 
     fn close(&self, why: Goodbye) {
         self.session.close(why);
-    }
-}
-
-/// Keeps a peer to the event rate: slows it down first.
-#[derive(Default)]
-struct Pace {
-    /// Made at the first event; most connections never send one.
-    limiter: Option<Box<DefaultDirectRateLimiter>>,
-    too_fast_since: Option<Instant>,
-}
-
-impl Pace {
-    /// Waits until one more event is due; false once the flood timeout has passed that way.
-    async fn keep(&mut self, limits: &super::session::Limits) -> bool {
-        let Some(rate) = limits.event_rate else {
-            return true;
-        };
-        let burst = rate.saturating_mul(const { std::num::NonZeroU32::new(2).unwrap() });
-        let limiter = self.limiter.get_or_insert_with(|| {
-            Box::new(RateLimiter::direct(
-                Quota::per_second(rate).allow_burst(burst),
-            ))
-        });
-        while let Err(early) = limiter.check() {
-            let since = *self.too_fast_since.get_or_insert_with(Instant::now);
-            if since.elapsed() > limits.flood {
-                return false;
-            }
-            let wait = early.wait_time_from(limiter.clock().now());
-            tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
-        }
-        true
-    }
-
-    /// Nothing is left to hear: it was not too fast after all.
-    fn caught_up(&mut self) {
-        self.too_fast_since = None;
     }
 }
 
@@ -247,7 +172,7 @@ impl Mount {
             session: session.clone(),
             dialect: self.dialect.clone(),
             greeted: Arc::downgrade(&greeted),
-            inbox: Mutex::default(),
+            inbox: Inbox::default(),
         });
         *greeted.lock() = Some(self.dialect.greet(peer.clone(), &handshake)?);
         session.seat(&peer);
@@ -256,7 +181,8 @@ impl Mount {
             _greeted: greeted,
         });
         socket.on_disconnect(move || {
-            peer.push(Item::Close);
+            peer.session.flow.look_again();
+            inbox::push(&peer, Item::Close);
             std::future::ready(())
         });
         Ok(())
@@ -313,6 +239,10 @@ struct Intake {
 impl MessageHandler<LocalAdapter, Intake> for Intake {
     fn call(&self, socket: Arc<Socket<LocalAdapter>>, mut value: Value, ack_id: Option<i64>) {
         let peer = &self.peer;
+        let size = value.as_str().map_or(0, |packet| packet.len());
+        if size > peer.session.limits().message {
+            return peer.session.close(Goodbye::TooLarge);
+        }
         let parts = value
             .as_str()
             .map(|packet| text::mend(packet))
@@ -338,13 +268,13 @@ impl MessageHandler<LocalAdapter, Intake> for Intake {
                 }
             })
         });
-        let size = value.as_str().map_or(0, |packet| packet.len());
-        let held = Held::new(Session::arrived(&peer.session, size));
-        peer.push(Item::Hear(Event {
+        let held = Held::new(Unheard::new(peer.session.clone(), size));
+        let event = Event {
             name,
             args,
             ack,
             held,
-        }));
+        };
+        inbox::push(peer, Item::Hear(event));
     }
 }

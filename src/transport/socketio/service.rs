@@ -12,7 +12,8 @@ use socketioxide::{adapter::LocalAdapter, service::SocketIoService};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower::Service;
 
-use super::session::{Protocol, Reader, Session};
+use super::session::{Protocol, Session};
+use crate::transport::flow::Reader;
 
 /// What the query of a request says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,9 +90,10 @@ impl Engine {
     {
         let request = self.request(query, Method::GET, Some(session), ());
         // The answer is ready, and was foreseen: the query has been checked.
-        drop(Service::<(S, Request<()>)>::call(
+        // Boxed: the engine's task has room for the stream several times over.
+        drop(Service::<(Box<S>, Request<()>)>::call(
             &mut self.0.clone(),
-            (stream, request),
+            (Box::new(stream), request),
         ));
     }
 
@@ -165,11 +167,11 @@ impl<B> Service<Request<B>> for Nothing {
     }
 }
 
-/// A request's body: chunks that each hold a few whole packets, given out while the session takes
-/// more events.
+/// A request's body, given out packet by packet while the session takes more events. One at a time,
+/// since the engine asks for more before it looks at what it has.
 #[derive(Debug)]
 pub(super) struct Packets {
-    chunks: std::vec::IntoIter<Bytes>,
+    packets: std::vec::IntoIter<Bytes>,
     session: Option<Pace>,
 }
 
@@ -182,23 +184,23 @@ impl std::fmt::Debug for Pace {
 }
 
 impl Packets {
-    pub(super) fn paced(chunks: Vec<Bytes>, session: Arc<Session>) -> Self {
+    pub(super) fn paced(packets: Vec<Bytes>, session: Arc<Session>) -> Self {
         Self {
-            chunks: chunks.into_iter(),
+            packets: packets.into_iter(),
             session: Some(Pace(session)),
         }
     }
 
-    fn none() -> Self {
+    pub(super) fn none() -> Self {
         Self {
-            chunks: Vec::new().into_iter(),
+            packets: Vec::new().into_iter(),
             session: None,
         }
     }
 
-    pub(super) fn one(chunk: Bytes) -> Self {
+    pub(super) fn one(packet: Bytes) -> Self {
         Self {
-            chunks: vec![chunk].into_iter(),
+            packets: vec![packet].into_iter(),
             session: None,
         }
     }
@@ -214,10 +216,10 @@ impl http_body::Body for Packets {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         if let Some(Pace(session)) = &self.session
             && session.goodbye().is_none()
-            && !session.may_read(Reader::Post, cx.waker())
+            && !session.flow.may_read(Reader::Post, cx.waker())
         {
             return Poll::Pending;
         }
-        Poll::Ready(self.chunks.next().map(|chunk| Ok(Frame::data(chunk))))
+        Poll::Ready(self.packets.next().map(|packet| Ok(Frame::data(packet))))
     }
 }

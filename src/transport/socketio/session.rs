@@ -4,44 +4,21 @@
 
 use std::{
     collections::HashMap,
+    io,
     net::IpAddr,
     sync::{
         Arc, OnceLock, Weak,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    task::Waker,
-    time::Duration,
 };
 
-use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 use super::{peer::Peer, service::Engine};
-use crate::chat::peer::Goodbye;
-
-/// Events that may wait to be dealt with before a session's bytes are left unread. What was read already
-/// still comes in, so the queue holds at most what one read brings on top.
-const UNHEARD_EVENTS: usize = 256;
-
-/// What a connection may cost.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Largest message, bytes.
-    pub message: usize,
-    /// Largest body of a request, which may hold several messages, bytes.
-    pub payload: usize,
-    /// What may wait to be sent, bytes.
-    pub backlog: usize,
-    /// What may wait to be sent, packets.
-    pub backlog_packets: usize,
-    /// How long no byte at all may be accepted.
-    pub stall: Duration,
-    /// Events per second over a longer time; `None` for no limit.
-    pub event_rate: Option<std::num::NonZeroU32>,
-    /// How long the event rate may be exceeded.
-    pub flood: Duration,
-}
+use crate::{
+    chat::peer::Goodbye,
+    transport::flow::{Flow, Limits, Shared},
+};
 
 /// Which Engine.IO protocol a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,14 +31,12 @@ pub enum Protocol {
 
 /// All sessions of this process.
 pub struct Sessions {
-    pub(super) limits: Limits,
+    shared: Arc<Shared>,
     engine: Engine,
     /// Those that began with polling, by their Engine.IO id.
     by_sid: Mutex<HashMap<Box<str>, Weak<Session>>>,
     all: Mutex<HashMap<u64, Weak<Session>>>,
     next: AtomicU64,
-    /// Events of all sessions that are being dealt with.
-    unheard: AtomicUsize,
     ended: [AtomicU64; Goodbye::ALL.len()],
 }
 
@@ -75,47 +50,37 @@ pub struct Session {
     on_websocket: AtomicBool,
     /// A 2.x client, which encodes text once; see `eio3`.
     pub(super) encodes_once: AtomicBool,
-    /// What waits to be sent, in bytes: in the engine's queue and on the wire.
-    backlog: AtomicUsize,
-    /// What waits in the engine's queue, in packets.
-    packets: AtomicUsize,
-    progress: Notify,
-    unheard: AtomicUsize,
-    unheard_bytes: AtomicUsize,
+    pub(super) flow: Flow,
     /// A request with packets is under way; Node allows one at a time.
     taking: AtomicBool,
-    wire: AtomicWaker,
-    post: AtomicWaker,
     goodbye: OnceLock<Goodbye>,
+    /// Its peers have been told goodbye.
+    is_told: AtomicBool,
     peers: Mutex<Vec<Weak<Peer>>>,
-}
-
-/// Who waits to go on reading a session's bytes.
-#[derive(Clone, Copy)]
-pub(super) enum Reader {
-    Wire,
-    Post,
 }
 
 impl Sessions {
     pub(super) fn new(engine: Engine, limits: Limits) -> Arc<Self> {
         Arc::new(Self {
-            limits,
+            shared: Shared::new(limits),
             engine,
             by_sid: Mutex::default(),
             all: Mutex::default(),
             next: AtomicU64::new(0),
-            unheard: AtomicUsize::new(0),
             ended: Default::default(),
         })
     }
 
+    /// A new session; `None` where there are as many as there may be.
     pub(super) fn begin(
         self: &Arc<Self>,
         protocol: Protocol,
         remote: IpAddr,
         query: &str,
-    ) -> Arc<Session> {
+    ) -> Option<Arc<Session>> {
+        if self.count() >= self.shared.limits.sessions {
+            return None;
+        }
         let key = self.next.fetch_add(1, Ordering::Relaxed);
         let session = Arc::new(Session {
             key,
@@ -126,19 +91,14 @@ impl Sessions {
             sid: OnceLock::new(),
             on_websocket: AtomicBool::new(false),
             encodes_once: AtomicBool::new(false),
-            backlog: AtomicUsize::new(0),
-            packets: AtomicUsize::new(0),
-            progress: Notify::new(),
-            unheard: AtomicUsize::new(0),
-            unheard_bytes: AtomicUsize::new(0),
+            flow: Flow::new(self.shared.clone()),
             taking: AtomicBool::new(false),
-            wire: AtomicWaker::new(),
-            post: AtomicWaker::new(),
             goodbye: OnceLock::new(),
+            is_told: AtomicBool::new(false),
             peers: Mutex::default(),
         });
         self.all.lock().insert(key, Arc::downgrade(&session));
-        session
+        Some(session)
     }
 
     pub(super) fn find(&self, sid: &str) -> Option<Arc<Session>> {
@@ -152,7 +112,7 @@ impl Sessions {
 
     /// Whether nobody is connected and everything that anybody said has been dealt with.
     pub(super) fn are_quiet(&self) -> bool {
-        self.count() == 0 && self.unheard.load(Ordering::Acquire) == 0
+        self.count() == 0 && self.shared.is_quiet()
     }
 
     /// How many sessions the server ended for this reason.
@@ -171,7 +131,7 @@ impl Sessions {
 
 impl Session {
     pub(super) fn limits(&self) -> &Limits {
-        &self.sessions.limits
+        self.flow.limits()
     }
 
     /// Makes the session known by the id that polling requests name it with.
@@ -192,90 +152,37 @@ impl Session {
         self.goodbye.get().copied()
     }
 
+    /// Why nothing more goes on here, once everything that is to be said has been queued.
+    pub(super) fn is_over(&self) -> Option<Goodbye> {
+        self.goodbye()
+            .filter(|why| why.is_abrupt() || self.is_told.load(Ordering::Acquire))
+    }
+
     /// An event or answer was queued for the client.
     pub(super) fn queued(self: &Arc<Self>, bytes: usize) {
-        self.packets.fetch_add(1, Ordering::AcqRel);
-        let waiting = self.backlog.fetch_add(bytes, Ordering::AcqRel) + bytes;
-        if waiting > self.limits().backlog {
+        if !self.flow.queued(bytes) {
             self.close(Goodbye::SlowPeer);
         }
     }
 
-    /// Packets left the engine's queue. This and [`Session::sent`] also see handshakes, framing, pings
-    /// and the like, which nobody counted when they were queued, so neither count stays above what
-    /// really waits.
+    /// Packets left the engine's queue.
     pub(super) fn taken(&self, packets: usize) {
-        self.lower(&self.packets, packets);
-    }
-
-    /// Bytes went out.
-    pub(super) fn sent(&self, bytes: usize) {
-        self.lower(&self.backlog, bytes);
-    }
-
-    fn lower(&self, count: &AtomicUsize, by: usize) {
-        let was_half_full = self.is_half_full();
-        let _ = count.fetch_update(Ordering::AcqRel, Ordering::Acquire, |waiting| {
-            Some(waiting.saturating_sub(by))
-        });
-        if was_half_full && !self.is_half_full() {
-            self.progress.notify_waiters();
-            self.wake();
+        self.flow.taken(packets);
+        if self.goodbye().is_some() {
+            self.flow.wake();
         }
     }
 
-    fn is_half_full(&self) -> bool {
-        self.backlog.load(Ordering::Acquire) > self.limits().backlog / 2
-            || self.packets.load(Ordering::Acquire) > self.limits().backlog_packets / 2
-    }
-
-    /// Waits until at most half of what may be queued is, or the session is ended.
-    pub(super) async fn drained(&self) {
-        while self.is_half_full() && self.goodbye().is_none() {
-            let progress = self.progress.notified();
-            if self.is_half_full() && self.goodbye().is_none() {
-                progress.await;
-            }
-        }
-    }
-
-    /// Whether more may be read from the client: not while much of what it said is still unheard, nor
-    /// while it leaves much of what it was told unread. If not, `waker` is woken when it may.
-    pub(super) fn may_read(&self, reader: Reader, waker: &Waker) -> bool {
-        let slot = match reader {
-            Reader::Wire => &self.wire,
-            Reader::Post => &self.post,
-        };
-        // Registered first: what happens between the check and the registration is not missed.
-        slot.register(waker);
-        !self.hears_enough() && !self.is_half_full()
+    /// Waits until at most half of what may be queued is, or there is nobody left to send it to.
+    pub(super) async fn drained(&self, is_connected: impl Fn() -> bool) {
+        self.flow
+            .drained(|| self.goodbye().is_none() && is_connected())
+            .await;
     }
 
     /// The right to hand over packets by polling; `None` while somebody else has it.
     pub(super) fn take_turn(self: &Arc<Self>) -> Option<Turn> {
         (!self.taking.swap(true, Ordering::AcqRel)).then(|| Turn(self.clone()))
-    }
-
-    /// An event came in. It counts until what this returns is dropped.
-    pub(super) fn arrived(self: &Arc<Self>, size: usize) -> Unheard {
-        self.sessions.unheard.fetch_add(1, Ordering::AcqRel);
-        self.unheard.fetch_add(1, Ordering::AcqRel);
-        self.unheard_bytes.fetch_add(size, Ordering::AcqRel);
-        Unheard {
-            session: self.clone(),
-            size,
-        }
-    }
-
-    fn hears_enough(&self) -> bool {
-        self.unheard.load(Ordering::Acquire) >= UNHEARD_EVENTS
-            || self.unheard_bytes.load(Ordering::Acquire) >= self.limits().backlog / 4
-    }
-
-    /// Has the reading side look again: at what it still has to write, too.
-    pub(super) fn wake(&self) {
-        self.wire.wake();
-        self.post.wake();
     }
 
     pub(super) fn seat(&self, peer: &Arc<Peer>) {
@@ -309,11 +216,21 @@ impl Session {
                 peer.say_goodbye(why);
             }
         }
-        self.progress.notify_waiters();
-        self.wake();
+        self.is_told.store(true, Ordering::Release);
+        self.flow.look_again();
+        self.flow.wake();
         if !self.on_websocket.load(Ordering::Relaxed) {
             self.close_polling();
         }
+    }
+
+    /// TCP gave up. Where a peer that acknowledges nothing is the cause, that is the reason: the system
+    /// looks at what is under way (`TCP_USER_TIMEOUT`), and may see it before the wire does.
+    pub(super) fn failed(self: &Arc<Self>, error: io::Error) -> io::Error {
+        if error.kind() == io::ErrorKind::TimedOut {
+            self.close(Goodbye::Stalled);
+        }
+        error
     }
 
     /// Has the engine end a session that lives by polling, as if its client had asked for it: there
@@ -340,22 +257,9 @@ impl Session {
     }
 }
 
-/// An event that came in and has not been dealt with.
-pub(super) struct Unheard {
-    session: Arc<Session>,
-    size: usize,
-}
-
-impl Drop for Unheard {
-    fn drop(&mut self) {
-        let session = &self.session;
-        let was_enough = session.hears_enough();
-        session.sessions.unheard.fetch_sub(1, Ordering::AcqRel);
-        session.unheard.fetch_sub(1, Ordering::AcqRel);
-        session.unheard_bytes.fetch_sub(self.size, Ordering::AcqRel);
-        if was_enough && !session.hears_enough() {
-            session.wake();
-        }
+impl AsRef<Flow> for Session {
+    fn as_ref(&self) -> &Flow {
+        &self.flow
     }
 }
 

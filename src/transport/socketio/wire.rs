@@ -4,56 +4,67 @@
 
 use std::{
     io,
+    mem::MaybeUninit,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     time::{Instant, Sleep},
 };
 
 use super::{
     eio3, public_id,
-    session::{Protocol, Reader, Session},
+    session::{Protocol, Session},
 };
-use crate::chat::peer::Goodbye;
+use crate::{chat::peer::Goodbye, transport::flow::Reader};
 
 /// Most that one read takes, so that one read cannot bring more events than a session may queue.
 const READ_MOST: usize = 4096;
 
-/// A WebSocket text frame (RFC 6455, 5.2) with Engine.IO's close packet, as a client would send it:
-/// masked, with a mask of zero.
-const CLOSE_PACKET: [u8; 7] = [0x81, 0x81, 0, 0, 0, 0, b'1'];
+/// How long the engine may take to hand over what is queued when a session is ended.
+const FAREWELL: Duration = Duration::from_secs(1);
 
-/// The codec's close frame: no status, no reason.
-const BARE_CLOSE_FRAME: [u8; 2] = [0x88, 0x00];
+/// What a peer may still be sending while it is told goodbye: it is read and dropped, since closing a
+/// socket with unread data makes TCP drop what was sent last.
+const LEFT_UNHEARD: u64 = 16 << 20;
 
 /// An upgraded connection of one session.
 pub(super) struct Wire<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     /// Only gone once dropping has begun.
     stream: Option<S>,
     session: Arc<Session>,
-    /// Came in right behind the upgrade request.
+    /// Came in, and the codec has not asked for it yet.
     unread: Bytes,
     /// Accepted from the codec, not yet by TCP.
     unsent: BytesMut,
     stalled: Option<Pin<Box<Sleep>>>,
-    told_engine: bool,
+    farewell: Farewell,
+}
+
+/// How far the server has got with ending the session.
+enum Farewell {
+    NotBegun,
+    /// The engine hands over what is queued.
+    Sending(Pin<Box<Sleep>>),
+    Said,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
     /// `unread` is what came in behind the upgrade request.
-    pub(super) fn new(stream: S, unread: Bytes, session: Arc<Session>) -> Self {
+    pub(super) fn new(stream: S, unread: &[u8], session: Arc<Session>) -> Self {
         Self {
             stream: Some(stream),
             session,
-            unread,
+            // A copy: even an empty slice of it would keep hyper's whole buffer alive.
+            unread: Bytes::copy_from_slice(unread),
             unsent: BytesMut::new(),
             stalled: None,
-            told_engine: false,
+            farewell: Farewell::NotBegun,
         }
     }
 
@@ -67,10 +78,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(count)) => {
                     self.unsent.advance(count);
-                    self.session.sent(count);
+                    self.session.flow.sent(count);
                     self.stalled = None;
                 }
-                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Ready(Err(error)) => return Err(self.session.failed(error)),
                 Poll::Pending => {
                     let timeout = self.session.limits().stall;
                     let stalled = self.stalled.get_or_insert_with(|| {
@@ -89,15 +100,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
         Ok(())
     }
 
-    /// What goes out instead of what the codec wrote: a close frame that says why, where the server
-    /// ends the session; connect errors as old clients know them; public ids.
-    fn reworded(&self, frames: &[u8]) -> Option<Vec<u8>> {
-        match self.session.goodbye() {
-            // The WebSocket library of 1.x clients on Node throws at a status above 1011.
-            _ if self.session.protocol == Protocol::Eio3 => eio3::reword_frames(frames),
-            Some(why) if frames == BARE_CLOSE_FRAME => Some(close_frame(why)),
-            _ => public_id::in_frames(frames),
+    /// Lets the engine hand over what is queued, then closes with a reason. The engine is told by the
+    /// end of the stream, not by a packet in its client's name: the client may have stopped in the
+    /// middle of a frame. Pending while there is more to hand over.
+    fn say_farewell(&mut self, cx: &mut Context<'_>, why: Goodbye) -> Poll<()> {
+        if matches!(self.farewell, Farewell::NotBegun) {
+            self.farewell = Farewell::Sending(Box::pin(tokio::time::sleep(FAREWELL)));
         }
+        if let Farewell::Sending(patience) = &mut self.farewell {
+            if self.session.flow.has_queued_packets() && patience.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.farewell = Farewell::Said;
+            self.unsent.extend_from_slice(&close_frame(why));
+        }
+        Poll::Ready(())
     }
 }
 
@@ -134,13 +151,15 @@ fn close_frame(why: Goodbye) -> Vec<u8> {
     frame
 }
 
-/// The WebSocket status (RFC 6455, 7.4.1 and the IANA registry) that tells why the server closes.
+/// The WebSocket status (RFC 6455, 7.4.1) that tells why the server closes. None of those that were
+/// registered later: the `ws` package that 1.x clients use on Node takes them for an error.
 fn close_status(why: Goodbye) -> u16 {
     match why {
-        Goodbye::Shutdown => 1012,
-        Goodbye::SlowPeer | Goodbye::Stalled | Goodbye::FellBehind => 1013,
-        Goodbye::Flooding => 1008,
+        Goodbye::Shutdown => 1001,
         Goodbye::BadPacket => 1002,
+        Goodbye::Flooding => 1008,
+        Goodbye::TooLarge => 1009,
+        Goodbye::SlowPeer | Goodbye::Stalled | Goodbye::FellBehind | Goodbye::Unavailable => 1011,
     }
 }
 
@@ -151,22 +170,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncRead for Wire<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let may_read = this.session.may_read(Reader::Wire, cx.waker());
+        let may_read = this.session.flow.may_read(Reader::Wire, cx.waker());
         if let Err(error) = this.send_on(cx) {
             return Poll::Ready(Err(error));
         }
-        if let Some(why) = this.session.goodbye() {
+        if let Some(why) = this.session.is_over() {
             if why.is_abrupt() {
                 return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
             }
-            // The engine ends the session in good order when its client asks for it. If the client
-            // stopped in the middle of a frame, that frame swallows the packet, and the end of the
-            // stream that follows does it.
-            if !this.told_engine && buf.remaining() >= CLOSE_PACKET.len() {
-                this.told_engine = true;
-                buf.put_slice(&CLOSE_PACKET);
-            }
-            return Poll::Ready(Ok(()));
+            return this.say_farewell(cx, why).map(Ok);
         }
         if !may_read {
             return Poll::Pending;
@@ -179,12 +191,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncRead for Wire<S> {
         let Some(stream) = &mut this.stream else {
             return Poll::Ready(Ok(()));
         };
-        let most = buf.remaining().min(READ_MOST);
-        let mut part = ReadBuf::new(buf.initialize_unfilled_to(most));
+        // The codec keeps what it reads into for as long as the connection lives, so it asks for little
+        // at a time. Here more is read with one call, and kept only until it is asked for.
+        let mut space = [MaybeUninit::uninit(); READ_MOST];
+        let mut part = ReadBuf::uninit(&mut space);
         let read = Pin::new(stream).poll_read(cx, &mut part);
-        let count = part.filled().len();
-        buf.advance(count);
-        read
+        let (now, later) = part
+            .filled()
+            .split_at(part.filled().len().min(buf.remaining()));
+        buf.put_slice(now);
+        this.unread = Bytes::copy_from_slice(later);
+        read.map_err(|error| this.session.failed(error))
     }
 }
 
@@ -195,12 +212,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncWrite for Wire<S> 
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        let reworded = this.reworded(data);
+        let reworded = match this.session.protocol {
+            Protocol::Eio3 => eio3::reword_frames(data),
+            Protocol::Eio4 => public_id::in_frames(data),
+        };
         let frames = reworded.as_deref().unwrap_or(data);
         let Some(stream) = &mut this.stream else {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         };
-        if this.session.goodbye().is_some_and(Goodbye::is_abrupt) {
+        let is_over = this.session.goodbye().is_some_and(Goodbye::is_abrupt)
+            || matches!(this.farewell, Farewell::Said);
+        if is_over {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         this.session.taken(count_frames(frames));
@@ -208,15 +230,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncWrite for Wire<S> 
         if this.unsent.is_empty()
             && let Poll::Ready(written) = Pin::new(stream).poll_write(cx, frames)
         {
-            taken = written?;
-            this.session.sent(taken);
+            taken = written.map_err(|error| this.session.failed(error))?;
+            this.session.flow.sent(taken);
         }
         if taken < frames.len() {
             this.unsent.extend_from_slice(&frames[taken..]);
             if this.unsent.len() > this.session.limits().backlog {
                 this.session.close(Goodbye::SlowPeer);
             }
-            this.session.wake();
+            this.session.flow.wake();
         }
         Poll::Ready(Ok(data.len()))
     }
@@ -239,14 +261,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Drop for Wire<S> {
         else {
             return;
         };
-        if self.session.goodbye().is_some_and(Goodbye::is_abrupt) {
-            return;
+        match self.session.goodbye() {
+            Some(why) if why.is_abrupt() => return,
+            // The engine was faster than the farewell.
+            Some(why) if !matches!(self.farewell, Farewell::Said) => {
+                self.unsent.extend_from_slice(&close_frame(why));
+            }
+            _ => {}
         }
         let (unsent, timeout) = (self.unsent.split(), self.session.limits().stall);
         runtime.spawn(async move {
             let last_words = async {
                 stream.write_all(&unsent).await?;
-                stream.shutdown().await
+                stream.shutdown().await?;
+                tokio::io::copy(&mut stream.take(LEFT_UNHEARD), &mut tokio::io::sink()).await
             };
             // A peer that does not take them is gone.
             let _ = tokio::time::timeout(timeout, last_words).await;

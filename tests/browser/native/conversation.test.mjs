@@ -73,7 +73,7 @@ test('the_people_here_are_listed_and_a_new_name_replaces_the_old_one', async () 
   await ana.leaves();
 });
 
-test('a_name_the_server_refuses_is_asked_for_again_with_the_reason', async () => {
+test('without_a_proper_name_there_is_no_way_in', async () => {
   const ana = await Visitor.arrive(browser, server.url);
   await ana.page.getByLabel('Your name', { exact: true }).fill('a'.repeat(41));
   await ana.page.keyboard.press('Enter');

@@ -194,6 +194,24 @@ test('a_restart_is_said_in_words', async () => {
   await ana.leaves();
 });
 
+test('a_name_that_is_refused_is_asked_for_again_with_the_reason', async () => {
+  const ana = await enterScripted(browser, server.url, 'names');
+  await ana.page.evaluate(() => {
+    const accept = window.script.answers.hello;
+    const refusal = { ok: false, error: { code: 'bad_name', message: 'this name is taken', retry: false } };
+    window.script.answers.hello = (payload) => (payload.name === 'Ana' ? refusal : accept(payload));
+    window.script.cut();
+    window.script.comeBack();
+  });
+  await ana.page.locator('#name-problem', { hasText: 'this name is taken.' }).waitFor();
+  await ana.page.keyboard.press('Escape');
+  await ana.page.locator('#name-dialog[open]').waitFor();
+  await ana.page.getByLabel('Your name', { exact: true }).fill('Anna');
+  await ana.page.keyboard.press('Enter');
+  await ana.connected();
+  await ana.leaves();
+});
+
 test('messages_without_an_author_are_a_guests', async () => {
   const ana = await enterScripted(browser, server.url, 'guests');
   await ana.page.evaluate(() => {

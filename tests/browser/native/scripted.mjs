@@ -5,7 +5,7 @@ import { Visitor } from './visitor.mjs';
 
 /** A visitor named Ana in this room, whose server is the script. */
 export function enterScripted(browser, url, room) {
-  const prepare = (page) => page.route('**/socket.io/socket.io.js', (route) => route.fulfill({
+  const prepare = (page) => page.route('**/socket.io/4/socket.io.js', (route) => route.fulfill({
     contentType: 'text/javascript',
     body: `(${scriptedClient})();`,
   }));

@@ -1,0 +1,140 @@
+//! A reader's way into a room: at the door ([`Entry`]) it is known where it starts, then it is given
+//! what it missed, and takes its [`Seat`].
+
+use std::sync::Arc;
+
+use super::{PAGE, Render, Room, Rooms};
+use crate::chat::{
+    log::{After, LogError},
+    message::{Message, MessageId, RoomName},
+    peer::{Goodbye, Outlet, PeerId},
+};
+
+/// Text that a reader who takes its seat is given at one go. Whoever misses more gets it as fast as it
+/// reads, before it is seated.
+pub(super) const SEAT_BYTES: usize = 16 * 1024;
+
+/// Keeps a room in memory for as long as somebody is in it or on the way in.
+pub(super) struct Place {
+    rooms: Arc<Rooms>,
+    pub name: RoomName,
+    pub room: Arc<Room>,
+}
+
+impl Place {
+    pub fn take(rooms: &Arc<Rooms>, name: RoomName) -> Self {
+        let mut all = rooms.rooms.lock();
+        let (room, count) = all.entry(name.clone()).or_insert_with(|| (Room::new(), 0));
+        *count += 1;
+        let room = room.clone();
+        drop(all);
+        Self {
+            rooms: rooms.clone(),
+            name,
+            room,
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut all = self.rooms.rooms.lock();
+        if let Some((_, count)) = all.get_mut(&self.name) {
+            *count -= 1;
+            if *count == 0 {
+                all.remove(&self.name);
+            }
+        }
+    }
+}
+
+/// A reader at the door: where it starts is known, nothing was sent yet.
+pub struct Entry {
+    pub(super) place: Place,
+    pub(super) first_page: Vec<Arc<Message>>,
+    /// The last message that the reader has, or is given with the first page.
+    pub(super) cursor: u64,
+    pub(super) reset: bool,
+}
+
+impl Entry {
+    /// What the reader had is not known any more: it has to start anew with what it is sent now.
+    pub fn is_reset(&self) -> bool {
+        self.reset
+    }
+
+    /// Sends what is due, then everything new, until the seat is dropped.
+    pub async fn follow(
+        self,
+        reader: Arc<dyn Outlet>,
+        words: Arc<dyn Render>,
+    ) -> Result<Seat, LogError> {
+        let Self {
+            place,
+            mut first_page,
+            mut cursor,
+            ..
+        } = self;
+        loop {
+            for message in std::mem::take(&mut first_page) {
+                cursor = message.id.seq;
+                let rendered = words.render(&message);
+                // A page may be more than may wait for one reader.
+                reader.drained().await;
+                reader.emit(rendered.event, &rendered.payload);
+            }
+            let epoch = {
+                let mut state = place.room.state.lock();
+                if state
+                    .recent
+                    .front()
+                    .is_none_or(|first| first.id.seq <= cursor.saturating_add(1))
+                {
+                    let rest: Vec<_> = state.since(cursor).cloned().collect();
+                    if rest.iter().map(|message| message.text.len()).sum::<usize>() > SEAT_BYTES {
+                        first_page = rest;
+                        continue;
+                    }
+                    for message in rest {
+                        cursor = message.id.seq;
+                        let rendered = words.render(&message);
+                        reader.emit(rendered.event, &rendered.payload);
+                    }
+                    state.seat(reader.clone(), &words, cursor);
+                    break;
+                }
+                state.recent.front().map(|first| first.id.epoch)
+            };
+            reader.drained().await;
+            let Some(epoch) = epoch else { continue };
+            match place
+                .rooms
+                .log
+                .after(&place.name, MessageId { seq: cursor, epoch }, PAGE)
+                .await?
+            {
+                After::Complete(messages) => first_page = messages,
+                After::Gap => {
+                    reader.close(Goodbye::FellBehind);
+                    break;
+                }
+            }
+        }
+        Ok(Seat {
+            place,
+            reader: reader.id(),
+        })
+    }
+}
+
+/// A reader's place in a room. Dropping it ends the reading.
+pub struct Seat {
+    place: Place,
+    reader: PeerId,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.place.room.state.lock().unseat(self.reader);
+    }
+}

@@ -1,0 +1,388 @@
+//! Rooms over a log whose answers and tail are told apart by hand: what a reader is given must not
+//! depend on which of the two is ahead.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use tokio::sync::{Notify, Semaphore};
+
+use super::{entry::SEAT_BYTES, *};
+use crate::chat::{
+    log::{Receipt, RoomActivity},
+    message::{Epoch, Post},
+    peer::Goodbye,
+};
+
+const EPOCH: Epoch = Epoch(7);
+
+fn id(seq: u64) -> MessageId {
+    MessageId { seq, epoch: EPOCH }
+}
+
+fn message(seq: u64, size: usize) -> Arc<Message> {
+    Arc::new(Message {
+        room: RoomName::lobby(),
+        id: id(seq),
+        author: None,
+        text: "x".repeat(size).into(),
+        time: jiff::Timestamp::UNIX_EPOCH,
+        replica: "replica".into(),
+    })
+}
+
+fn messages(seqs: std::ops::RangeInclusive<u64>) -> Vec<Arc<Message>> {
+    seqs.map(|seq| message(seq, 10)).collect()
+}
+
+/// Holds what the test puts into it; an answer waits until the test lets it go.
+struct Scripted {
+    kept: Mutex<Vec<Arc<Message>>>,
+    asked: Notify,
+    answers: Semaphore,
+    pages: AtomicUsize,
+}
+
+impl Scripted {
+    fn holding(kept: Vec<Arc<Message>>) -> Arc<Self> {
+        Arc::new(Self {
+            kept: Mutex::new(kept),
+            asked: Notify::new(),
+            answers: Semaphore::new(Semaphore::MAX_PERMITS),
+            pages: AtomicUsize::new(0),
+        })
+    }
+
+    /// Reads now and answers when it may.
+    async fn answer<T>(&self, read: impl FnOnce(&[Arc<Message>]) -> T) -> T {
+        let found = read(&self.kept.lock());
+        self.asked.notify_one();
+        self.answers.acquire().await.unwrap().forget();
+        found
+    }
+
+    fn hold_answers(&self) {
+        self.answers.forget_permits(Semaphore::MAX_PERMITS);
+    }
+}
+
+#[async_trait]
+impl Log for Scripted {
+    async fn accept(&self, _: Post) -> Result<Receipt, LogError> {
+        Err(LogError::Closed)
+    }
+
+    async fn last(&self, _: &RoomName, limit: usize) -> Result<Vec<Arc<Message>>, LogError> {
+        Ok(self
+            .answer(|kept| kept[kept.len().saturating_sub(limit)..].to_vec())
+            .await)
+    }
+
+    async fn after(&self, _: &RoomName, after: MessageId, limit: usize) -> Result<After, LogError> {
+        self.pages.fetch_add(1, Ordering::Relaxed);
+        Ok(self
+            .answer(|kept| {
+                let (first, last) = (kept[0].id.seq, kept[kept.len() - 1].id.seq);
+                if after.epoch != EPOCH || after.seq + 1 < first || after.seq > last {
+                    return After::Gap;
+                }
+                let missed = kept.iter().filter(|message| message.id.seq > after.seq);
+                After::Complete(missed.take(limit).cloned().collect())
+            })
+            .await)
+    }
+
+    async fn before(
+        &self,
+        _: &RoomName,
+        _: MessageId,
+        _: usize,
+    ) -> Result<Vec<Arc<Message>>, LogError> {
+        Err(LogError::Closed)
+    }
+
+    async fn rooms(&self, _: usize) -> Result<Vec<RoomActivity>, LogError> {
+        Err(LogError::Closed)
+    }
+
+    async fn close(&self) {}
+}
+
+struct Words;
+
+impl Render for Words {
+    fn render(&self, message: &Message) -> Rendered {
+        Rendered {
+            event: "message",
+            payload: serde_json::value::to_raw_value(&message.id.seq).unwrap(),
+        }
+    }
+}
+
+/// Takes `room_for` messages, then makes whoever asks wait until it is given more room.
+struct Listener {
+    id: PeerId,
+    heard: Mutex<Vec<u64>>,
+    closed: Mutex<Option<Goodbye>>,
+    room_for: AtomicUsize,
+    more_room: Notify,
+}
+
+impl Listener {
+    fn with_room_for(messages: usize) -> Arc<Self> {
+        Arc::new(Self {
+            id: PeerId::next(),
+            heard: Mutex::default(),
+            closed: Mutex::default(),
+            room_for: AtomicUsize::new(messages),
+            more_room: Notify::new(),
+        })
+    }
+
+    fn new() -> Arc<Self> {
+        Self::with_room_for(usize::MAX)
+    }
+
+    fn heard(&self) -> Vec<u64> {
+        self.heard.lock().clone()
+    }
+
+    fn is_full(&self) -> bool {
+        self.heard.lock().len() >= self.room_for.load(Ordering::Relaxed)
+    }
+}
+
+#[async_trait]
+impl Outlet for Listener {
+    fn id(&self) -> PeerId {
+        self.id
+    }
+
+    fn emit(&self, event: &str, payload: &RawValue) {
+        assert_eq!(event, "message");
+        self.heard.lock().push(payload.get().parse().unwrap());
+    }
+
+    fn join(&self, _: &str) {}
+
+    fn leave(&self, _: &str) {}
+
+    async fn drained(&self) {
+        while self.is_full() {
+            self.more_room.notified().await;
+        }
+    }
+
+    fn close(&self, why: Goodbye) {
+        *self.closed.lock() = Some(why);
+    }
+}
+
+fn words() -> Arc<dyn Render> {
+    Arc::new(Words)
+}
+
+fn seqs(range: std::ops::RangeInclusive<u64>) -> Vec<u64> {
+    range.collect()
+}
+
+/// What passes the tail, as the log would tell it.
+fn tell(rooms: &Arc<Rooms>, messages: impl IntoIterator<Item = Arc<Message>>) {
+    for message in messages {
+        let room = rooms
+            .rooms
+            .lock()
+            .get(&message.room)
+            .map(|(room, _)| room.clone());
+        if let Some(room) = room {
+            room.deliver(message);
+        }
+    }
+}
+
+async fn sit(rooms: &Arc<Rooms>, from: Start, listener: &Arc<Listener>) -> Seat {
+    let entry = rooms.enter(RoomName::lobby(), from).await.unwrap();
+    entry.follow(listener.clone(), words()).await.unwrap()
+}
+
+/// Starts to enter a room, and returns once the log has been asked.
+async fn at_the_door(
+    rooms: &Arc<Rooms>,
+    log: &Scripted,
+    from: Start,
+    listener: &Arc<Listener>,
+) -> tokio::task::JoinHandle<Seat> {
+    let (rooms, listener) = (rooms.clone(), listener.clone());
+    let entering = tokio::spawn(async move { sit(&rooms, from, &listener).await });
+    log.asked.notified().await;
+    entering
+}
+
+#[tokio::test]
+async fn what_passes_the_tail_while_a_room_is_loaded_comes_behind_what_was_loaded() {
+    let log = Scripted::holding(messages(1..=10));
+    let rooms = Rooms::new(log.clone());
+    let listener = Listener::new();
+    log.hold_answers();
+    let entering = at_the_door(&rooms, &log, Start::Last(5), &listener).await;
+    // The tail is behind what was loaded, and then ahead of it.
+    tell(&rooms, messages(8..=13));
+    log.answers.add_permits(100);
+    let _seat = entering.await.unwrap();
+    tell(&rooms, messages(14..=15));
+    assert_eq!(listener.heard(), seqs(9..=15));
+}
+
+#[tokio::test]
+async fn a_tail_that_is_behind_the_log_tells_nothing_twice() {
+    let log = Scripted::holding(messages(1..=10));
+    let rooms = Rooms::new(log.clone());
+    let (early, late) = (Listener::new(), Listener::new());
+    let _early = sit(&rooms, Start::Last(1), &early).await;
+    let _late = sit(&rooms, Start::After(id(3), 25), &late).await;
+    tell(&rooms, messages(5..=12));
+    assert_eq!(early.heard(), seqs(10..=12));
+    assert_eq!(late.heard(), seqs(4..=12));
+}
+
+#[tokio::test]
+async fn more_than_memory_holds_while_a_room_is_loaded_leaves_no_hole() {
+    for (count, size) in [(1000, 10), (4, 100 * 1024), (3, 2 * RECENT_BYTES)] {
+        let log = Scripted::holding(messages(1..=10));
+        let rooms = Rooms::new(log.clone());
+        let listener = Listener::new();
+        log.hold_answers();
+        let entering = at_the_door(&rooms, &log, Start::After(id(2), 25), &listener).await;
+        let news: Vec<_> = (11..11 + count).map(|seq| message(seq, size)).collect();
+        log.kept.lock().extend(news.clone());
+        tell(&rooms, news);
+        log.answers.add_permits(100);
+        let _seat = entering.await.unwrap();
+        tell(&rooms, [message(11 + count, 10)]);
+        assert_eq!(listener.heard(), seqs(3..=11 + count), "{count} of {size}");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_far_behind_is_given_pages_until_it_meets_memory() {
+    let log = Scripted::holding(messages(1..=2000));
+    let rooms = Rooms::new(log.clone());
+    let listener = Listener::new();
+    let _seat = sit(&rooms, Start::After(id(1), 25), &listener).await;
+    tell(&rooms, messages(2001..=2001));
+    assert_eq!(listener.heard(), seqs(2..=2001));
+    assert_eq!(
+        log.pages.load(Ordering::Relaxed),
+        (2000 - RECENT_MESSAGES).div_ceil(PAGE)
+    );
+}
+
+#[tokio::test]
+async fn what_is_said_while_a_reader_catches_up_comes_once_and_in_order() {
+    let log = Scripted::holding(messages(1..=600));
+    let rooms = Rooms::new(log.clone());
+    let listener = Listener::with_room_for(100);
+    let entering = at_the_door(&rooms, &log, Start::After(id(1), 25), &listener).await;
+    for next in 601..=1200 {
+        log.kept.lock().push(message(next, 10));
+        tell(&rooms, [message(next, 10)]);
+        if next % 50 == 0 {
+            listener.room_for.fetch_add(80, Ordering::Relaxed);
+            listener.more_room.notify_one();
+            tokio::task::yield_now().await;
+        }
+    }
+    listener.room_for.store(usize::MAX, Ordering::Relaxed);
+    listener.more_room.notify_one();
+    let _seat = entering.await.unwrap();
+    assert_eq!(listener.heard(), seqs(2..=1200));
+}
+
+#[tokio::test]
+async fn a_page_is_given_no_faster_than_it_is_taken() {
+    let kept = (1..=20).map(|seq| message(seq, SEAT_BYTES)).collect();
+    let log = Scripted::holding(kept);
+    let rooms = Rooms::new(log.clone());
+    for from in [Start::Last(20), Start::After(id(0), 20)] {
+        let listener = Listener::with_room_for(3);
+        let (all, reader) = (rooms.clone(), listener.clone());
+        let entering = tokio::spawn(async move { sit(&all, from, &reader).await });
+        while !listener.is_full() {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(listener.heard(), seqs(1..=3));
+        listener.room_for.store(usize::MAX, Ordering::Relaxed);
+        listener.more_room.notify_one();
+        drop(entering.await.unwrap());
+        assert_eq!(listener.heard(), seqs(1..=20));
+    }
+}
+
+#[tokio::test]
+async fn a_reader_whose_place_is_not_kept_any_more_starts_anew() {
+    let log = Scripted::holding(messages(500..=600));
+    let rooms = Rooms::new(log.clone());
+    let of_another = MessageId {
+        seq: 590,
+        epoch: Epoch(8),
+    };
+    for after in [id(100), id(700), of_another] {
+        let entry = rooms
+            .enter(RoomName::lobby(), Start::After(after, 10))
+            .await
+            .unwrap();
+        assert!(entry.is_reset(), "{after:?}");
+        let listener = Listener::new();
+        let _seat = entry.follow(listener.clone(), words()).await.unwrap();
+        assert_eq!(listener.heard(), seqs(591..=600));
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_is_overtaken_by_retention_is_sent_away_and_not_left_with_a_hole() {
+    let log = Scripted::holding(messages(1..=1000));
+    let rooms = Rooms::new(log.clone());
+    let listener = Listener::with_room_for(50);
+    let entering = at_the_door(&rooms, &log, Start::After(id(1), 25), &listener).await;
+    log.kept.lock().drain(..600);
+    listener.room_for.store(usize::MAX, Ordering::Relaxed);
+    listener.more_room.notify_one();
+    let _seat = entering.await.unwrap();
+    assert_eq!(*listener.closed.lock(), Some(Goodbye::FellBehind));
+    assert_eq!(listener.heard(), seqs(2..=201));
+    tell(&rooms, messages(1001..=1001));
+    assert_eq!(listener.heard(), seqs(2..=201), "told on after a hole");
+}
+
+#[tokio::test]
+async fn the_first_message_of_a_room_reaches_whoever_came_before_it() {
+    let log = Scripted::holding(Vec::new());
+    let rooms = Rooms::new(log.clone());
+    let listener = Listener::new();
+    let entry = rooms
+        .enter(RoomName::lobby(), Start::Last(25))
+        .await
+        .unwrap();
+    tell(&rooms, messages(1..=1));
+    let _seat = entry.follow(listener.clone(), words()).await.unwrap();
+    tell(&rooms, messages(2..=2));
+    assert_eq!(listener.heard(), seqs(1..=2));
+}
+
+#[tokio::test]
+async fn a_room_is_let_go_with_its_last_reader() {
+    let log = Scripted::holding(messages(1..=3));
+    let rooms = Rooms::new(log.clone());
+    let (one, another) = (Listener::new(), Listener::new());
+    let first = sit(&rooms, Start::Last(1), &one).await;
+    let second = sit(&rooms, Start::Last(1), &another).await;
+    drop(first);
+    tell(&rooms, messages(4..=4));
+    assert_eq!((one.heard(), another.heard()), (vec![3], vec![3, 4]));
+    assert_eq!(rooms.in_use(), 1);
+    drop(second);
+    assert_eq!(rooms.in_use(), 0);
+    assert_eq!(Arc::strong_count(&another), 1, "something holds the reader");
+}

@@ -1,0 +1,122 @@
+//! Values of settings that no library has a type for: counts and durations within a range, origins,
+//! what a log keeps. Errors say what was expected; clap puts the setting and the value before them.
+
+use std::{num::NonZeroUsize, time::Duration};
+
+use crate::log::embedded::Retain;
+
+/// Whose pages may connect with credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Any,
+    /// `scheme://host[:port]`, as browsers send it.
+    Exactly(String),
+}
+
+/// A number within a range.
+pub(super) fn count(
+    least: usize,
+    most: usize,
+) -> impl Fn(&str) -> Result<NonZeroUsize, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let count: NonZeroUsize = text
+            .parse()
+            .map_err(|_| format!("not a number from {least} to {most}"))?;
+        if (least..=most).contains(&count.get()) {
+            Ok(count)
+        } else {
+            Err(format!("{count} is not in {least}..={most}"))
+        }
+    }
+}
+
+/// A duration within a range.
+pub(super) fn duration(
+    least: &'static str,
+    most: &'static str,
+) -> impl Fn(&str) -> Result<Duration, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let duration = parse_duration(text)?;
+        let range = parse_duration(least)?..=parse_duration(most)?;
+        if range.contains(&duration) {
+            Ok(duration)
+        } else {
+            Err(format!("{text} is not in {least}..={most}"))
+        }
+    }
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let span: jiff::SignedDuration = text
+        .parse()
+        .map_err(|_| "not a duration such as 500ms, 10s or 5m".to_owned())?;
+    Duration::try_from(span).map_err(|_| "a duration cannot be negative".to_owned())
+}
+
+/// A name for people, on one line.
+pub(super) fn host_name(text: &str) -> Result<String, String> {
+    let length = text.chars().count();
+    if !(1..=253).contains(&length) || text.chars().any(char::is_control) {
+        return Err("not a name of 1 to 253 characters, none of them a control character".into());
+    }
+    Ok(text.to_owned())
+}
+
+/// An origin of `--cors-origin`.
+pub(super) fn origin(text: &str) -> Result<Origin, String> {
+    if text == "*" {
+        return Ok(Origin::Any);
+    }
+    let uri: http::Uri = text
+        .parse()
+        .map_err(|_| "not an origin such as https://chat.example:8443".to_owned())?;
+    match (uri.scheme_str(), uri.authority()) {
+        (Some("http" | "https"), Some(authority)) if uri.path() == "/" && !text.ends_with('/') => {
+            Ok(Origin::Exactly(
+                format!("{}://{authority}", uri.scheme_str().unwrap_or_default())
+                    .to_ascii_lowercase(),
+            ))
+        }
+        _ => Err(
+            "not an origin such as https://chat.example:8443 (scheme and host, no path)".to_owned(),
+        ),
+    }
+}
+
+/// The limits of `--retain`.
+pub(super) fn retain(text: &str) -> Result<Retain, String> {
+    let mut retain = Retain::default();
+    if text == "all" {
+        return Ok(retain);
+    }
+    for limit in text.split(',') {
+        let earlier = if let Ok(messages) = limit.parse::<u64>() {
+            if messages < 1000 {
+                return Err(
+                    "fewer than 1000 messages per room are too few for readers who come back"
+                        .into(),
+                );
+            }
+            retain.messages_per_room.replace(messages).is_some()
+        } else {
+            retain.age.replace(parse_age(limit)?).is_some()
+        };
+        if earlier {
+            return Err("two limits of one kind: give a number, an age, or one of each".to_owned());
+        }
+    }
+    Ok(retain)
+}
+
+/// `90d` as well as what [`parse_duration`] takes.
+fn parse_age(text: &str) -> Result<Duration, String> {
+    let age = match text.strip_suffix('d').map(str::parse::<u32>) {
+        Some(Ok(days)) => Duration::from_secs(u64::from(days) * 86_400),
+        _ => parse_duration(text)
+            .map_err(|_| "not a number of messages or an age such as 90d".to_owned())?,
+    };
+    if age < Duration::from_secs(60) {
+        return Err("less than a minute is too short for readers who come back".into());
+    }
+    Ok(age)
+}

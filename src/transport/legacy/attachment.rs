@@ -1,0 +1,101 @@
+//! A request or connection that has come for what its session has to say: what it finds, and what
+//! becomes of that should it be lost.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
+
+use super::{
+    session::Session,
+    state::{Taken, Turn, Way},
+};
+use crate::transport::listener::Pulse;
+
+/// A request or connection that has come for a session's packets, until it is dropped.
+pub(super) struct Attachment {
+    pub session: Arc<Session>,
+    turn: Turn,
+    /// Nobody had come before.
+    pub first: bool,
+    written: bool,
+}
+
+impl Attachment {
+    /// All that waits, for a poll; waits until there is something.
+    pub(super) async fn payload(&mut self) -> Taken<String> {
+        let session = self.session.clone();
+        loop {
+            let mut changed = std::pin::pin!(session.changed.notified());
+            // What happens after this and before the look is not missed.
+            changed.as_mut().enable();
+            match session.state.lock().take_payload(self.turn) {
+                Taken::Wait => {}
+                taken => {
+                    self.written = false;
+                    return taken;
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// The next packet, for a stream.
+    pub(super) fn packet(&self) -> Taken<Box<str>> {
+        self.session.state.lock().take_packet(self.turn)
+    }
+
+    /// The answer to the poll has gone out.
+    pub(super) fn written(&mut self) {
+        self.written = true;
+    }
+
+    /// The connection is gone, and with it the session.
+    pub(super) fn lost(self) {
+        let session = self.session.clone();
+        let current = !matches!(session.state.lock().take_packet(self.turn), Taken::Replaced);
+        drop(self);
+        if current {
+            session.lost();
+        }
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        let session = &self.session;
+        let over = {
+            let mut state = session.state.lock();
+            state.detach(self.turn, self.written, Instant::now(), session.times());
+            state.is_over()
+        };
+        if over {
+            session.sessions.forget(session);
+        }
+        session.sessions.links.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Session {
+    /// A client has come for its packets; `None` where there is nothing to be had any more.
+    pub(super) fn attach(self: &Arc<Self>, way: Way, pulse: Option<Pulse>) -> Option<Attachment> {
+        let last = std::mem::replace(&mut *self.carrier.lock(), pulse);
+        let arrived = last.is_none_or(|last| !last.has_failed());
+        let attached = self
+            .state
+            .lock()
+            .attach(way, arrived, Instant::now(), self.times());
+        let (turn, attached) = attached?;
+        self.flow.taken(attached.arrived.packets);
+        self.flow.sent(attached.arrived.bytes);
+        // One that is held already sees that its time is over.
+        self.tell_reader();
+        self.sessions.links.fetch_add(1, Ordering::AcqRel);
+        Some(Attachment {
+            session: self.clone(),
+            turn,
+            first: attached.first,
+            written: true,
+        })
+    }
+}

@@ -1,0 +1,355 @@
+//! What a 0.9 client meets first: addresses `/socket.io/1/[transport/sid/]`, handshakes, origins, and
+//! the answers that the old server had for everything else.
+
+use std::sync::Arc;
+
+use ::http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{
+        ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE, HOST, ORIGIN,
+        REFERER, X_XSS_PROTECTION,
+    },
+};
+use axum::body::Body;
+
+use super::{
+    Allowed, Transport,
+    polling::{self, Dress},
+    sessions::{Sessions, Unable},
+    websocket,
+};
+use crate::transport::listener::{Pulse, Remote};
+
+/// Where requests of the transport begin.
+const RESOURCE: &str = "/socket.io/";
+
+/// Answers requests.
+pub(super) struct Front {
+    pub sessions: Arc<Sessions>,
+    pub transports: Box<[Transport]>,
+    pub allowed: Allowed,
+}
+
+/// What an address asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target<'a> {
+    Handshake,
+    Session {
+        transport: &'a str,
+        sid: &'a str,
+    },
+    /// Another protocol than 1.
+    OtherProtocol,
+    /// Nothing of the protocol's.
+    Nothing,
+    /// A client library that this build does not have.
+    File,
+}
+
+impl<'a> Target<'a> {
+    fn of(path: &'a str) -> Self {
+        let path = path.strip_prefix(RESOURCE).unwrap_or_default();
+        let mut parts: Vec<_> = path.split('/').collect();
+        if parts.len() > 2 && parts.last() == Some(&"") {
+            parts.pop();
+        }
+        if parts.last().is_some_and(|name| name.contains('.')) {
+            return Self::File;
+        }
+        let protocol = parts[0];
+        if protocol.is_empty() || !protocol.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Self::Nothing;
+        }
+        if protocol != "1" {
+            return Self::OtherProtocol;
+        }
+        match parts[1..] {
+            [] | [_] => Self::Handshake,
+            // The client's synchronous farewell names no transport.
+            [transport, sid] => Self::Session { transport, sid },
+            _ => Self::Nothing,
+        }
+    }
+}
+
+impl Front {
+    pub(super) async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let path = request.uri().path().to_owned();
+        match Target::of(&path) {
+            Target::Handshake => self.handshake(&request),
+            Target::Session { transport, sid } => self.session(request, transport, sid).await,
+            Target::OtherProtocol => respond(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                None,
+                "Protocol version not supported.",
+            ),
+            Target::Nothing => respond(StatusCode::OK, None, "Welcome to socket.io."),
+            Target::File => respond(StatusCode::NOT_FOUND, Some("text/plain"), "not found\n"),
+        }
+    }
+
+    /// Any method shakes hands.
+    fn handshake(&self, request: &Request<Body>) -> Response<Body> {
+        let jsonp = parameter(request, "jsonp").filter(|index| is_index(index));
+        let query = request.uri().query().unwrap_or_default();
+        let origin = match self.origin(request.headers()) {
+            Ok(origin) => origin,
+            Err(BadOrigin) => {
+                return refuse(jsonp, StatusCode::FORBIDDEN, "handshake bad origin");
+            }
+        };
+        let mut response = match self.sessions.begin(remote(request), query) {
+            Ok(session) => {
+                let times = session.times();
+                let ways: Vec<_> = self.transports.iter().map(|way| way.name()).collect();
+                let told = format!(
+                    "{}:{}:{}:{}",
+                    session.sid,
+                    times.heartbeat_timeout.as_secs(),
+                    times.close_timeout.as_secs(),
+                    ways.join(",")
+                );
+                match jsonp {
+                    None => respond(StatusCode::OK, Some("text/plain"), told),
+                    Some(index) => respond(
+                        StatusCode::OK,
+                        Some("application/javascript"),
+                        format!("io.j[{index}](\"{told}\");"),
+                    ),
+                }
+            }
+            Err(Unable::Refused) => refuse(jsonp, StatusCode::FORBIDDEN, "handshake unauthorized"),
+            Err(Unable::Failed) => {
+                refuse(jsonp, StatusCode::INTERNAL_SERVER_ERROR, "handshake error")
+            }
+        };
+        allow(&mut response, origin);
+        response
+    }
+
+    async fn session(
+        &self,
+        mut request: Request<Body>,
+        transport: &str,
+        sid: &str,
+    ) -> Response<Body> {
+        let session = self.sessions.find(sid);
+        if parameter(&request, "disconnect").is_some_and(|value| !value.is_empty()) {
+            if let Some(session) = session {
+                session.leave();
+            }
+            return respond(StatusCode::OK, None, "");
+        }
+        let offered = self.transports.iter().find(|way| way.name() == transport);
+        let Some(transport) = offered else {
+            return bad_request();
+        };
+        // Pages of other origins still get no word of the answer: nothing allows them to read it.
+        let origin = self.origin(request.headers()).unwrap_or_default();
+        let pulse = request.extensions().get::<Pulse>().cloned();
+        let posts = request.method() == Method::POST;
+        let mut response = match transport {
+            Transport::Websocket => {
+                return websocket::upgrade(&mut request, session).unwrap_or_else(bad_request);
+            }
+            _ if posts => {
+                let form = *transport == Transport::JsonpPolling;
+                let mut response = polling::take(request, session, form).await;
+                if origin.is_some() {
+                    no_filter(&mut response);
+                }
+                response
+            }
+            Transport::HtmlFile => return polling::stream(session),
+            Transport::XhrPolling => polling::poll(session, Dress::Plain, pulse).await,
+            Transport::JsonpPolling => {
+                let index = parameter(&request, "i").filter(|index| is_index(index));
+                let dress = Dress::Script(index.unwrap_or_else(|| "0".into()));
+                let mut response = polling::poll(session, dress, pulse).await;
+                no_filter(&mut response);
+                return response;
+            }
+        };
+        allow(&mut response, origin);
+        response
+    }
+
+    /// The origin of the page that a request comes from, where it says one and may come.
+    fn origin(&self, headers: &HeaderMap) -> Result<Option<HeaderValue>, BadOrigin> {
+        let origin = headers.get(ORIGIN);
+        // Scripts that a page includes name no origin, but most say where they are included.
+        let Some(from) = origin.or_else(|| headers.get(REFERER)) else {
+            let elsewhere = headers
+                .get("sec-fetch-site")
+                .is_some_and(|site| site == "cross-site");
+            return if elsewhere && !(self.allowed)("null") {
+                Err(BadOrigin)
+            } else {
+                Ok(None)
+            };
+        };
+        let from = from.to_str().map_err(|_| BadOrigin)?;
+        let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+        let same = host.is_some_and(|host| is_same_host(authority(from), host));
+        let page = match (origin, from.split_once("://")) {
+            (None, Some((scheme, _))) => format!("{scheme}://{}", authority(from)),
+            _ => from.to_owned(),
+        };
+        if same || (self.allowed)(&page) {
+            Ok(origin.cloned())
+        } else {
+            Err(BadOrigin)
+        }
+    }
+}
+
+/// A page that may not connect.
+#[derive(Debug)]
+struct BadOrigin;
+
+/// `host[:port]` of an address; the 0.9 client on Node names its origin without a scheme.
+fn authority(from: &str) -> &str {
+    let rest = from.split_once("://").map_or(from, |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().unwrap_or_default()
+}
+
+/// Ports do not matter.
+fn is_same_host(one: &str, other: &str) -> bool {
+    !one.is_empty() && without_port(one).eq_ignore_ascii_case(without_port(other))
+}
+
+fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    }
+}
+
+fn remote(request: &Request<Body>) -> std::net::IpAddr {
+    request
+        .extensions()
+        .get()
+        .map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |Remote(address)| {
+            address.ip()
+        })
+}
+
+fn parameter(request: &Request<Body>, name: &str) -> Option<String> {
+    let query = request.uri().query()?;
+    form_urlencoded::parse(query.as_bytes())
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.into_owned())
+}
+
+/// Which of the client's functions an answer calls. Anything but digits could be a program.
+fn is_index(index: &str) -> bool {
+    (1..=20).contains(&index.len()) && index.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn refuse(jsonp: Option<String>, status: StatusCode, why: &'static str) -> Response<Body> {
+    match jsonp {
+        None => respond(status, Some("text/plain"), why),
+        // A script that did not load could not tell why.
+        Some(index) => respond(
+            StatusCode::OK,
+            Some("application/javascript"),
+            format!("io.j[{index}](new Error(\"{why}\"));"),
+        ),
+    }
+}
+
+/// Lets the page read the answer, and send its cookies.
+fn allow(response: &mut Response<Body>, origin: Option<HeaderValue>) {
+    if let Some(origin) = origin {
+        let headers = response.headers_mut();
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(
+            ACCESS_CONTROL_ALLOW_CREDENTIALS,
+            HeaderValue::from_static("true"),
+        );
+    }
+}
+
+/// Old browsers' filter takes what was posted and comes back for an attack.
+fn no_filter(response: &mut Response<Body>) {
+    response
+        .headers_mut()
+        .insert(X_XSS_PROTECTION, HeaderValue::from_static("0"));
+}
+
+fn bad_request() -> Response<Body> {
+    respond(
+        StatusCode::BAD_REQUEST,
+        Some("text/plain"),
+        "Bad request: no such transport, or no WebSocket upgrade of version 7, 8 or 13",
+    )
+}
+
+pub(super) fn respond(
+    status: StatusCode,
+    kind: Option<&'static str>,
+    body: impl Into<Body>,
+) -> Response<Body> {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    if let Some(kind) = kind {
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_as_the_old_server_read_them() {
+        let session = |transport, sid| Target::Session { transport, sid };
+        for (path, target) in [
+            ("/socket.io/1/", Target::Handshake),
+            ("/socket.io/1", Target::Handshake),
+            ("/socket.io/1/xhr-polling", Target::Handshake),
+            ("/socket.io/1/xhr-polling/", Target::Handshake),
+            (
+                "/socket.io/1/xhr-polling/abc",
+                session("xhr-polling", "abc"),
+            ),
+            (
+                "/socket.io/1/xhr-polling/abc/",
+                session("xhr-polling", "abc"),
+            ),
+            ("/socket.io/1//abc/", session("", "abc")),
+            ("/socket.io/1/a/b/c", Target::Nothing),
+            ("/socket.io/2/", Target::OtherProtocol),
+            ("/socket.io/11", Target::OtherProtocol),
+            ("/socket.io/abc/", Target::Nothing),
+            ("/socket.io//", Target::Nothing),
+            ("/socket.io/", Target::Nothing),
+            ("/socket.io/1/socket.io.slim.js", Target::File),
+            ("/socket.io/nothing.js", Target::File),
+        ] {
+            assert_eq!(Target::of(path), target, "{path}");
+        }
+    }
+
+    #[test]
+    fn ports_schemes_and_case_do_not_make_another_host() {
+        for (from, host, same) in [
+            ("http://Chat.example:81", "chat.example", true),
+            ("https://chat.example/page?x=1", "chat.example:3000", true),
+            ("127.0.0.1:3091", "127.0.0.1:3000", true),
+            ("http://[::1]:80", "[::1]:3000", true),
+            ("http://[::1]", "[::1]:3000", true),
+            ("http://evil.example", "chat.example", false),
+            ("http://chat.example.evil.example", "chat.example", false),
+            ("http://evil.example/chat.example", "chat.example", false),
+            ("null", "chat.example", false),
+            ("", "", false),
+            ("http://", "chat.example", false),
+        ] {
+            assert_eq!(is_same_host(authority(from), host), same, "{from} {host}");
+        }
+    }
+}

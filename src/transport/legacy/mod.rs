@@ -1,0 +1,138 @@
+//! The transport for Socket.IO 0.9 (protocol 1), the oldest pages' own: `http` answers every request
+//! of its paths, `polling` and `websocket` carry packets, each client is a `session` with a `peer`
+//! per namespace, which the same dialects speak with as with later clients. `packet`, `payload` and
+//! `state` are the protocol itself, without IO.
+
+mod attachment;
+mod channels;
+mod http;
+pub mod packet;
+pub mod payload;
+mod peer;
+mod polling;
+mod session;
+mod sessions;
+pub mod state;
+mod websocket;
+
+use std::{sync::Arc, time::Duration};
+
+use ::http::{Request, Response};
+use axum::body::Body;
+
+use self::{channels::Told, http::Front, peer::Mount};
+pub use self::{sessions::Sessions, state::Times};
+use super::flow::{Limits, Shared};
+use crate::{
+    chat::peer::Goodbye,
+    dialect::{Dialect, Fleeting},
+};
+
+/// How exactly heartbeats and the ends of absent sessions are timed.
+const LOOK_PERIOD: Duration = Duration::from_millis(250);
+
+/// How often a drain looks whether everybody is gone.
+const DRAIN_PERIOD: Duration = Duration::from_millis(10);
+
+/// How packets travel. Flash sockets are not spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    Websocket,
+    HtmlFile,
+    XhrPolling,
+    JsonpPolling,
+}
+
+impl Transport {
+    /// All, in the order in which the old server offered them.
+    pub const ALL: [Self; 4] = [
+        Self::Websocket,
+        Self::HtmlFile,
+        Self::XhrPolling,
+        Self::JsonpPolling,
+    ];
+
+    /// The name in addresses and handshakes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Websocket => "websocket",
+            Self::HtmlFile => "htmlfile",
+            Self::XhrPolling => "xhr-polling",
+            Self::JsonpPolling => "jsonp-polling",
+        }
+    }
+}
+
+/// Whether pages of an origin, `scheme://host[:port]`, may connect; those of our own host may anyway.
+pub type Allowed = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
+/// Socket.IO for clients 0.7 to 0.9.
+pub struct Legacy {
+    front: Front,
+}
+
+impl Legacy {
+    pub fn new(limits: Limits, times: Times, transports: &[Transport], allowed: Allowed) -> Self {
+        Self {
+            front: Front {
+                sessions: Sessions::new(Shared::new(limits), times),
+                transports: transports.into(),
+                allowed,
+            },
+        }
+    }
+
+    /// Has a dialect speak with the clients of a namespace; `/` is the one that every client is in.
+    pub fn mount(&self, namespace: &'static str, dialect: Arc<dyn Dialect>) {
+        self.front.sessions.add_mount(Mount {
+            endpoint: endpoint(namespace),
+            dialect,
+        });
+    }
+
+    /// Fleeting events for the clients of a namespace.
+    pub fn fleeting(&self, namespace: &'static str) -> Arc<dyn Fleeting> {
+        Arc::new(Told {
+            sessions: self.front.sessions.clone(),
+            endpoint: endpoint(namespace),
+        })
+    }
+
+    /// Everybody who is connected.
+    pub fn sessions(&self) -> &Arc<Sessions> {
+        &self.front.sessions
+    }
+
+    /// Answers a request below Socket.IO's path.
+    pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        self.front.answer(request).await
+    }
+
+    /// Keeps time for all sessions, until the task is dropped.
+    pub async fn keep_time(self: Arc<Self>) {
+        let mut period = tokio::time::interval(LOOK_PERIOD);
+        period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            period.tick().await;
+            self.front.sessions.look_after();
+        }
+    }
+
+    /// Sends everybody away, and returns when they are gone and what they said has been dealt with.
+    pub async fn drain(&self) {
+        self.front.sessions.close_all(Goodbye::Shutdown);
+        while !self.front.sessions.are_quiet() {
+            tokio::time::sleep(DRAIN_PERIOD).await;
+            // Those who came in meanwhile.
+            self.front.sessions.close_all(Goodbye::Shutdown);
+        }
+    }
+}
+
+/// A namespace as packets name it: the default one by nothing.
+fn endpoint(namespace: &'static str) -> &'static str {
+    match namespace {
+        "/" => "",
+        named => named,
+    }
+}

@@ -1,0 +1,125 @@
+//! One client in one namespace, and the dialects that are mounted on them. What the chat sends goes
+//! out through the client's session; what the client says waits in the peer's inbox.
+
+use std::sync::{Arc, Weak};
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use serde_json::value::RawValue;
+
+use super::{packet, session::Session};
+use crate::{
+    chat::peer::{Goodbye, Outlet, PeerId},
+    dialect::{Ack, Dialect, Event, Held},
+    transport::{
+        flow::{Limits, Unheard},
+        inbox::{self, Host, Inbox, Item},
+    },
+};
+
+/// A dialect and where it is spoken.
+#[derive(Clone)]
+pub(super) struct Mount {
+    /// As packets name it: the default namespace has no name.
+    pub endpoint: &'static str,
+    pub dialect: Arc<dyn Dialect>,
+}
+
+/// A client in a namespace.
+pub(super) struct Peer {
+    id: PeerId,
+    itself: Weak<Self>,
+    pub endpoint: &'static str,
+    pub dialect: Arc<dyn Dialect>,
+    session: Arc<Session>,
+    inbox: Inbox,
+    /// Where it receives fleeting events.
+    pub channels: Mutex<Vec<Box<str>>>,
+}
+
+impl Peer {
+    pub(super) fn new(mount: &Mount, session: Arc<Session>) -> Arc<Self> {
+        Arc::new_cyclic(|itself| Self {
+            id: PeerId::next(),
+            itself: itself.clone(),
+            endpoint: mount.endpoint,
+            dialect: mount.dialect.clone(),
+            session,
+            inbox: Inbox::default(),
+            channels: Mutex::default(),
+        })
+    }
+
+    /// Sends a packet that has been written.
+    pub(super) fn send(&self, packet: String) {
+        self.session.send(packet);
+    }
+
+    /// The client said something; `answer` names the packet that it wants an answer to.
+    pub(super) fn hear(self: &Arc<Self>, said: packet::Event, answer: Option<&str>, size: usize) {
+        let ack = answer.map(|id| {
+            let (session, endpoint, id) = (self.session.clone(), self.endpoint, id.to_owned());
+            Ack::new(move |answer| session.send(packet::answer(endpoint, &id, answer)))
+        });
+        let event = Event {
+            name: said.name,
+            args: said.args,
+            ack,
+            held: Held::new(Unheard::new(self.session.clone(), size)),
+        };
+        inbox::push(self, Item::Hear(event));
+    }
+
+    /// The client is gone from the namespace.
+    pub(super) fn part(self: &Arc<Self>) {
+        self.session.channels().forget(self);
+        inbox::push(self, Item::Close);
+    }
+}
+
+impl Host for Peer {
+    fn inbox(&self) -> &Inbox {
+        &self.inbox
+    }
+
+    fn limits(&self) -> &Limits {
+        self.session.limits()
+    }
+
+    fn is_ending(&self) -> bool {
+        self.session.has_ended()
+    }
+
+    fn is_cut_off(&self) -> bool {
+        self.session.goodbye().is_some_and(|why| !why.reconnect())
+    }
+}
+
+#[async_trait]
+impl Outlet for Peer {
+    fn id(&self) -> PeerId {
+        self.id
+    }
+
+    fn emit(&self, event: &str, payload: &RawValue) {
+        self.send(packet::event(self.endpoint, event, payload));
+    }
+
+    fn join(&self, channel: &str) {
+        if let Some(peer) = self.itself.upgrade() {
+            self.session.channels().join(&peer, channel);
+        }
+    }
+
+    fn leave(&self, channel: &str) {
+        self.session.channels().leave(self, channel);
+    }
+
+    async fn drained(&self) {
+        self.session.drained().await;
+    }
+
+    fn close(&self, why: Goodbye) {
+        self.session.close(why);
+    }
+}

@@ -1,0 +1,310 @@
+//! Packets in requests and their answers: xhr-polling, jsonp-polling and htmlfile. An answer that
+//! could not be written gives its packets back to the session.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use ::http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
+use axum::body::Body;
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use super::{
+    attachment::Attachment,
+    http::respond,
+    packet, payload,
+    session::Session,
+    state::{Taken, Way},
+};
+use crate::{
+    chat::peer::Goodbye,
+    transport::{flow::Reader, listener::Pulse, socketio::text},
+};
+
+const TEXT: &str = "text/plain; charset=UTF-8";
+const SCRIPT: &str = "text/javascript; charset=UTF-8";
+const PAGE: &str = "text/html; charset=UTF-8";
+
+/// What an htmlfile answer begins with; spaces bring it to [`PREAMBLE_LENGTH`].
+const PREAMBLE: &str =
+    "<html><body><script>var _ = function (msg) { parent.s._(msg, document); };</script>";
+
+/// Bytes that Internet Explorer wants before it looks at any.
+const PREAMBLE_LENGTH: usize = 256;
+
+/// How a poll's answer is written.
+#[derive(Clone, Debug)]
+pub(super) enum Dress {
+    Plain,
+    /// A script that calls the client's function of this number.
+    Script(String),
+}
+
+impl Dress {
+    fn write(&self, payload: String) -> String {
+        match self {
+            Self::Plain => payload,
+            Self::Script(index) => format!("io.j[{index}]({});", script_string(&payload)),
+        }
+    }
+
+    fn respond(&self, body: impl Into<Body>) -> Response<Body> {
+        let kind = match self {
+            Self::Plain => TEXT,
+            Self::Script(_) => SCRIPT,
+        };
+        respond(StatusCode::OK, Some(kind), body)
+    }
+}
+
+/// Answers a poll: with what waits, or as soon as there is something, or at the end of its time.
+pub(super) async fn poll(
+    session: Option<Arc<Session>>,
+    dress: Dress,
+    pulse: Option<Pulse>,
+) -> Response<Body> {
+    let attached = session.and_then(|session| session.attach(Way::Poll, pulse));
+    let Some(mut attachment) = attached else {
+        return dress.respond(dress.write(packet::NOT_HANDSHAKEN.to_owned()));
+    };
+    let session = attachment.session.clone();
+    let end = tokio::time::Instant::now() + session.times().polling_duration;
+    let taken = tokio::time::timeout_at(end, attachment.payload()).await;
+    if attachment.first {
+        session.open("");
+    }
+    let payload = match taken {
+        Ok(Taken::Some(payload)) => {
+            return dress.respond(Body::new(Answer {
+                data: Some(dress.write(payload).into()),
+                attachment,
+            }));
+        }
+        Ok(Taken::Over) => packet::NOT_HANDSHAKEN,
+        Ok(Taken::Replaced) => {
+            // Whoever sent this one has hardly a use for its answer. At once, it would make a
+            // client that uses both ask again, and again.
+            drop(attachment);
+            tokio::time::sleep_until(end).await;
+            packet::NOOP
+        }
+        Ok(Taken::Wait) | Err(_) => packet::NOOP,
+    };
+    dress.respond(dress.write(payload.to_owned()))
+}
+
+/// The answer to a poll.
+struct Answer {
+    data: Option<Bytes>,
+    attachment: Attachment,
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let data = self.data.take();
+        if data.is_some() {
+            self.attachment.written();
+        }
+        Poll::Ready(data.map(|data| Ok(Frame::data(data))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.data.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.data.as_ref().map_or(0, |data| data.len() as u64))
+    }
+}
+
+/// Takes a client's packets, as fast as the session deals with them. `form`: they are in a form's
+/// field, as a JSON string. What cannot be read is ignored, as it always was.
+pub(super) async fn take(
+    request: Request<Body>,
+    session: Option<Arc<Session>>,
+    form: bool,
+) -> Response<Body> {
+    let Some(session) = session else {
+        return ok();
+    };
+    let _turn = session.posting.lock().await;
+    let limits = session.limits();
+    let body = Limited::new(request.into_body(), limits.payload).collect();
+    let body = match tokio::time::timeout(limits.stall, body).await {
+        Err(_) => return respond(StatusCode::REQUEST_TIMEOUT, Some(TEXT), ""),
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => return too_large(&session),
+        // The client went away in the middle of it.
+        Ok(Err(_)) => return respond(StatusCode::BAD_REQUEST, Some(TEXT), ""),
+    };
+    let payload = if form {
+        form_field(&body).unwrap_or_default()
+    } else {
+        String::from_utf8_lossy(&body).into_owned()
+    };
+    for packet in payload::split(&payload) {
+        let Ok(packet) = packet else {
+            tracing::debug!("ignored what is not framed as it should be");
+            break;
+        };
+        if packet.len() > limits.message {
+            return too_large(&session);
+        }
+        std::future::poll_fn(|cx| {
+            let go_on = session.flow.may_read(Reader::Post, cx.waker()) || session.has_ended();
+            if go_on {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+        session.hear(packet);
+    }
+    ok()
+}
+
+/// The packets in a jsonp client's form.
+fn form_field(body: &[u8]) -> Option<String> {
+    let (_, value) = form_urlencoded::parse(body).find(|(key, _)| key == "d")?;
+    serde_json::from_str(&text::mend(&value)).ok()
+}
+
+fn ok() -> Response<Body> {
+    respond(StatusCode::OK, Some(TEXT), "1")
+}
+
+fn too_large(session: &Arc<Session>) -> Response<Body> {
+    session.close(Goodbye::BadPacket);
+    let mut response = respond(StatusCode::PAYLOAD_TOO_LARGE, Some(TEXT), "");
+    response
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// An answer that goes on: a page of scripts, one per packet.
+pub(super) fn stream(session: Option<Arc<Session>>) -> Response<Body> {
+    let attachment = session.and_then(|session| session.attach(Way::Stream, None));
+    let scripts = Scripts {
+        begun: false,
+        farewell: attachment.is_none().then_some(packet::NOT_HANDSHAKEN),
+        attachment,
+    };
+    respond(StatusCode::OK, Some(PAGE), Body::new(scripts))
+}
+
+struct Scripts {
+    begun: bool,
+    /// All there is to say to a client without a session.
+    farewell: Option<&'static str>,
+    attachment: Option<Attachment>,
+}
+
+impl Scripts {
+    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<String>> {
+        if !std::mem::replace(&mut self.begun, true) {
+            return Poll::Ready(Some(format!("{PREAMBLE:PREAMBLE_LENGTH$}")));
+        }
+        if let Some(farewell) = self.farewell.take() {
+            return Poll::Ready(Some(script(farewell)));
+        }
+        let Some(attachment) = &mut self.attachment else {
+            return Poll::Ready(None);
+        };
+        let session = attachment.session.clone();
+        // Woken for what there is to be written, too.
+        session.flow.may_read(Reader::Wire, cx.waker());
+        match attachment.packet() {
+            Taken::Some(packet) => {
+                session.flow.taken(1);
+                session.flow.sent(packet.len());
+                session.is_alive();
+                if std::mem::take(&mut attachment.first) {
+                    session.open("");
+                }
+                Poll::Ready(Some(script(&packet)))
+            }
+            Taken::Wait => Poll::Pending,
+            Taken::Replaced | Taken::Over => Poll::Ready(None),
+        }
+    }
+}
+
+impl http_body::Body for Scripts {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let script = std::task::ready!(self.next(cx));
+        Poll::Ready(script.map(|script| Ok(Frame::data(script.into()))))
+    }
+}
+
+/// A call of the page's function. No `/` stands bare: `</script>` would end it.
+fn script(packet: &str) -> String {
+    let string = script_string(packet).replace('/', "\\/");
+    format!("<script>_({string});</script>")
+}
+
+/// A string in a script. JSON may hold two line ends that scripts of old may not.
+fn script_string(text: &str) -> String {
+    crate::dialect::json(&text)
+        .get()
+        .replace('\u{2028}', "\\u2028")
+        .replace('\u{2029}', "\\u2029")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_calls_the_function_that_the_client_named() {
+        let dress = Dress::Script("3".into());
+        assert_eq!(
+            dress.write("3:::echo:he\"llo\n✓\u{2028}".into()),
+            "io.j[3](\"3:::echo:he\\\"llo\\n✓\\u2028\");"
+        );
+    }
+
+    #[test]
+    fn no_packet_ends_a_script_of_a_page() {
+        assert_eq!(
+            script("3:::echo:a/b\"</script>"),
+            "<script>_(\"3:::echo:a\\/b\\\"<\\/script>\");</script>"
+        );
+    }
+
+    #[test]
+    fn a_form_holds_packets_as_a_json_string() {
+        for (body, packets) in [
+            (
+                "d=%223%3A%3A%3Ahe%5C%22llo%5Cn%E2%9C%93%22",
+                Some("3:::he\"llo\n✓"),
+            ),
+            ("x=1&d=%22a%22", Some("a")),
+            ("d=%22%5Cud83d%22", Some("\u{fffd}")),
+            ("d=3%3A%3A%3Ax", None),
+            ("d=", None),
+            ("", None),
+            ("%22a%22", None),
+        ] {
+            assert_eq!(form_field(body.as_bytes()).as_deref(), packets, "{body}");
+        }
+    }
+}

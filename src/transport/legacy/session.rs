@@ -1,0 +1,343 @@
+//! One 0.9 session: a client from its handshake to its end, whatever it travels on. Hosts the peers
+//! (one per namespace), gives what the client says to them, and keeps what it is to be told until a
+//! poll or stream takes it. `state` decides what is due; `polling` and `websocket` move the bytes.
+
+use std::{
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::{
+    channels::Channels,
+    packet::{self, Kind, Packet, Wanted},
+    peer::Peer,
+    sessions::Sessions,
+    state::{Due, State, Times},
+};
+use crate::{
+    chat::peer::{Goodbye, Outlet},
+    dialect::{Conversation, Handshake},
+    transport::{
+        flow::{Flow, Limits},
+        inbox,
+        listener::Pulse,
+        socketio::text,
+    },
+};
+
+/// The event that programs of the old server listened to for messages, JSON ones too.
+const MESSAGE: &str = "message";
+
+/// Names that a client cannot use: the program would take the event for its own.
+const RESERVED: [&str; 1] = ["disconnect"];
+
+pub(super) struct Session {
+    pub(super) sid: Box<str>,
+    remote: IpAddr,
+    query: Box<str>,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) flow: Flow,
+    pub(super) state: Mutex<State>,
+    /// The connection that carried the answer to the last poll.
+    pub(super) carrier: Mutex<Option<Pulse>>,
+    /// For polls, which wait for something to say.
+    pub(super) changed: Notify,
+    seats: Mutex<Vec<Seat>>,
+    goodbye: OnceLock<Goodbye>,
+    /// Whose packets are being taken: one request at a time, so that they stay in order.
+    pub(super) posting: tokio::sync::Mutex<()>,
+}
+
+struct Seat {
+    peer: Arc<Peer>,
+    /// Not opened before a client has come.
+    greeted: Option<Box<dyn Conversation>>,
+}
+
+impl Session {
+    pub(super) fn new(sid: Box<str>, remote: IpAddr, query: &str, sessions: Arc<Sessions>) -> Self {
+        Self {
+            sid,
+            remote,
+            query: query.into(),
+            flow: Flow::new(sessions.shared.clone()),
+            state: Mutex::new(State::new(Instant::now(), &sessions.times)),
+            sessions,
+            carrier: Mutex::default(),
+            changed: Notify::new(),
+            seats: Mutex::default(),
+            goodbye: OnceLock::new(),
+            posting: tokio::sync::Mutex::default(),
+        }
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        self.flow.limits()
+    }
+
+    pub(super) fn times(&self) -> &Times {
+        &self.sessions.times
+    }
+
+    pub(super) fn channels(&self) -> &Channels {
+        &self.sessions.channels
+    }
+
+    pub(super) fn goodbye(&self) -> Option<Goodbye> {
+        self.goodbye.get().copied()
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.state.lock().has_ended()
+    }
+
+    pub(super) async fn drained(&self) {
+        self.flow.drained(|| !self.has_ended()).await;
+    }
+
+    /// Queues a packet for the client.
+    pub(super) fn send(self: &Arc<Self>, packet: String) {
+        if self.has_ended() {
+            return;
+        }
+        // Counted first: it may be taken at once.
+        let fits = self.flow.queued(packet.len());
+        let waiting = {
+            let mut state = self.state.lock();
+            state.push(packet);
+            state.waiting()
+        };
+        if !fits || waiting > self.limits().backlog_packets {
+            return self.close(Goodbye::SlowPeer);
+        }
+        self.tell_reader();
+    }
+
+    pub(super) fn tell_reader(&self) {
+        self.changed.notify_waiters();
+        self.flow.wake();
+    }
+
+    /// Lets the conversation of a namespace begin: the client knows that it is connected.
+    pub(super) fn open(&self, endpoint: &str) {
+        let opened = {
+            let mut seats = self.seats.lock();
+            let seat = seats.iter_mut().find(|seat| seat.peer.endpoint == endpoint);
+            seat.and_then(|seat| Some((seat.peer.clone(), seat.greeted.take()?)))
+        };
+        if let Some((peer, conversation)) = opened {
+            inbox::open(peer, conversation);
+        }
+    }
+
+    /// Takes one packet of the client's. What is none is ignored, as it always was.
+    pub(super) fn hear(self: &Arc<Self>, packet: &str) {
+        let packet = text::mend(packet);
+        let Some(packet) = Packet::parse(&packet) else {
+            return tracing::debug!(remote = %self.remote, "ignored what is no packet");
+        };
+        {
+            let (mut state, now) = (self.state.lock(), Instant::now());
+            if state.has_ended() {
+                return;
+            }
+            if packet.kind == Kind::Heartbeat {
+                return state.heartbeat(now, self.times());
+            }
+            state.is_alive(now);
+        }
+        if let Wanted::Receipt(id) = packet.wanted {
+            self.send(packet::receipt(packet.endpoint, id));
+        }
+        let said = match packet.kind {
+            Kind::Connect => return self.join(&packet),
+            Kind::Disconnect if packet.endpoint.is_empty() => return self.leave(),
+            Kind::Disconnect => return self.part_from(packet.endpoint),
+            Kind::Event => packet.event(),
+            Kind::Message | Kind::Json => Some(packet::Event {
+                name: MESSAGE.into(),
+                args: vec![packet.message()],
+            }),
+            // No dialect asks a client for answers.
+            Kind::Ack | Kind::Error | Kind::Noop | Kind::Heartbeat => return,
+        };
+        let said = said.filter(|said| !RESERVED.contains(&&*said.name));
+        if let (Some(said), Some(peer)) = (said, self.peer(packet.endpoint)) {
+            let answer = match packet.wanted {
+                Wanted::Answer(id) => Some(id),
+                _ => None,
+            };
+            peer.hear(said, answer, packet.data.len());
+        }
+    }
+
+    fn peer(&self, endpoint: &str) -> Option<Arc<Peer>> {
+        let seats = self.seats.lock();
+        let seat = seats.iter().find(|seat| seat.peer.endpoint == endpoint)?;
+        Some(seat.peer.clone())
+    }
+
+    /// Seats the client in the default namespace; false where the dialect refuses it.
+    pub(super) fn greet(self: &Arc<Self>) -> bool {
+        self.sit("", &self.query)
+    }
+
+    /// The client asks for a namespace. There is no answer where there is none of that name.
+    fn join(self: &Arc<Self>, packet: &Packet<'_>) {
+        let endpoint = packet.endpoint;
+        if endpoint.is_empty() || self.sessions.mount(endpoint).is_none() {
+            return;
+        }
+        let query = match packet.data.strip_prefix('?') {
+            Some(query) => query,
+            None => &self.query,
+        };
+        if self.peer(endpoint).is_none() && !self.sit(endpoint, query) {
+            return self.send(packet::error(endpoint, packet::Reason::Unauthorized));
+        }
+        self.send(packet::connect(endpoint));
+        // The default one may still wait for a client to come.
+        let opened = {
+            let mut seats = self.seats.lock();
+            let seat = seats.iter_mut().find(|seat| seat.peer.endpoint == endpoint);
+            seat.and_then(|seat| Some((seat.peer.clone(), seat.greeted.take()?)))
+        };
+        if let Some((peer, conversation)) = opened {
+            inbox::open(peer, conversation);
+        }
+    }
+
+    fn sit(self: &Arc<Self>, endpoint: &str, query: &str) -> bool {
+        let Some(mount) = self.sessions.mount(endpoint) else {
+            return false;
+        };
+        let handshake = Handshake {
+            remote: self.remote,
+            query: query.into(),
+            auth: None,
+        };
+        let peer = Peer::new(&mount, self.clone());
+        let Ok(greeted) = mount.dialect.greet(peer.clone(), &handshake) else {
+            return false;
+        };
+        self.seats.lock().push(Seat {
+            peer,
+            greeted: Some(greeted),
+        });
+        true
+    }
+
+    fn part_from(&self, endpoint: &str) {
+        let parted = {
+            let mut seats = self.seats.lock();
+            let at = seats.iter().position(|seat| seat.peer.endpoint == endpoint);
+            at.map(|at| seats.remove(at))
+        };
+        if let Some(seat) = parted {
+            seat.part();
+        }
+    }
+
+    /// The client goes, in good order.
+    pub(super) fn leave(self: &Arc<Self>) {
+        self.state.lock().push(packet::DISCONNECT);
+        self.end();
+        self.sessions.forget(self);
+    }
+
+    /// Ends the session for a reason of ours, once: the first reason counts.
+    pub(super) fn close(self: &Arc<Self>, why: Goodbye) {
+        if self.goodbye.set(why).is_err() {
+            return;
+        }
+        self.sessions.count_ended(why);
+        if why == Goodbye::Shutdown {
+            tracing::debug!(remote = %self.remote, reason = why.code(), "ending a 0.9 session");
+        } else {
+            tracing::warn!(remote = %self.remote, reason = why.code(), "ending a 0.9 session: {}", why.message());
+        }
+        if !why.is_abrupt() {
+            let seats: Vec<_> = {
+                let seats = self.seats.lock();
+                seats.iter().map(|seat| seat.peer.clone()).collect()
+            };
+            for peer in seats {
+                if let Some(goodbye) = peer.dialect.goodbye(why) {
+                    peer.emit(goodbye.event, &goodbye.payload);
+                }
+            }
+        }
+        let kept = {
+            let mut state = self.state.lock();
+            if why.is_abrupt() {
+                state.drop_queued();
+            } else if !why.reconnect() {
+                // A client that is disconnected in words, not just cut off, stays away.
+                state.push(packet::DISCONNECT);
+            } else if state.polls() {
+                state.push(packet::NOT_HANDSHAKEN);
+            }
+            // Whoever is between two polls comes for its last words, but we do not stay for that.
+            state.is_alone() && !why.is_abrupt() && why != Goodbye::Shutdown
+        };
+        self.end();
+        if !kept {
+            self.sessions.forget(self);
+        }
+    }
+
+    /// Nobody is heard any more. What was queued may still be taken.
+    fn end(&self) {
+        self.state.lock().end();
+        let seats = std::mem::take(&mut *self.seats.lock());
+        for seat in seats {
+            seat.part();
+        }
+        self.flow.look_again();
+        self.tell_reader();
+    }
+
+    /// Nobody is there to be told anything, or would take it.
+    pub(super) fn lost(self: &Arc<Self>) {
+        self.state.lock().drop_queued();
+        self.end();
+        self.sessions.forget(self);
+    }
+
+    /// Does what the time has come for.
+    pub(super) fn look_at(self: &Arc<Self>, now: Instant) {
+        let due = self.state.lock().due(now, self.times());
+        match due {
+            None => {}
+            Some(Due::Heartbeat) => self.tell_reader(),
+            Some(due) => {
+                tracing::debug!(remote = %self.remote, ?due, "a 0.9 session has ended");
+                self.lost();
+            }
+        }
+    }
+
+    /// The client took some bytes: it lives.
+    pub(super) fn is_alive(&self) {
+        self.state.lock().is_alive(Instant::now());
+    }
+}
+
+impl AsRef<Flow> for Session {
+    fn as_ref(&self) -> &Flow {
+        &self.flow
+    }
+}
+
+impl Seat {
+    fn part(self) {
+        // A conversation that was never opened just goes.
+        if self.greeted.is_none() {
+            self.peer.part();
+        }
+    }
+}

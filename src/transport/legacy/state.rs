@@ -1,0 +1,317 @@
+//! What one session waits for, has to say, and when it ends: without any IO and without a clock.
+//! `session` tells it what happens, and asks what is due.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use super::{packet, payload};
+
+/// The times of 0.9, by the names that they had there.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// How long a client may take to answer a heartbeat; it waits as long for one.
+    pub heartbeat_timeout: Duration,
+    /// How long after one heartbeat was answered the next one is sent.
+    pub heartbeat_interval: Duration,
+    /// How long a client may stay away between two polls.
+    pub close_timeout: Duration,
+    /// How long a poll is held when there is nothing to say.
+    pub polling_duration: Duration,
+    /// How long a handshake waits to be used.
+    pub unused: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            heartbeat_timeout: Duration::from_secs(60),
+            heartbeat_interval: Duration::from_secs(25),
+            close_timeout: Duration::from_secs(60),
+            polling_duration: Duration::from_secs(20),
+            unused: Duration::from_secs(30),
+        }
+    }
+}
+
+/// How a client comes for its packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// A request that is answered once.
+    Poll,
+    /// A connection or answer that goes on.
+    Stream,
+}
+
+/// Tells one request or connection of a session from those before and after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn(u32);
+
+/// Packets and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    pub packets: usize,
+    pub bytes: usize,
+}
+
+/// What there is for a request or connection.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Taken<T> {
+    Some(T),
+    /// Nothing yet.
+    Wait,
+    /// A later one has taken its place.
+    Replaced,
+    /// Nothing any more: the session has ended.
+    Over,
+}
+
+impl<T> Taken<T> {
+    fn map<U>(self, make: impl FnOnce(T) -> U) -> Taken<U> {
+        match self {
+            Self::Some(taken) => Taken::Some(make(taken)),
+            Self::Wait => Taken::Wait,
+            Self::Replaced => Taken::Replaced,
+            Self::Over => Taken::Over,
+        }
+    }
+}
+
+/// What the passing of time brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// A heartbeat was queued.
+    Heartbeat,
+    /// Nobody used the handshake.
+    Unused,
+    /// Nobody polled.
+    CloseTimeout,
+    /// Nobody answered the heartbeat.
+    HeartbeatTimeout,
+}
+
+/// One session.
+#[derive(Debug)]
+pub struct State {
+    link: Link,
+    turn: Turn,
+    queue: VecDeque<Box<str>>,
+    handed: Vec<Box<str>>,
+    ended: bool,
+}
+
+#[derive(Debug)]
+enum Link {
+    Unused {
+        until: Instant,
+    },
+    /// A poll is held, or its answer on the way out.
+    Poll,
+    Stream {
+        next: Instant,
+        asked: Option<Instant>,
+    },
+    Away {
+        until: Instant,
+    },
+}
+
+impl State {
+    /// A session that was just handshaken.
+    pub fn new(now: Instant, times: &Times) -> Self {
+        Self {
+            link: Link::Unused {
+                until: now + times.unused,
+            },
+            turn: Turn(0),
+            queue: VecDeque::new(),
+            handed: Vec::new(),
+            ended: false,
+        }
+    }
+
+    /// A client has come for its packets, and takes the place of whatever did so before. `arrived`:
+    /// the answer to its last poll got to it, as far as anybody knows. `None`: the session is over.
+    pub fn attach(
+        &mut self,
+        way: Way,
+        arrived: bool,
+        now: Instant,
+        times: &Times,
+    ) -> Option<(Turn, Attached)> {
+        if self.is_over() || self.is_expired(now) {
+            return None;
+        }
+        let first = matches!(self.link, Link::Unused { .. });
+        if first {
+            self.queue.push_front(packet::connect("").into());
+        }
+        // An answer that is still on its way out when the client asks again was not waited for.
+        let arrived = if arrived && !matches!(self.link, Link::Poll) {
+            let handed = std::mem::take(&mut self.handed);
+            load(&handed)
+        } else {
+            self.take_back();
+            Load::default()
+        };
+        self.turn.0 = self.turn.0.wrapping_add(1);
+        self.link = match way {
+            Way::Poll => Link::Poll,
+            Way::Stream => Link::Stream {
+                next: now + times.heartbeat_interval,
+                asked: None,
+            },
+        };
+        Some((self.turn, Attached { first, arrived }))
+    }
+
+    /// Queues a packet, unless the session has ended.
+    pub fn push(&mut self, packet: impl Into<Box<str>>) {
+        if !self.ended {
+            self.queue.push_back(packet.into());
+        }
+    }
+
+    /// All that waits, as the answer to a poll. It is kept until the next one shows that it arrived.
+    pub fn take_payload(&mut self, turn: Turn) -> Taken<String> {
+        self.look(turn).map(|()| {
+            self.handed = std::mem::take(&mut self.queue).into();
+            payload::join(&self.handed)
+        })
+    }
+
+    /// The next packet for a stream.
+    pub fn take_packet(&mut self, turn: Turn) -> Taken<Box<str>> {
+        // There is one: that is what `Some` says.
+        self.look(turn)
+            .map(|()| self.queue.pop_front().unwrap_or_default())
+    }
+
+    fn look(&self, turn: Turn) -> Taken<()> {
+        match (turn == self.turn, self.queue.is_empty(), self.ended) {
+            (false, ..) => Taken::Replaced,
+            (true, false, _) => Taken::Some(()),
+            (true, true, false) => Taken::Wait,
+            (true, true, true) => Taken::Over,
+        }
+    }
+
+    /// A poll or stream is done with, or was lost: the client may come again until the close timeout
+    /// has passed. What could not be written is said again.
+    pub fn detach(&mut self, turn: Turn, written: bool, now: Instant, times: &Times) {
+        if turn != self.turn {
+            return;
+        }
+        if !written {
+            self.take_back();
+        }
+        self.link = Link::Away {
+            until: now + times.close_timeout,
+        };
+    }
+
+    fn take_back(&mut self) {
+        for packet in self.handed.drain(..).rev() {
+            self.queue.push_front(packet);
+        }
+    }
+
+    /// The client has answered a heartbeat.
+    pub fn heartbeat(&mut self, now: Instant, times: &Times) {
+        if let Link::Stream { next, asked } = &mut self.link {
+            *asked = None;
+            *next = now + times.heartbeat_interval;
+        }
+    }
+
+    /// The client does something else: the answer to a heartbeat may be waiting behind it.
+    pub fn is_alive(&mut self, now: Instant) {
+        if let Link::Stream {
+            asked: Some(asked), ..
+        } = &mut self.link
+        {
+            *asked = now;
+        }
+    }
+
+    /// Nothing more is queued; what is, may still be taken.
+    pub fn end(&mut self) {
+        self.ended = true;
+    }
+
+    /// Nothing more is said.
+    pub fn drop_queued(&mut self) {
+        self.queue = VecDeque::new();
+        self.handed = Vec::new();
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Ended, and all is said.
+    pub fn is_over(&self) -> bool {
+        self.ended && self.queue.is_empty()
+    }
+
+    /// Whether the client polls, and what of it is there now.
+    pub fn polls(&self) -> bool {
+        !matches!(self.link, Link::Stream { .. })
+    }
+
+    /// Whether nobody is there to be told anything.
+    pub fn is_alone(&self) -> bool {
+        matches!(self.link, Link::Unused { .. } | Link::Away { .. })
+    }
+
+    /// How many packets wait.
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    fn is_expired(&self, now: Instant) -> bool {
+        matches!(self.link, Link::Unused { until } | Link::Away { until } if now >= until)
+    }
+
+    /// What the time has come for, if for anything. Nobody need be told of a poll that has been held
+    /// long enough: its own request knows.
+    pub fn due(&mut self, now: Instant, times: &Times) -> Option<Due> {
+        match &mut self.link {
+            Link::Unused { until } => (now >= *until).then_some(Due::Unused),
+            Link::Away { until } => (now >= *until).then_some(Due::CloseTimeout),
+            Link::Poll => None,
+            Link::Stream {
+                asked: Some(asked), ..
+            } => (now >= *asked + times.heartbeat_timeout).then_some(Due::HeartbeatTimeout),
+            Link::Stream { next, asked } => {
+                if now < *next || self.ended {
+                    return None;
+                }
+                *asked = Some(now);
+                self.queue.push_back(packet::HEARTBEAT.into());
+                Some(Due::Heartbeat)
+            }
+        }
+    }
+}
+
+/// What attaching found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attached {
+    /// Nobody had come before.
+    pub first: bool,
+    /// What the answer to the last poll held, now that it is known to have arrived.
+    pub arrived: Load,
+}
+
+fn load(packets: &[Box<str>]) -> Load {
+    Load {
+        packets: packets.len(),
+        bytes: packets.iter().map(|packet| packet.len()).sum(),
+    }
+}
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

@@ -1,0 +1,145 @@
+//! Thousands of clients come and go, each kind in its own way, and leave nothing behind.
+
+use std::{net::SocketAddr, time::Duration};
+
+use crate::harness::{
+    client::{Client, Eio},
+    eventually,
+    http::Polling,
+    raw::{Raw, TEXT, frame},
+    server::Server,
+};
+
+const ROOM: &str = "leaks";
+/// Visits of each kind before and after the level is taken. What is alive at one time at most, and what
+/// an allocator keeps of it, does not grow with their number; what leaks does.
+const ROUNDS: usize = 1000;
+const AT_ONCE: usize = 20;
+
+/// KiB that an allocator may keep.
+const KEPT: usize = 16 * 1024;
+
+/// File descriptors that come and go by themselves: the log's readers, connections that are just closed.
+const SPARE_FILES: usize = 20;
+
+#[derive(Clone, Copy, Debug)]
+enum Visit {
+    Websocket,
+    PollingClosed,
+    PollingAbandoned,
+    UpgradeFailed,
+    UpgradedThenClosed,
+}
+
+const VISITS: [Visit; 5] = [
+    Visit::Websocket,
+    Visit::PollingClosed,
+    Visit::PollingAbandoned,
+    Visit::UpgradeFailed,
+    Visit::UpgradedThenClosed,
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_of_visitors_of_every_kind_leave_nothing_behind() {
+    let server = Server::start(&["--ping-interval", "1s", "--ping-timeout", "3s"]);
+    let address = server.address();
+    for visit in VISITS {
+        pay(address, visit, ROUNDS).await;
+    }
+    alone(address).await;
+    let (memory, files) = (server.memory(), server.files());
+    for visit in VISITS {
+        pay(address, visit, ROUNDS).await;
+    }
+    alone(address).await;
+    eventually("memory and files are back at their level", async || {
+        let (now, open) = (server.memory(), server.files());
+        (now < memory + KEPT && open < files + SPARE_FILES)
+            .then_some(())
+            .ok_or_else(|| format!("{memory} then {now} KiB, {files} then {open} files"))
+    })
+    .await;
+    println!(
+        "{memory} KiB and {files} files before, {} KiB and {} files after",
+        server.memory(),
+        server.files()
+    );
+    server.terminate();
+    let (status, took, _) = server.exit().await;
+    assert!(status.success(), "{status}");
+    assert!(took < Duration::from_secs(5), "somebody is held: {took:?}");
+}
+
+/// Waits until nobody else is in the room.
+async fn alone(address: SocketAddr) {
+    let mut watching = Client::native(address, "watching").await;
+    eventually("everybody else has left", async || {
+        let answer = watching.join(ROOM, None).await;
+        watching.forget();
+        let total = &answer["total"];
+        (*total == 1)
+            .then_some(())
+            .ok_or_else(|| format!("{total} are there"))
+    })
+    .await;
+}
+
+async fn pay(address: SocketAddr, visit: Visit, rounds: usize) {
+    let visitors: Vec<_> = (0..AT_ONCE)
+        .map(|_| {
+            tokio::spawn(async move {
+                for _ in 0..rounds / AT_ONCE {
+                    pay_one(address, visit).await;
+                }
+            })
+        })
+        .collect();
+    for visitor in visitors {
+        visitor.await.unwrap();
+    }
+}
+
+async fn pay_one(address: SocketAddr, visit: Visit) {
+    match visit {
+        Visit::Websocket => {
+            let mut client = Client::native(address, "visitor").await;
+            client.join(ROOM, None).await;
+        }
+        Visit::PollingClosed | Visit::PollingAbandoned => {
+            let mut client = Client::polling(address, "/chat").await;
+            client.hello("visitor").await;
+            client.join(ROOM, None).await;
+            if matches!(visit, Visit::PollingClosed) {
+                client.send("1").await.unwrap();
+            }
+        }
+        Visit::UpgradeFailed => {
+            let polling = Polling::open(address, Eio::V4, "").await.unwrap();
+            let mut raw = Raw::upgrade(address, &polling.upgrade_path())
+                .await
+                .unwrap();
+            raw.text("2probe").await.unwrap();
+        }
+        Visit::UpgradedThenClosed => {
+            let mut polling = Polling::open(address, Eio::V4, "").await.unwrap();
+            polling.send("40/chat,").await.unwrap();
+            while !polling.next().await.unwrap().starts_with("40/chat") {}
+            let mut raw = Raw::upgrade(address, &polling.upgrade_path())
+                .await
+                .unwrap();
+            raw.text("2probe").await.unwrap();
+            assert!(
+                !raw.ends_before("3probe").await,
+                "the probe is not answered"
+            );
+            let hello = r#"42/chat,1["hello",{"name":"visitor"}]"#;
+            let join = format!(r#"42/chat,2["join",{{"room":"{ROOM}"}}]"#);
+            for packet in ["5", hello, &join] {
+                raw.write(&frame(true, TEXT, packet.as_bytes()))
+                    .await
+                    .unwrap();
+            }
+            assert!(!raw.ends_before("43/chat,2").await, "it cannot join");
+        }
+    }
+}

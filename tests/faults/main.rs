@@ -1,0 +1,18 @@
+//! What can go wrong does, to the real program: it is killed, told to end in the middle of everything,
+//! and meets clients that stall, flood, vanish, and send garbage. Nothing acknowledged or shown is
+//! lost, nobody else notices, and nothing is left behind.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod crowd;
+mod drain;
+mod kill;
+mod leaks;
+
+mod namespaces;
+
+mod packets;
+mod seam;
+mod slow;
+mod upgrade;

@@ -1,0 +1,8 @@
+//! Socket.IO 0.9 on the wire, byte for byte as the old server spoke it, and where it does better.
+
+mod fixtures;
+mod mutations;
+mod polling;
+mod server;
+mod websocket;
+mod wire;

@@ -1,0 +1,366 @@
+//! The settings as whoever starts the program meets them: README's table says what the code does, mistakes are told
+//! together, and what stands in the way of a start is told in words.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, BufReader},
+    net::TcpListener,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use clap::CommandFactory;
+use handshaken::settings::Settings;
+use tempfile::TempDir;
+
+/// A row of README's table.
+#[derive(Debug, PartialEq, Eq)]
+struct Row {
+    variable: String,
+    default: String,
+}
+
+#[test]
+fn the_table_in_the_readme_says_what_the_code_does() {
+    let readme = fs::read_to_string("README.md").unwrap();
+    assert_eq!(rows_of(&readme), rows_of_the_code());
+}
+
+#[test]
+fn the_help_names_every_range_that_the_readme_names() {
+    let help = String::from_utf8(server(&[]).arg("--help").output().unwrap().stdout).unwrap();
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    let readme = fs::read_to_string("README.md").unwrap();
+    let mut ranges = 0;
+    for line in table_lines(&readme) {
+        let cells = cells(line);
+        if let [_, _, _, range, _] = &cells[..]
+            && range.contains(" to ")
+        {
+            let bare: String = range.chars().filter(|c| *c != '`').collect();
+            assert!(help.contains(&bare), "--help lacks `{bare}` of: {line}");
+            ranges += 1;
+        }
+    }
+    assert!(ranges > 8, "only {ranges} rows with a range");
+}
+
+#[test]
+fn every_variable_of_ours_bears_our_name() {
+    for argument in Settings::command().get_arguments() {
+        if let Some(variable) = argument.get_env() {
+            let variable = variable.to_string_lossy();
+            assert!(variable.starts_with("HANDSHAKEN_"), "{variable}");
+        }
+    }
+}
+
+#[test]
+fn check_accepts_right_settings_and_binds_nothing() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = server(&["--check", "--listen", &address]).output().unwrap();
+    assert_eq!(code(&output), 0, "{output:?}");
+    assert_eq!(stdout(&output), "settings are right\n");
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_wherever_they_were_made() {
+    let output = server(&["--max-message", "5", "--retain=7", "--public", "/nowhere"])
+        .args(["--bogus", "1", "--check"])
+        .env("HANDSHAKEN_HISTORY", "5000")
+        .env("HANDSHAKEN_PING_TIMEOUT", "soon")
+        .env("NODE_PORT", "http")
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 64, "{output:?}");
+    let told = stderr(&output);
+    for mistake in [
+        "'--max-message <BYTES>': 5 is not in 1000..=1000000",
+        "'--retain <LIMITS>': fewer than 1000",
+        "--public /nowhere: not a folder",
+        "'--bogus'",
+        "5000 is not in 0..=1000 (from HANDSHAKEN_HISTORY)",
+        "not a duration such as 500ms, 10s or 5m (from HANDSHAKEN_PING_TIMEOUT)",
+        "NODE_PORT=http: not a port number",
+    ] {
+        assert!(told.contains(mistake), "no `{mistake}` in:\n{told}");
+    }
+    assert_eq!(told.lines().count(), 8, "{told}");
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_mistakes() {
+    let small = ["--max-backlog", "100000", "--max-message", "200000"];
+    let few = ["--max-backlog-packets", "16", "--history", "16"];
+    for (args, mistake) in [
+        (small, "--max-backlog 100000: smaller than one message"),
+        (
+            few,
+            "--max-backlog-packets 16: no more than a newcomer gets",
+        ),
+    ] {
+        let output = server(&args).arg("--check").output().unwrap();
+        assert_eq!(code(&output), 64, "{output:?}");
+        assert!(stderr(&output).contains(mistake), "{output:?}");
+    }
+}
+
+#[test]
+fn the_edges_of_every_range_are_right_and_what_lies_beyond_is_not() {
+    for (flag, right, wrong) in [
+        ("--history", ["0", "1000"], ["-1", "1001"]),
+        ("--max-message", ["1000", "1000000"], ["999", "1000001"]),
+        ("--event-rate", ["0", "1000000"], ["-1", "1000001"]),
+        ("--flood-timeout", ["1s", "1h"], ["999ms", "61m"]),
+        (
+            "--max-backlog",
+            ["100000", "100000000"],
+            ["99999", "100000001"],
+        ),
+        (
+            "--max-backlog-packets",
+            ["26", "1000000"],
+            ["15", "1000001"],
+        ),
+        ("--stall-timeout", ["1s", "5m"], ["0s", "6m"]),
+        ("--max-connections", ["1", "10000000"], ["0", "10000001"]),
+        ("--ping-interval", ["1s", "1h"], ["0s", "-5s"]),
+        ("--ping-timeout", ["1s", "1h"], ["5", "2h"]),
+        ("--legacy-heartbeat-timeout", ["26s", "1h"], ["25s", "61m"]),
+        ("--legacy-heartbeat-interval", ["1s", "59s"], ["60s", "0s"]),
+        ("--legacy-close-timeout", ["1s", "1h"], ["0s", "2h"]),
+        ("--legacy-polling-duration", ["1s", "1h"], ["0s", "2h"]),
+        ("--drain-timeout", ["0s", "1h"], ["-1s", "2h"]),
+        ("--retain", ["1000", "90d,1000"], ["999", "90d,80d"]),
+        ("--retain", ["all", "1m"], ["59s", "many"]),
+        ("--cors-origin", ["*", "http://a:1"], ["a", "http://a/b"]),
+        ("--client", ["0.9", "4"], ["1.7", "5"]),
+        ("--host-name", ["a", "Küche"], ["", "a\nb"]),
+    ] {
+        for value in right {
+            let output = server(&["--check", &format!("{flag}={value}")]).output();
+            let output = output.unwrap();
+            assert_eq!(code(&output), 0, "{flag}={value}: {output:?}");
+        }
+        for value in wrong {
+            let output = server(&["--check", &format!("{flag}={value}")]).output();
+            let output = output.unwrap();
+            assert_eq!(code(&output), 64, "{flag}={value}: {output:?}");
+            assert!(stderr(&output).contains(flag), "{flag}={value}: {output:?}");
+        }
+    }
+}
+
+#[test]
+fn the_old_servers_variables_set_the_port_unless_an_address_is_given() {
+    let free = || TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = |free: TcpListener| free.local_addr().unwrap().port().to_string();
+    let (one, other) = (port(free()), port(free()));
+    let listens = |command: &mut Command| listening(command.arg("--drain-timeout=1s"));
+
+    assert_eq!(
+        listens(server(&[]).env("NODE_PORT", &one).env("PORT", &other)),
+        format!("listening on http://0.0.0.0:{one}")
+    );
+    assert_eq!(
+        listens(server(&[]).env("NODE_PORT", "").env("PORT", &other)),
+        format!("listening on http://0.0.0.0:{other}")
+    );
+    let given = listens(server(&["--listen", "127.0.0.1:0"]).env("NODE_PORT", &one));
+    let address = given.strip_prefix("listening on http://127.0.0.1:");
+    assert!(
+        address.is_some_and(|port| port != "0" && port != one),
+        "{given}"
+    );
+}
+
+#[test]
+fn a_file_named_env_is_read_and_the_environment_wins_over_it() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join(".env"), "HANDSHAKEN_HISTORY=5000\n").unwrap();
+    let mut check = server(&["--check"]);
+    check.current_dir(folder.path());
+    let output = check.output().unwrap();
+    assert_eq!(code(&output), 64, "{output:?}");
+    assert!(
+        stderr(&output).contains("(from HANDSHAKEN_HISTORY)"),
+        "{output:?}"
+    );
+    assert_eq!(
+        code(&check.env("HANDSHAKEN_HISTORY", "5").output().unwrap()),
+        0
+    );
+
+    fs::write(folder.path().join(".env"), "half a line\n").unwrap();
+    let output = check.output().unwrap();
+    assert_eq!(code(&output), 64, "{output:?}");
+    assert!(
+        stderr(&output).starts_with("handshaken: .env: "),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn a_port_in_use_is_told_with_the_address() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = server(&["--listen", &address]).output().unwrap();
+    assert_eq!(code(&output), 1, "{output:?}");
+    let told = stderr(&output);
+    assert!(
+        told.contains(&format!(
+            "cannot listen on {address}: Address already in use"
+        )),
+        "{told}"
+    );
+    assert_eq!(told.lines().count(), 1, "{told}");
+}
+
+#[test]
+fn a_data_folder_that_cannot_be_used_is_told_with_what_to_check() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+
+    let output = server(&["--data"]).arg(&file).output().unwrap();
+    assert_eq!(code(&output), 64, "{output:?}");
+    assert!(stderr(&output).contains("file: not a folder"), "{output:?}");
+
+    let output = start_in(&file.join("below"));
+    assert_eq!(code(&output), 1, "{output:?}");
+    assert!(
+        stderr(&output).contains("check that it is a directory and may be written"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn a_data_folder_that_another_server_uses_is_told_so() {
+    let folder = TempDir::new().unwrap();
+    let mut first = server(&["--listen", "127.0.0.1:0", "--data"]);
+    let mut first = Running::start(first.arg(folder.path()));
+    first.first_line();
+    let output = start_in(folder.path());
+    assert_eq!(code(&output), 1, "{output:?}");
+    assert!(
+        stderr(&output).contains("is in use by another process"),
+        "{output:?}"
+    );
+}
+
+/// The program with these arguments, nothing of ours in its environment, and a working folder without a `.env`.
+fn server(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_handshaken"));
+    command.args(args).current_dir(std::env::temp_dir());
+    for variable in ["NODE_PORT", "PORT", "RUST_LOG"] {
+        command.env_remove(variable);
+    }
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("HANDSHAKEN_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+fn start_in(data: &Path) -> Output {
+    let mut command = server(&["--listen", "127.0.0.1:0", "--data"]);
+    command.arg(data).output().unwrap()
+}
+
+/// What a server says when it is ready. It runs in a folder of its own, and is ended.
+fn listening(command: &mut Command) -> String {
+    let data = TempDir::new().unwrap();
+    Running::start(command.arg("--data").arg(data.path())).first_line()
+}
+
+/// A server that ends with the test.
+struct Running(std::process::Child);
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::inherit());
+        Self(command.spawn().unwrap())
+    }
+
+    /// Waits for the line; a server that does not start closes its end.
+    fn first_line(&mut self) -> String {
+        let mut line = String::new();
+        let stdout = self.0.stdout.take().expect("asked for once");
+        BufReader::new(stdout).read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("ended by itself")
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+/// The lines of the table of settings: they begin with a flag.
+fn table_lines(readme: &str) -> impl Iterator<Item = &str> {
+    readme.lines().filter(|line| line.starts_with("| `--"))
+}
+
+fn cells(line: &str) -> Vec<&str> {
+    line.trim_matches('|').split('|').map(str::trim).collect()
+}
+
+fn rows_of(readme: &str) -> BTreeMap<String, Row> {
+    let rows = table_lines(readme).map(|line| {
+        let cells = cells(line);
+        let [flag, variable, default, _, _] = cells[..] else {
+            panic!("not five cells: {line}");
+        };
+        let bare = |cell: &str| cell.trim_matches('`').to_owned();
+        let row = Row {
+            variable: bare(variable),
+            default: if default.starts_with('`') {
+                bare(default)
+            } else {
+                String::new()
+            },
+        };
+        (bare(flag), row)
+    });
+    rows.collect()
+}
+
+/// Defaults that only words can tell have none here.
+fn rows_of_the_code() -> BTreeMap<String, Row> {
+    let command = Settings::command();
+    let rows = command.get_arguments().map(|argument| {
+        let values = argument.get_default_values().iter();
+        let value = |value: &clap::builder::OsStr| value.to_string_lossy().into_owned();
+        let row = Row {
+            variable: argument
+                .get_env()
+                .map_or(String::new(), |name| name.to_string_lossy().into_owned()),
+            default: values.map(value).collect(),
+        };
+        (
+            format!(
+                "--{}",
+                argument.get_long().expect("every setting is a flag")
+            ),
+            row,
+        )
+    });
+    rows.collect()
+}
