@@ -100,7 +100,8 @@ impl Flow {
         &self.shared.limits
     }
 
-    /// An event or answer was queued for the client; false where more waits now than may.
+    /// An event or answer is about to be queued for the client; false where more waits now than may.
+    /// Counted before it is queued: it may be on its way out before the caller goes on.
     #[must_use]
     pub(super) fn queued(&self, bytes: usize) -> bool {
         self.packets.fetch_add(1, Ordering::AcqRel);
@@ -112,7 +113,7 @@ impl Flow {
     /// the like, which nobody counted when they were queued, so neither count stays above what
     /// really waits.
     pub(super) fn taken(&self, packets: usize) {
-        self.lower(&self.packets, packets);
+        self.lower(&self.packets, packets, self.limits().backlog_packets / 2);
     }
 
     pub(super) fn has_queued_packets(&self) -> bool {
@@ -121,15 +122,16 @@ impl Flow {
 
     /// Bytes went out.
     pub(super) fn sent(&self, bytes: usize) {
-        self.lower(&self.backlog, bytes);
+        self.lower(&self.backlog, bytes, self.limits().backlog / 2);
     }
 
-    fn lower(&self, count: &AtomicUsize, by: usize) {
-        let was_half_full = self.is_half_full();
-        let _ = count.fetch_update(Ordering::AcqRel, Ordering::Acquire, |waiting| {
+    fn lower(&self, count: &AtomicUsize, by: usize, half: usize) {
+        let lowered = count.fetch_update(Ordering::AcqRel, Ordering::Acquire, |waiting| {
             Some(waiting.saturating_sub(by))
         });
-        if was_half_full && !self.is_half_full() {
+        // Told by this very change of the count: between two looks at it somebody else may raise it
+        // and begin to wait. Whoever is woken looks at the other count too.
+        if lowered.is_ok_and(|before| before > half && before.saturating_sub(by) <= half) {
             self.progress.notify_waiters();
             self.wake();
         }
@@ -170,7 +172,11 @@ impl Flow {
 
     fn hears_enough(&self) -> bool {
         self.unheard.load(Ordering::Acquire) >= UNHEARD_EVENTS
-            || self.unheard_bytes.load(Ordering::Acquire) >= self.limits().backlog / 4
+            || self.unheard_bytes.load(Ordering::Acquire) >= self.unheard_bytes_limit()
+    }
+
+    fn unheard_bytes_limit(&self) -> usize {
+        self.limits().backlog / 4
     }
 
     /// Has the reading side look again: at what it still has to write, too.
@@ -199,12 +205,96 @@ impl<S: AsRef<Flow>> Unheard<S> {
 impl<S: AsRef<Flow>> Drop for Unheard<S> {
     fn drop(&mut self) {
         let flow = (*self.session).as_ref();
-        let was_enough = flow.hears_enough();
         flow.shared.unheard.fetch_sub(1, Ordering::AcqRel);
-        flow.unheard.fetch_sub(1, Ordering::AcqRel);
-        flow.unheard_bytes.fetch_sub(self.size, Ordering::AcqRel);
-        if was_enough && !flow.hears_enough() {
+        let events = flow.unheard.fetch_sub(1, Ordering::AcqRel);
+        let bytes = flow.unheard_bytes.fetch_sub(self.size, Ordering::AcqRel);
+        let enough = flow.unheard_bytes_limit();
+        // As in `Flow::lower`.
+        if events == UNHEARD_EVENTS || (bytes >= enough && bytes - self.size < enough) {
             flow.wake();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    /// How often each race is run.
+    const RUNS: usize = 200_000;
+    const DEADLINE: Duration = Duration::from_secs(30);
+
+    struct Session(Flow);
+
+    impl AsRef<Flow> for Session {
+        fn as_ref(&self) -> &Flow {
+            &self.0
+        }
+    }
+
+    fn session() -> Arc<Session> {
+        Arc::new(Session(Flow::new(Shared::new(Limits {
+            message: 1 << 10,
+            payload: 1 << 10,
+            backlog: 1 << 20,
+            backlog_packets: 8,
+            sessions: 1,
+            stall: DEADLINE,
+            event_rate: None,
+            flood: DEADLINE,
+        }))))
+    }
+
+    async fn readable(flow: &Flow) {
+        poll_fn(|cx| match flow.may_read(Reader::Wire, cx.waker()) {
+            true => std::task::Poll::Ready(()),
+            false => std::task::Poll::Pending,
+        })
+        .await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn a_client_whose_events_are_dealt_with_meanwhile_is_read_on_from() {
+        let session = session();
+        let (heard, mut to_hear) = tokio::sync::mpsc::channel(2 * UNHEARD_EVENTS);
+        let hearing = tokio::spawn(async move { while to_hear.recv().await.is_some() {} });
+        let reading = async {
+            for _ in 0..RUNS {
+                readable(&session.0).await;
+                let unheard = Unheard::new(session.clone(), 1);
+                heard.send(unheard).await.ok();
+            }
+            drop(heard);
+        };
+        let read = tokio::time::timeout(DEADLINE, reading).await;
+        assert!(read.is_ok(), "nobody woke the reader");
+        hearing.await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn a_client_that_takes_what_it_is_told_is_read_on_from() {
+        let session = session();
+        let (queue, mut queued) = tokio::sync::mpsc::channel(64);
+        let writer = session.clone();
+        let writing = tokio::spawn(async move {
+            while queued.recv().await.is_some() {
+                writer.0.taken(1);
+                writer.0.sent(1);
+            }
+        });
+        let reading = async {
+            for _ in 0..RUNS {
+                readable(&session.0).await;
+                assert!(session.0.queued(1));
+                queue.send(()).await.unwrap();
+            }
+            drop(queue);
+        };
+        let read = tokio::time::timeout(DEADLINE, reading).await;
+        assert!(read.is_ok(), "nobody woke the reader");
+        writing.await.unwrap();
+        assert!(!session.0.has_queued_packets());
     }
 }

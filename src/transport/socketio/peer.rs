@@ -105,16 +105,18 @@ impl Outlet for Peer {
         let Some(socket) = self.socket.upgrade() else {
             return;
         };
+        let size = event.len() + payload.get().len() + EVENT_FRAMING;
+        self.session.queued(size);
         match socket.emit(event, payload) {
-            Ok(()) => self
-                .session
-                .queued(event.len() + payload.get().len() + EVENT_FRAMING),
+            Ok(()) => {}
             Err(SendError::Socket(SocketError::InternalChannelFull)) => {
                 self.session.close(Goodbye::SlowPeer)
             }
             // It is gone; its conversation is about to be told.
             Err(SendError::Socket(SocketError::Closed)) => {}
             Err(SendError::Serialize(error)) => {
+                self.session.flow.taken(1);
+                self.session.flow.sent(size);
                 tracing::error!(peer = %self.id, event, %error, "could not encode an event")
             }
         }
@@ -257,14 +259,20 @@ impl MessageHandler<LocalAdapter, Intake> for Intake {
             let Ok(ack) =
                 AckSender::<LocalAdapter>::from_message_parts(&socket, &mut value, &ack_id);
             let session = peer.session.clone();
-            Ack::new(move |answer| match ack.send(answer) {
-                Ok(()) => session.queued(answer.get().len() + EVENT_FRAMING),
-                Err(SendError::Socket(SocketError::InternalChannelFull)) => {
-                    session.close(Goodbye::SlowPeer)
-                }
-                Err(SendError::Socket(SocketError::Closed)) => {}
-                Err(SendError::Serialize(error)) => {
-                    tracing::error!(%error, "could not encode an answer")
+            Ack::new(move |answer| {
+                let size = answer.get().len() + EVENT_FRAMING;
+                session.queued(size);
+                match ack.send(answer) {
+                    Ok(()) => {}
+                    Err(SendError::Socket(SocketError::InternalChannelFull)) => {
+                        session.close(Goodbye::SlowPeer)
+                    }
+                    Err(SendError::Socket(SocketError::Closed)) => {}
+                    Err(SendError::Serialize(error)) => {
+                        session.flow.taken(1);
+                        session.flow.sent(size);
+                        tracing::error!(%error, "could not encode an answer")
+                    }
                 }
             })
         });
