@@ -70,7 +70,8 @@ describe('in one room', () => {
       const typing = { peer: [], other: [] };
       peer.socket.on('typing', (told) => typing.peer.push(told));
       other.socket.on('typing', (told) => typing.other.push(told));
-      for (const [each, name] of [[peer, 'Old'], [other, 'New']]) {
+      // The one who watches is first: only who comes later is news to it.
+      for (const [each, name] of [[other, 'New'], [peer, 'Old']]) {
         assert.equal((await each.request('hello', { name })).ok, true);
         assert.equal((await each.request('join', { room })).ok, true);
       }
