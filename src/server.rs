@@ -21,6 +21,7 @@ use crate::{
     transport::{
         legacy::{self, Legacy},
         listener::{self, Connections},
+        origin::Allowed,
         socketio::{self, SocketIo, Timing},
         web::{self, Web},
     },
@@ -74,6 +75,8 @@ impl Server {
             event_rate: NonZeroU32::new(settings.event_rate),
             flood: settings.flood_timeout,
         };
+        let cors_origin = settings.cors_origin.clone();
+        let allowed: Allowed = Arc::new(move |origin| is_allowed(&cors_origin, origin.as_bytes()));
         let socketio = Arc::new(SocketIo::new(
             limits,
             Timing {
@@ -81,19 +84,19 @@ impl Server {
                 ping_timeout: settings.ping_timeout,
                 connect_timeout: CONNECT_TIMEOUT,
             },
+            allowed.clone(),
         ));
-        let cors_origin = settings.cors_origin.clone();
         let legacy = Arc::new(Legacy::new(
             limits,
             legacy::Times {
-                heartbeat_timeout: settings.legacy_heartbeat_timeout,
-                heartbeat_interval: settings.legacy_heartbeat_interval,
-                close_timeout: settings.legacy_close_timeout,
-                polling_duration: settings.legacy_polling_duration,
+                heartbeat_timeout: settings.legacy.heartbeat_timeout,
+                heartbeat_interval: settings.legacy.heartbeat_interval,
+                close_timeout: settings.legacy.close_timeout,
+                polling_duration: settings.legacy.polling_duration,
                 ..Default::default()
             },
             &legacy::Transport::ALL,
-            Arc::new(move |origin| is_allowed(&cors_origin, origin.as_bytes())),
+            allowed,
         ));
         let fleeting: Arc<dyn Fleeting> =
             Arc::new(vec![socketio.fleeting("/chat"), legacy.fleeting("/chat")]);

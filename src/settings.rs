@@ -2,6 +2,7 @@
 //! bound, and all mistakes are told at once (`mistakes`); `values` reads what no library has a type
 //! for. README's table is compared with this file by a test.
 
+mod legacy;
 mod mistakes;
 mod values;
 
@@ -16,7 +17,7 @@ use std::{
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use self::values::{count, duration, host_name, origin, retain};
-pub use self::{mistakes::Refusal, values::Origin};
+pub use self::{legacy::Legacy, mistakes::Refusal, values::Origin};
 use crate::{log::embedded::Retain, transport::web::ClientGeneration};
 
 /// One chat server for every generation of Socket.IO page
@@ -114,21 +115,8 @@ pub struct Settings {
     #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_PING_TIMEOUT", default_value = "20s", value_parser = duration("1s", "1h"))]
     pub ping_timeout: Duration,
 
-    /// How long a Socket.IO 0.9 client may take to answer a heartbeat; it waits as long for one, 1s to 1h
-    #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_LEGACY_HEARTBEAT_TIMEOUT", default_value = "60s", value_parser = duration("1s", "1h"))]
-    pub legacy_heartbeat_timeout: Duration,
-
-    /// How long after one heartbeat a Socket.IO 0.9 client gets the next, 1s to 1h
-    #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_LEGACY_HEARTBEAT_INTERVAL", default_value = "25s", value_parser = duration("1s", "1h"))]
-    pub legacy_heartbeat_interval: Duration,
-
-    /// How long a Socket.IO 0.9 client may stay away between two polls, 1s to 1h
-    #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_LEGACY_CLOSE_TIMEOUT", default_value = "60s", value_parser = duration("1s", "1h"))]
-    pub legacy_close_timeout: Duration,
-
-    /// How long a poll of a Socket.IO 0.9 client is held when there is nothing to say, 1s to 1h
-    #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_LEGACY_POLLING_DURATION", default_value = "20s", value_parser = duration("1s", "1h"))]
-    pub legacy_polling_duration: Duration,
+    #[command(flatten)]
+    pub legacy: Legacy,
 
     /// How long SIGTERM waits for clients and the log before the process ends anyway, 0s to 1h
     #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_DRAIN_TIMEOUT", default_value = "10s", value_parser = duration("0s", "1h"))]
@@ -208,12 +196,7 @@ impl Settings {
                 self.max_backlog_packets, self.history
             ));
         }
-        if self.legacy_heartbeat_interval >= self.legacy_heartbeat_timeout {
-            mistakes.push(format!(
-                "--legacy-heartbeat-interval {:?}: clients give up after --legacy-heartbeat-timeout {:?}, so it must be shorter",
-                self.legacy_heartbeat_interval, self.legacy_heartbeat_timeout
-            ));
-        }
+        self.legacy.check_together(mistakes);
     }
 }
 

@@ -5,7 +5,7 @@
 pub mod native;
 pub mod talk;
 
-use std::{net::IpAddr, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use async_trait::async_trait;
 use serde::{Serialize, de::DeserializeOwned};
@@ -54,6 +54,24 @@ pub struct Handshake {
     pub query: Box<str>,
     /// The payload of its CONNECT packet, JSON; Socket.IO 3.x clients and later send one.
     pub auth: Option<Box<str>>,
+    pub credentials: Credentials,
+}
+
+/// What the request of a handshake brought along that can prove who sent it. Only the front ends that
+/// ask for it look at it, and it never reaches a log.
+#[derive(Clone, Default)]
+pub struct Credentials {
+    /// The `Cookie` headers, joined with `; `. A browser sends them whatever page asks, so they are kept
+    /// only where the request's `Origin` is ours, is allowed, or is not there.
+    pub cookie: Option<Box<str>>,
+    /// The `Authorization` header.
+    pub authorization: Option<Box<str>>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials")
+    }
 }
 
 impl Handshake {
@@ -95,8 +113,8 @@ impl Held {
     }
 }
 
-impl std::fmt::Debug for Held {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Held")
     }
 }
@@ -122,8 +140,8 @@ impl Ack {
     }
 }
 
-impl std::fmt::Debug for Ack {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Ack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Ack")
     }
 }
@@ -159,7 +177,7 @@ pub(crate) fn iso(time: jiff::Timestamp) -> String {
 const LOGGED_NAME: usize = 40;
 
 /// Why an event was not taken, for front ends that have no way to show it.
-pub(crate) fn log_refused(peer: &dyn Outlet, event: &str, reason: &dyn std::fmt::Display) {
+pub(crate) fn log_refused(peer: &dyn Outlet, event: &str, reason: &dyn fmt::Display) {
     let event: String = event.chars().take(LOGGED_NAME).collect();
     tracing::warn!(peer = %peer.id(), ?event, %reason, "refused an event");
 }

@@ -4,5 +4,6 @@ mod flow;
 mod inbox;
 pub mod legacy;
 pub mod listener;
+pub mod origin;
 pub mod socketio;
 pub mod web;

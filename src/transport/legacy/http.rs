@@ -4,21 +4,27 @@
 use std::sync::Arc;
 
 use ::http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    HeaderValue, Method, Request, Response, StatusCode,
     header::{
-        ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE, HOST, ORIGIN,
-        REFERER, X_XSS_PROTECTION,
+        ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE,
+        X_XSS_PROTECTION,
     },
 };
 use axum::body::Body;
 
 use super::{
-    Allowed, Transport,
+    Transport,
     polling::{self, Dress},
     sessions::{Sessions, Unable},
     websocket,
 };
-use crate::transport::listener::{Pulse, Remote};
+use crate::{
+    dialect::Handshake,
+    transport::{
+        listener::{Pulse, Remote},
+        origin::{self, Allowed},
+    },
+};
 
 /// Where requests of the transport begin.
 const RESOURCE: &str = "/socket.io/";
@@ -91,14 +97,18 @@ impl Front {
     /// Any method shakes hands.
     fn handshake(&self, request: &Request<Body>) -> Response<Body> {
         let jsonp = parameter(request, "jsonp").filter(|index| is_index(index));
-        let query = request.uri().query().unwrap_or_default();
-        let origin = match self.origin(request.headers()) {
+        let origin = match origin::of(request.headers(), &self.allowed) {
             Ok(origin) => origin,
-            Err(BadOrigin) => {
+            Err(_) => {
                 return refuse(jsonp, StatusCode::FORBIDDEN, "handshake bad origin");
             }
         };
-        let mut response = match self.sessions.begin(remote(request), query) {
+        let mut response = match self.sessions.begin(Handshake {
+            remote: remote(request),
+            query: request.uri().query().unwrap_or_default().into(),
+            auth: None,
+            credentials: origin::credentials(request.headers(), &self.allowed),
+        }) {
             Ok(session) => {
                 let times = session.times();
                 let ways: Vec<_> = self.transports.iter().map(|way| way.name()).collect();
@@ -145,7 +155,7 @@ impl Front {
             return bad_request();
         };
         // Pages of other origins still get no word of the answer: nothing allows them to read it.
-        let origin = self.origin(request.headers()).unwrap_or_default();
+        let origin = origin::of(request.headers(), &self.allowed).unwrap_or_default();
         let pulse = request.extensions().get::<Pulse>().cloned();
         let posts = request.method() == Method::POST;
         let mut response = match transport {
@@ -172,56 +182,6 @@ impl Front {
         };
         allow(&mut response, origin);
         response
-    }
-
-    /// The origin of the page that a request comes from, where it says one and may come.
-    fn origin(&self, headers: &HeaderMap) -> Result<Option<HeaderValue>, BadOrigin> {
-        let origin = headers.get(ORIGIN);
-        // Scripts that a page includes name no origin, but most say where they are included.
-        let Some(from) = origin.or_else(|| headers.get(REFERER)) else {
-            let elsewhere = headers
-                .get("sec-fetch-site")
-                .is_some_and(|site| site == "cross-site");
-            return if elsewhere && !(self.allowed)("null") {
-                Err(BadOrigin)
-            } else {
-                Ok(None)
-            };
-        };
-        let from = from.to_str().map_err(|_| BadOrigin)?;
-        let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-        let same = host.is_some_and(|host| is_same_host(authority(from), host));
-        let page = match (origin, from.split_once("://")) {
-            (None, Some((scheme, _))) => format!("{scheme}://{}", authority(from)),
-            _ => from.to_owned(),
-        };
-        if same || (self.allowed)(&page) {
-            Ok(origin.cloned())
-        } else {
-            Err(BadOrigin)
-        }
-    }
-}
-
-/// A page that may not connect.
-#[derive(Debug)]
-struct BadOrigin;
-
-/// `host[:port]` of an address; the 0.9 client on Node names its origin without a scheme.
-fn authority(from: &str) -> &str {
-    let rest = from.split_once("://").map_or(from, |(_, rest)| rest);
-    rest.split(['/', '?', '#']).next().unwrap_or_default()
-}
-
-/// Ports do not matter.
-fn is_same_host(one: &str, other: &str) -> bool {
-    !one.is_empty() && without_port(one).eq_ignore_ascii_case(without_port(other))
-}
-
-fn without_port(authority: &str) -> &str {
-    match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-        _ => authority,
     }
 }
 
@@ -331,25 +291,6 @@ mod tests {
             ("/socket.io/nothing.js", Target::File),
         ] {
             assert_eq!(Target::of(path), target, "{path}");
-        }
-    }
-
-    #[test]
-    fn ports_schemes_and_case_do_not_make_another_host() {
-        for (from, host, same) in [
-            ("http://Chat.example:81", "chat.example", true),
-            ("https://chat.example/page?x=1", "chat.example:3000", true),
-            ("127.0.0.1:3091", "127.0.0.1:3000", true),
-            ("http://[::1]:80", "[::1]:3000", true),
-            ("http://[::1]", "[::1]:3000", true),
-            ("http://evil.example", "chat.example", false),
-            ("http://chat.example.evil.example", "chat.example", false),
-            ("http://evil.example/chat.example", "chat.example", false),
-            ("null", "chat.example", false),
-            ("", "", false),
-            ("http://", "chat.example", false),
-        ] {
-            assert_eq!(is_same_host(authority(from), host), same, "{from} {host}");
         }
     }
 }

@@ -22,7 +22,10 @@ use axum::body::Body;
 
 use self::{channels::Told, http::Front, peer::Mount};
 pub use self::{sessions::Sessions, state::Times};
-use super::flow::{Limits, Shared};
+use super::{
+    flow::{Limits, Shared},
+    origin::Allowed,
+};
 use crate::{
     chat::peer::Goodbye,
     dialect::{Dialect, Fleeting},
@@ -62,9 +65,6 @@ impl Transport {
         }
     }
 }
-
-/// Whether pages of an origin, `scheme://host[:port]`, may connect; those of our own host may anyway.
-pub type Allowed = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// Socket.IO for clients 0.7 to 0.9.
 pub struct Legacy {

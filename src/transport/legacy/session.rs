@@ -3,7 +3,6 @@
 //! poll or stream takes it. `state` decides what is due; `polling` and `websocket` move the bytes.
 
 use std::{
-    net::IpAddr,
     sync::{Arc, OnceLock},
     time::Instant,
 };
@@ -37,8 +36,7 @@ const RESERVED: [&str; 1] = ["disconnect"];
 
 pub(super) struct Session {
     pub(super) sid: Box<str>,
-    remote: IpAddr,
-    query: Box<str>,
+    handshake: Handshake,
     pub(super) sessions: Arc<Sessions>,
     pub(super) flow: Flow,
     pub(super) state: Mutex<State>,
@@ -59,11 +57,10 @@ struct Seat {
 }
 
 impl Session {
-    pub(super) fn new(sid: Box<str>, remote: IpAddr, query: &str, sessions: Arc<Sessions>) -> Self {
+    pub(super) fn new(sid: Box<str>, handshake: Handshake, sessions: Arc<Sessions>) -> Self {
         Self {
             sid,
-            remote,
-            query: query.into(),
+            handshake,
             flow: Flow::new(sessions.shared.clone()),
             state: Mutex::new(State::new(Instant::now(), &sessions.times)),
             sessions,
@@ -138,7 +135,7 @@ impl Session {
     pub(super) fn hear(self: &Arc<Self>, packet: &str) {
         let packet = text::mend(packet);
         let Some(packet) = Packet::parse(&packet) else {
-            return tracing::debug!(remote = %self.remote, "ignored what is no packet");
+            return tracing::debug!(remote = %self.handshake.remote, "ignored what is no packet");
         };
         {
             let (mut state, now) = (self.state.lock(), Instant::now());
@@ -183,7 +180,7 @@ impl Session {
 
     /// Seats the client in the default namespace; false where the dialect refuses it.
     pub(super) fn greet(self: &Arc<Self>) -> bool {
-        self.sit("", &self.query)
+        self.sit("", &self.handshake.query)
     }
 
     /// The client asks for a namespace. There is no answer where there is none of that name.
@@ -194,7 +191,7 @@ impl Session {
         }
         let query = match packet.data.strip_prefix('?') {
             Some(query) => query,
-            None => &self.query,
+            None => &self.handshake.query,
         };
         if self.peer(endpoint).is_none() && !self.sit(endpoint, query) {
             return self.send(packet::error(endpoint, packet::Reason::Unauthorized));
@@ -216,9 +213,8 @@ impl Session {
             return false;
         };
         let handshake = Handshake {
-            remote: self.remote,
             query: query.into(),
-            auth: None,
+            ..self.handshake.clone()
         };
         let peer = Peer::new(&mount, self.clone());
         let Ok(greeted) = mount.dialect.greet(peer.clone(), &handshake) else {
@@ -256,9 +252,9 @@ impl Session {
         }
         self.sessions.count_ended(why);
         if why == Goodbye::Shutdown {
-            tracing::debug!(remote = %self.remote, reason = why.code(), "ending a 0.9 session");
+            tracing::debug!(remote = %self.handshake.remote, reason = why.code(), "ending a 0.9 session");
         } else {
-            tracing::warn!(remote = %self.remote, reason = why.code(), "ending a 0.9 session: {}", why.message());
+            tracing::warn!(remote = %self.handshake.remote, reason = why.code(), "ending a 0.9 session: {}", why.message());
         }
         if !why.is_abrupt() {
             let seats: Vec<_> = {
@@ -315,7 +311,7 @@ impl Session {
             None => {}
             Some(Due::Heartbeat) => self.tell_reader(),
             Some(due) => {
-                tracing::debug!(remote = %self.remote, ?due, "a 0.9 session has ended");
+                tracing::debug!(remote = %self.handshake.remote, ?due, "a 0.9 session has ended");
                 self.lost();
             }
         }

@@ -3,7 +3,6 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -15,7 +14,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use parking_lot::{Mutex, RwLock};
 
 use super::{channels::Channels, peer::Mount, session::Session, state::Times};
-use crate::{chat::peer::Goodbye, transport::flow::Shared};
+use crate::{chat::peer::Goodbye, dialect::Handshake, transport::flow::Shared};
 
 /// Random bytes in a session's id; 20 characters, as the old server's had.
 const ID_BYTES: usize = 15;
@@ -67,11 +66,7 @@ impl Sessions {
     }
 
     /// A new session, in the default namespace.
-    pub(super) fn begin(
-        self: &Arc<Self>,
-        remote: IpAddr,
-        query: &str,
-    ) -> Result<Arc<Session>, Unable> {
+    pub(super) fn begin(self: &Arc<Self>, handshake: Handshake) -> Result<Arc<Session>, Unable> {
         if self.count() >= self.shared.limits.sessions {
             return Err(Unable::Failed);
         }
@@ -81,7 +76,7 @@ impl Sessions {
             return Err(Unable::Failed);
         }
         let sid: Box<str> = BASE64_URL_SAFE_NO_PAD.encode(id).into();
-        let session = Arc::new(Session::new(sid.clone(), remote, query, self.clone()));
+        let session = Arc::new(Session::new(sid.clone(), handshake, self.clone()));
         if !session.greet() {
             return Err(Unable::Refused);
         }

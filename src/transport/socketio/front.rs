@@ -31,7 +31,14 @@ use super::{
     session::{Protocol, Session, Sessions},
     wire::Wire,
 };
-use crate::{chat::peer::Goodbye, transport::listener::Connection};
+use crate::{
+    chat::peer::Goodbye,
+    dialect::Handshake,
+    transport::{
+        listener::Connection,
+        origin::{self, Allowed},
+    },
+};
 
 /// Engine.IO 4 separates packets with this.
 const SEPARATOR: u8 = 0x1e;
@@ -41,6 +48,7 @@ const SEPARATOR: u8 = 0x1e;
 pub(super) struct Front {
     pub engine: Engine,
     pub sessions: Arc<Sessions>,
+    pub allowed: Allowed,
 }
 
 impl Front {
@@ -261,8 +269,13 @@ impl Front {
         query: &Query,
         remote: IpAddr,
     ) -> Result<Arc<Session>, Error> {
-        let said = request.uri().query().unwrap_or_default();
-        let session = self.sessions.begin(query.protocol, remote, said);
+        let handshake = Handshake {
+            remote,
+            query: request.uri().query().unwrap_or_default().into(),
+            auth: None,
+            credentials: origin::credentials(request.headers(), &self.allowed),
+        };
+        let session = self.sessions.begin(query.protocol, handshake);
         session.ok_or(Error::Forbidden)
     }
 }

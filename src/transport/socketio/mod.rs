@@ -30,7 +30,7 @@ use self::{
 };
 pub use self::{peer::handshake, public_id::id, session::Sessions};
 pub use super::flow::Limits;
-use super::listener::Remote;
+use super::{listener::Remote, origin::Allowed};
 use crate::{
     chat::peer::Goodbye,
     dialect::{Dialect, Fleeting},
@@ -59,7 +59,7 @@ pub struct SocketIo {
 }
 
 impl SocketIo {
-    pub fn new(limits: Limits, timing: Timing) -> Self {
+    pub fn new(limits: Limits, timing: Timing, allowed: Allowed) -> Self {
         let (service, io) = socketioxide::SocketIo::builder()
             .ping_interval(timing.ping_interval)
             .ping_timeout(timing.ping_timeout)
@@ -75,7 +75,11 @@ impl SocketIo {
         let sessions = Sessions::new(engine.clone(), limits);
         Self {
             io,
-            front: Front { engine, sessions },
+            front: Front {
+                engine,
+                sessions,
+                allowed,
+            },
         }
     }
 

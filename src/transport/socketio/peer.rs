@@ -223,11 +223,10 @@ fn session_of(socket: &Socket<LocalAdapter>) -> Option<&Arc<Session>> {
 
 fn said_by(session: &Session, auth: Option<&Value>) -> Handshake {
     Handshake {
-        remote: session.remote,
-        query: session.query.clone(),
         auth: auth
             .and_then(Value::as_str)
             .map(|auth| auth.as_str().into()),
+        ..session.handshake.clone()
     }
 }
 

@@ -5,7 +5,6 @@
 use std::{
     collections::HashMap,
     io,
-    net::IpAddr,
     sync::{
         Arc, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -17,6 +16,7 @@ use parking_lot::Mutex;
 use super::{peer::Peer, service::Engine};
 use crate::{
     chat::peer::Goodbye,
+    dialect::Handshake,
     transport::flow::{Flow, Limits, Shared},
 };
 
@@ -44,8 +44,8 @@ pub struct Session {
     key: u64,
     sessions: Arc<Sessions>,
     pub(super) protocol: Protocol,
-    pub(super) remote: IpAddr,
-    pub(super) query: Box<str>,
+    /// What the client said in its first request.
+    pub(super) handshake: Handshake,
     sid: OnceLock<Box<str>>,
     on_websocket: AtomicBool,
     /// A 2.x client, which encodes text once; see `eio3`.
@@ -75,8 +75,7 @@ impl Sessions {
     pub(super) fn begin(
         self: &Arc<Self>,
         protocol: Protocol,
-        remote: IpAddr,
-        query: &str,
+        handshake: Handshake,
     ) -> Option<Arc<Session>> {
         if self.count() >= self.shared.limits.sessions {
             return None;
@@ -86,8 +85,7 @@ impl Sessions {
             key,
             sessions: self.clone(),
             protocol,
-            remote,
-            query: query.into(),
+            handshake,
             sid: OnceLock::new(),
             on_websocket: AtomicBool::new(false),
             encodes_once: AtomicBool::new(false),
@@ -206,9 +204,9 @@ impl Session {
         }
         self.sessions.ended[why as usize].fetch_add(1, Ordering::Relaxed);
         if why == Goodbye::Shutdown {
-            tracing::debug!(session = self.key, remote = %self.remote, reason = why.code(), "ending a session");
+            tracing::debug!(session = self.key, remote = %self.handshake.remote, reason = why.code(), "ending a session");
         } else {
-            tracing::warn!(session = self.key, remote = %self.remote, reason = why.code(), "ending a session: {}", why.message());
+            tracing::warn!(session = self.key, remote = %self.handshake.remote, reason = why.code(), "ending a session: {}", why.message());
         }
         if !why.is_abrupt() {
             let peers: Vec<_> = self.peers.lock().iter().filter_map(Weak::upgrade).collect();
