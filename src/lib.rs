@@ -5,6 +5,7 @@
 //! it, the chat hands it to the dialects, each renders it once, the transport writes it.
 //! [`server`] puts the rooms of the house together, from [`settings`].
 
+pub mod account;
 pub mod chat;
 pub mod dialect;
 pub mod log;
