@@ -22,6 +22,7 @@ use self::folder::Folder;
 mod embedded;
 mod folder;
 mod representation;
+pub mod views;
 
 /// What the web transport serves.
 #[derive(Clone, Debug, Default)]
