@@ -9,16 +9,22 @@ mod record;
 mod tests;
 mod watch;
 
-use std::{collections::HashSet, fmt, path::Path, sync::Arc, time::Duration};
+use std::{collections::HashSet, fmt, net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
 use self::{cookie::Seal, embedded::Embedded, watch::Watched};
 pub use self::{embedded::OpenError, record::Record, watch::Watch};
+use super::attempts::{Attempts, Network, Refused};
 
 /// How long a login lasts that is not used, where the settings do not say; connect-redis's default.
 const DEFAULT_MAX_AGE: Duration = Duration::from_secs(86_400);
+
+/// Names that visitors from one address may give within [`NAMING_WINDOW`]: what they do leaves something behind.
+const NAMINGS: u32 = 60;
+
+const NAMING_WINDOW: Duration = Duration::from_secs(60);
 
 /// How often is noted which sessions were used, and those that expired go.
 const TIDY_PERIOD: Duration = Duration::from_secs(30);
@@ -37,8 +43,11 @@ pub struct Rules {
 /// Every login of this replica's visitors.
 pub struct Sessions {
     seal: Seal,
+    has_drawn: bool,
     max_age: Option<Duration>,
     store: Embedded,
+    /// Visitors who gave a name.
+    names: Attempts<Network>,
     watched: Arc<Watched>,
     /// Used since that was last noted. As many as there are sessions, at most.
     used: Mutex<HashSet<Login>>,
@@ -79,24 +88,43 @@ pub enum SessionError {
     Storage(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("sessions are closed, the server is going down")]
     Closed,
+    #[error("too many names from this address, try again in {} s", retry_after.as_secs())]
+    TooMany { retry_after: Duration },
+}
+
+impl From<Refused> for SessionError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::TooMany(retry_after) => Self::TooMany { retry_after },
+            Refused::TooManyAtOnce => Self::Busy,
+        }
+    }
 }
 
 impl Sessions {
     /// Opens the sessions in `dir`, which there must be. Blocks for a moment.
     pub fn open(dir: &Path, rules: Rules) -> Result<Self, OpenError> {
-        let (store, drawn) = Embedded::open(dir)?;
-        let secrets = if rules.secrets.is_empty() {
-            vec![drawn]
-        } else {
-            rules.secrets
-        };
+        let store = Embedded::open(dir)?;
+        let (mut secrets, mut has_drawn) = (rules.secrets, false);
+        if secrets.is_empty() {
+            let (secret, is_new) = store.secret()?;
+            secrets.push(secret);
+            has_drawn = is_new;
+        }
         Ok(Self {
             seal: Seal::new(rules.cookie, &secrets),
+            has_drawn,
+            names: Attempts::new(NAMING_WINDOW),
             max_age: rules.max_age,
             store,
             watched: Arc::default(),
             used: Mutex::default(),
         })
+    }
+
+    /// Whether a secret was drawn now, because none was given and none kept.
+    pub fn has_drawn_secret(&self) -> bool {
+        self.has_drawn
     }
 
     /// The session that a request's whole `Cookie` header names; cookies that are forged, expired or of
@@ -131,7 +159,14 @@ impl Sessions {
 
     /// Gives a visitor a name that nothing proves: in the session that the cookies name, or in one under the id
     /// that the visitor was given with the page.
-    pub async fn name_visitor(&self, cookies: &str, user: String) -> Result<Session, SessionError> {
+    pub async fn name_visitor(
+        &self,
+        cookies: &str,
+        user: String,
+        from: IpAddr,
+    ) -> Result<Session, SessionError> {
+        // It counts, whatever becomes of it.
+        let _attempt = self.names.begin([(Network::from(from), NAMINGS)])?;
         let session = match self.of(cookies).await? {
             Some(mut session) => {
                 session.record.user = Some(user);

@@ -21,6 +21,8 @@ use self::folder::Folder;
 
 mod embedded;
 mod folder;
+pub mod forms;
+pub mod index;
 mod representation;
 pub mod views;
 
