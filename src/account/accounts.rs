@@ -15,7 +15,7 @@ use super::{
     attempts::{Attempts, Network, Refused},
     errors::{LoginError, OpenError, RegisterError, UnfitName},
     mail::{self, Mailer, Smtp},
-    passwords::{self, HashError, Passwords, Verdict},
+    passwords::{self, HashError, Passwords, Place, Verdict},
     users::{DatabaseUrl, Key, NotAdded, Users},
 };
 use crate::chat::message::{AUTHOR_NAME_MAX, AuthorName};
@@ -162,6 +162,26 @@ impl Accounts {
             Refused::TooMany(retry_after) => RegisterError::TooMany { retry_after },
             Refused::TooManyAtOnce => RegisterError::Busy,
         })?;
+        let made = self.make(place, name, mail).await;
+        match made {
+            Err(RegisterError::Busy | RegisterError::Database(_)) => attempt.forgive(),
+            // It counts, whether the name was free or not: names can be guessed, too.
+            _ => drop(attempt),
+        }
+        let registered = made?;
+        if let Some(mailer) = &self.mailer {
+            mailer.welcome(registered.user.id.0, mail);
+        }
+        Ok(registered)
+    }
+
+    /// Makes the account, if name and mail are free.
+    async fn make(
+        &self,
+        place: Place,
+        name: &str,
+        mail: &str,
+    ) -> Result<Registered, RegisterError> {
         // Asked first, because it is cheaper than a hash; the database decides in the end.
         if self
             .users
@@ -192,11 +212,6 @@ impl Accounts {
             Err(NotAdded::Unkept) => return Err(UnfitName::Unkept.into()),
             Err(NotAdded::Database(error)) => return Err(RegisterError::Database(error)),
         };
-        // It counts, like every one that was not refused.
-        drop(attempt);
-        if let Some(mailer) = &self.mailer {
-            mailer.welcome(id, mail);
-        }
         let user = User {
             id: UserId(id),
             name: name.into(),
@@ -338,5 +353,45 @@ impl Places {
         }
         self.order.push_back(place.clone());
         self.known.insert(place);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_user_of_an_old_table_has_a_name_to_speak_under() {
+        let author = |name: &str| {
+            let user = User {
+                id: UserId(7),
+                name: name.into(),
+                mail: String::new(),
+            };
+            user.author().as_str().to_owned()
+        };
+        assert_eq!(author("Zoë"), "Zoë");
+        assert_eq!(author(&"é".repeat(255)), "é".repeat(40));
+        assert_eq!(
+            author(&format!("{} {}", "x".repeat(39), "y".repeat(9))),
+            "x".repeat(39)
+        );
+        for name in ["", " ", "a\nb", "\u{202e}"] {
+            assert_eq!(author(name), "user 7", "{name:?}");
+        }
+    }
+
+    #[test]
+    fn the_oldest_place_is_forgotten_first() {
+        let mut places = Places::default();
+        let network = Network::from(IpAddr::from([127, 0, 0, 1]));
+        let key = |n: usize| Key::of(&n.to_string());
+        for n in 0..=PLACES {
+            places.add(key(n), network);
+            places.add(key(n), network);
+        }
+        assert!(!places.has(&key(0), network));
+        assert!(places.has(&key(1), network) && places.has(&key(PLACES), network));
+        assert_eq!((places.known.len(), places.order.len()), (PLACES, PLACES));
     }
 }

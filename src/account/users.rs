@@ -39,9 +39,10 @@ pub enum DatabaseError {
     NoConnection,
     #[error("no answer within {} s", PATIENCE.as_secs())]
     NoAnswer,
-    #[error(transparent)]
+    // Its text has its causes in it.
+    #[error("{0}")]
     Sql(sqlx::Error),
-    #[error("the file cannot be made: {0}")]
+    #[error("the file cannot be made")]
     File(#[from] io::Error),
 }
 
@@ -235,5 +236,26 @@ fn make_file(path: &Path) -> io::Result<()> {
     match options {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_hash_that_was_changed_meanwhile_is_not_written_over() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = DatabaseUrl::file(&folder.path().join("accounts.db")).unwrap();
+        let users = Users::open(&file, 2).await.unwrap();
+        let ann = users.add("ann", "ann@example.org", "old").await.unwrap();
+        let bob = users.add("bob", "bob@example.org", "old").await.unwrap();
+        let pass = async |mail: &str| users.by_mail(mail).await.unwrap().and_then(|row| row.pass);
+
+        assert!(users.replace_hash(ann, "old", "new").await.unwrap());
+        assert!(!users.replace_hash(ann, "old", "newer").await.unwrap());
+        assert_eq!(pass("ann@example.org").await.as_deref(), Some("new"));
+        assert!(!users.replace_hash(bob, "older", "new").await.unwrap());
+        assert_eq!(pass("bob@example.org").await.as_deref(), Some("old"));
     }
 }
