@@ -6,10 +6,15 @@ mod accounts;
 mod attempts;
 mod errors;
 mod mail;
+mod options;
 mod passwords;
+mod places;
+mod user;
 mod users;
 
-pub use accounts::{Accounts, Limits, Options, Registered, User, UserId};
-pub use errors::{LoginError, OpenError, RegisterError};
+pub use accounts::Accounts;
+pub use errors::{LoginError, OpenError, RegisterError, UnfitName};
 pub use mail::Smtp;
+pub use options::{Limits, Options};
+pub use user::{Registered, User, UserId};
 pub use users::{DatabaseError, DatabaseUrl};
