@@ -21,10 +21,14 @@ use super::attempts::{Attempts, Network, Refused};
 /// How long a login lasts that is not used, where the settings do not say; connect-redis's default.
 const DEFAULT_MAX_AGE: Duration = Duration::from_secs(86_400);
 
-/// Names that visitors from one address may give within [`NAMING_WINDOW`]: what they do leaves something behind.
+/// The time for which is counted what waits for the disk.
+const COUNTED: Duration = Duration::from_secs(60);
+
+/// Names that visitors from one address may give within that time.
 const NAMINGS: u32 = 60;
 
-const NAMING_WINDOW: Duration = Duration::from_secs(60);
+/// Ids that one session gets within that time; then it keeps the one that it has.
+const RENEWALS: u32 = 30;
 
 /// How often is noted which sessions were used, and those that expired go.
 const TIDY_PERIOD: Duration = Duration::from_secs(30);
@@ -48,6 +52,7 @@ pub struct Sessions {
     store: Embedded,
     /// Visitors who gave a name.
     names: Attempts<Network>,
+    renewals: Attempts<Login>,
     watched: Arc<Watched>,
     /// Used since that was last noted. As many as there are sessions, at most.
     used: Mutex<HashSet<Login>>,
@@ -114,7 +119,8 @@ impl Sessions {
         Ok(Self {
             seal: Seal::new(rules.cookie, &secrets),
             has_drawn,
-            names: Attempts::new(NAMING_WINDOW),
+            names: Attempts::new(COUNTED),
+            renewals: Attempts::new(COUNTED),
             max_age: rules.max_age,
             store,
             watched: Arc::default(),
@@ -194,10 +200,12 @@ impl Sessions {
     /// The session under a new id. The old one is good for some minutes more, for requests under way and answers that
     /// get lost; whoever comes with it gets the new one.
     pub async fn renew(&self, session: &Session) -> Result<SessionId, SessionError> {
-        if session.is_late {
+        let login = session.id.login;
+        // It counts, like names, whatever becomes of it.
+        let attempt = self.renewals.begin([(login, RENEWALS)]);
+        if session.is_late || attempt.is_err() {
             return Ok(session.id.clone());
         }
-        let login = session.id.login;
         let id = SessionId {
             text: cookie::random_id().into(),
             login,

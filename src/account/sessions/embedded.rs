@@ -329,3 +329,30 @@ fn secret(conn: &Connection) -> rusqlite::Result<(String, bool)> {
     conn.execute("INSERT INTO secret VALUES (?1)", [&drawn])?;
     Ok((drawn, true))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn visitors_go_first_and_then_whoever_was_away_longest() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        prepare(&mut conn, 0).unwrap();
+        for (login, account, expires) in [
+            (1, Some("a"), 30),
+            (2, None, 40),
+            (3, Some("b"), 10),
+            (4, None, 20),
+            (5, Some("c"), 50),
+        ] {
+            let sql = "INSERT INTO sessions VALUES (?1, ?1, NULL, 0, ?2, '{}', ?3)";
+            conn.execute(sql, params![login, account, expires]).unwrap();
+        }
+        for (most, left) in [(5, "1,2,3,4,5"), (4, "1,2,3,5"), (2, "1,5")] {
+            drop_beyond(&conn, most).unwrap();
+            let sql = "SELECT group_concat(login ORDER BY login) FROM sessions";
+            let logins = conn.query_row(sql, [], |row| row.get(0));
+            assert_eq!(logins, Ok(left.to_owned()));
+        }
+    }
+}

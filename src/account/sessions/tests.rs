@@ -160,6 +160,21 @@ async fn a_renewed_session_is_known_by_both_ids_and_has_the_new_one() {
 }
 
 #[tokio::test]
+async fn a_session_gets_only_so_many_ids_at_once_and_lives_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let sessions = open(&dir, &["one"]);
+    let session = sessions.begin(ann()).await.unwrap();
+    let mut held = cookie(&sessions, &session.id);
+    let mut ids = HashSet::new();
+    for _ in 0..RENEWALS + 10 {
+        let session = sessions.of(&held).await.unwrap().unwrap();
+        held = cookie(&sessions, &sessions.renew(&session).await.unwrap());
+        ids.insert(held.clone());
+    }
+    assert_eq!(ids.len(), RENEWALS as usize);
+}
+
+#[tokio::test]
 async fn a_visitor_is_known_by_the_first_cookie_once_there_is_a_name() {
     let dir = tempfile::tempdir().unwrap();
     let sessions = open(&dir, &["one"]);
