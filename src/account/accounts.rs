@@ -79,9 +79,10 @@ impl Accounts {
             return Err(RegisterError::InvalidMail);
         }
         let place = self.passwords.place().ok_or(RegisterError::Busy)?;
+        let network = Network::from(from);
         let attempt = self
             .registrations
-            .begin([(Network::from(from), self.limits.registrations.get())]);
+            .begin([(network, self.limits.registrations.get())]);
         let attempt = attempt.map_err(|refused| match refused {
             Refused::TooMany(retry_after) => RegisterError::TooMany { retry_after },
             Refused::TooManyAtOnce => RegisterError::Busy,
@@ -93,6 +94,7 @@ impl Accounts {
             _ => drop(attempt),
         }
         let registered = made?;
+        self.places.lock().add(Key::of(mail), network);
         if let Some(mailer) = &self.mailer {
             mailer.welcome(registered.user.id.0, mail);
         }
@@ -152,7 +154,9 @@ impl Accounts {
         password: &str,
         from: IpAddr,
     ) -> Result<User, LoginError> {
-        let mail = mail.trim();
+        // Longer than any address: as unknown as the whole.
+        let mail: String = mail.trim().chars().take(OLD_MAIL_MAX + 1).collect();
+        let mail = mail.as_str();
         if mail.is_empty() || password.is_empty() {
             return Err(LoginError::Missing);
         }
