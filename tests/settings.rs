@@ -284,7 +284,9 @@ fn a_mail_server_needs_a_sender_and_a_sender_a_server() {
 fn a_port_in_use_is_told_with_the_address() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let output = server(&["--listen", &address]).output().unwrap();
+    let data = TempDir::new().unwrap();
+    let mut command = server(&["--listen", &address, "--data"]);
+    let output = command.arg(data.path()).output().unwrap();
     assert_eq!(code(&output), 1, "{output:?}");
     let told = stderr(&output);
     assert!(
