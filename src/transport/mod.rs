@@ -5,5 +5,6 @@ mod inbox;
 pub mod legacy;
 pub mod listener;
 pub mod origin;
+mod pace;
 pub mod socketio;
 pub mod web;

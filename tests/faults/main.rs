@@ -9,9 +9,8 @@ mod crowd;
 mod drain;
 mod kill;
 mod leaks;
-
 mod namespaces;
-
+mod pace;
 mod packets;
 mod seam;
 mod slow;

@@ -1,20 +1,15 @@
-//! What Engine.IO 3 clients say in words that the engine does not know, reworded before it reads them.
-//! A 2.x client sends the query of a namespace's address within its CONNECT packet, `40/chat?a=b`; as
-//! in Node's server, it becomes the payload that 3.x clients would send: `40/chat,{"a":"b"}`. A 1.3
-//! client sends binary data over WebSocket in base64, `b4…`; it becomes a binary frame.
-
-use std::{
-    io,
-    pin::Pin,
-    task::{Context, Poll},
-};
+//! What a client sends over WebSocket, between TCP and the codec: given out frame by frame, so that each
+//! can be counted, and reworded where the engine would not understand the packet in it (`reword`).
+//! A 1.3 client sends binary data in base64, `b4…`: that becomes a binary frame.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::ReadBuf;
 
-/// An Engine.IO message packet with a Socket.IO CONNECT packet for a namespace in it.
-const CONNECT: &str = "40/";
+use super::{
+    reword::{self, TELLING, reword},
+    session::Protocol,
+};
 
 /// An Engine.IO message packet with binary data in base64.
 const BASE64_MESSAGE: &[u8] = b"b4";
@@ -22,11 +17,8 @@ const BASE64_MESSAGE: &[u8] = b"b4";
 /// An Engine.IO message packet in a binary frame.
 const BINARY_MESSAGE: u8 = 4;
 
-/// Bytes that tell whether a packet may have to be reworded.
-const TELLING: usize = 2;
-
 /// First byte of a text frame that is a whole message (RFC 6455, 5.2).
-const WHOLE_TEXT: u8 = 0x81;
+pub(super) const WHOLE_TEXT: u8 = 0x81;
 
 /// The same of a binary frame.
 const WHOLE_BINARY: u8 = 0x82;
@@ -34,109 +26,125 @@ const WHOLE_BINARY: u8 = 0x82;
 /// Second byte's bit of a masked frame, as all of a client's are.
 const MASKED: u8 = 0x80;
 
-/// A CONNECT packet with its query as payload; `None` for any other packet.
-pub(super) fn reword_connect(packet: &str) -> Option<String> {
-    let rest = packet.strip_prefix(CONNECT)?;
-    let (address, payload) = rest.split_once(',').unwrap_or((rest, ""));
-    let (namespace, query) = address.split_once('?')?;
-    if !payload.is_empty() {
-        return Some(format!("{CONNECT}{namespace},{payload}"));
-    }
-    let query: serde_json::Map<_, _> = form_urlencoded::parse(query.as_bytes())
-        .map(|(key, value)| (key.into_owned(), value.into_owned().into()))
-        .collect();
-    let payload = serde_json::Value::Object(query);
-    Some(format!("{CONNECT}{namespace},{payload}"))
-}
-
-/// An old client's connection.
-pub(super) struct OldFrames<W> {
-    wire: W,
+/// A client's bytes that the codec has not asked for yet.
+pub(super) struct Frames {
+    protocol: Protocol,
     /// Largest packet that is looked into, bytes.
     largest: usize,
+    /// As they came.
+    held: BytesMut,
     /// Bytes of the current frame that go through as they are.
     through: u64,
-    /// The beginning of a frame that cannot be judged yet.
-    held: BytesMut,
-    /// Judged, and to be read next.
-    ready: BytesMut,
+    /// What is given out in the place of the current frame.
+    reworded: Bytes,
 }
 
-impl<W> OldFrames<W> {
+/// What was given out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Given {
+    /// More must come first.
+    Nothing,
+    /// The beginning of a frame.
+    Beginning,
+    /// More of that frame.
+    More,
+}
+
+impl Frames {
     /// `largest` is the limit on messages, bytes.
-    pub(super) fn new(wire: W, largest: usize) -> Self {
+    pub(super) fn new(protocol: Protocol, largest: usize) -> Self {
         Self {
-            wire,
+            protocol,
             largest,
-            through: 0,
             held: BytesMut::new(),
-            ready: BytesMut::new(),
+            through: 0,
+            reworded: Bytes::new(),
         }
     }
 
-    /// Moves what is judged from `held` to `ready`.
-    fn judge(&mut self) {
-        loop {
-            let count = self
-                .held
-                .len()
-                .min(usize::try_from(self.through).unwrap_or(usize::MAX));
-            self.ready.unsplit(self.held.split_to(count));
-            self.through -= count as u64;
-            if self.held.is_empty() {
-                self.held = BytesMut::new();
-                return;
-            }
-            let Some(head) = Head::read(&self.held) else {
-                return;
-            };
-            let may_be_old = head.is_whole_text() && head.length <= self.largest as u64;
-            if !may_be_old || head.length < TELLING as u64 {
-                self.through = head.frame();
-                continue;
-            }
-            let Some(telling) = head.payload(&self.held, TELLING) else {
-                return;
-            };
-            if telling != CONNECT.as_bytes()[..TELLING] && telling != BASE64_MESSAGE {
-                self.through = head.frame();
-                continue;
-            }
-            let Some(packet) = head.payload(&self.held, head.length as usize) else {
-                return;
-            };
-            match reword(&packet) {
-                Some((kind, packet)) => {
-                    self.held.advance(head.frame() as usize);
-                    put_frame(&mut self.ready, kind, &packet);
+    /// Takes what came in.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.held.extend_from_slice(bytes);
+    }
+
+    /// Gives out bytes of one frame at most.
+    pub(super) fn give(&mut self, buf: &mut ReadBuf<'_>) -> Given {
+        let given = if self.through > 0 || !self.reworded.is_empty() {
+            Given::More
+        } else if self.begin().is_some() {
+            Given::Beginning
+        } else {
+            return Given::Nothing;
+        };
+        if !self.reworded.is_empty() {
+            let count = self.reworded.len().min(buf.remaining());
+            buf.put_slice(&self.reworded.split_to(count));
+            return given;
+        }
+        let through = usize::try_from(self.through).unwrap_or(usize::MAX);
+        let count = self.held.len().min(buf.remaining()).min(through);
+        buf.put_slice(&self.held[..count]);
+        self.through -= count as u64;
+        self.let_go(count);
+        match count {
+            0 => Given::Nothing,
+            _ => given,
+        }
+    }
+
+    /// Decides on the next frame; `None` where more of it must come first.
+    fn begin(&mut self) -> Option<()> {
+        let head = Head::read(&self.held)?;
+        let may_be_unknown =
+            head.is_whole_text() && (TELLING as u64..=self.largest as u64).contains(&head.length);
+        if may_be_unknown {
+            let telling = head.payload(&self.held, TELLING)?;
+            let may_be_unknown = reword::may_need_it([telling[0], telling[1]])
+                || self.protocol == Protocol::Eio3 && telling == BASE64_MESSAGE;
+            if may_be_unknown {
+                let packet = head.payload(&self.held, head.length as usize)?;
+                if let Some((kind, packet)) = self.reword(&packet) {
+                    self.reworded = frame(kind, &packet);
+                    self.let_go(head.frame() as usize);
+                    return Some(());
                 }
-                None => self.through = head.frame(),
             }
         }
+        self.through = head.frame();
+        Some(())
     }
-}
 
-/// A packet as the engine knows it, and the first byte of its frame; `None` if it does already.
-fn reword(packet: &[u8]) -> Option<(u8, Vec<u8>)> {
-    if let Some(base64) = packet.strip_prefix(BASE64_MESSAGE) {
-        let mut message = vec![BINARY_MESSAGE];
-        BASE64_STANDARD.decode_vec(base64, &mut message).ok()?;
-        return Some((WHOLE_BINARY, message));
+    /// A packet as the engine knows it, and the first byte of its frame; `None` if it does already.
+    fn reword(&self, packet: &[u8]) -> Option<(u8, Vec<u8>)> {
+        if let Some(base64) = packet.strip_prefix(BASE64_MESSAGE) {
+            let mut message = vec![BINARY_MESSAGE];
+            BASE64_STANDARD.decode_vec(base64, &mut message).ok()?;
+            return Some((WHOLE_BINARY, message));
+        }
+        let packet = reword(self.protocol, std::str::from_utf8(packet).ok()?)?;
+        Some((WHOLE_TEXT, packet.into_bytes()))
     }
-    let packet = reword_connect(std::str::from_utf8(packet).ok()?)?;
-    Some((WHOLE_TEXT, packet.into_bytes()))
+
+    fn let_go(&mut self, count: usize) {
+        self.held.advance(count);
+        if self.held.is_empty() {
+            // Gives the memory back: most connections are silent most of the time.
+            self.held = BytesMut::new();
+        }
+    }
 }
 
 /// The head of a client's frame.
-struct Head {
-    first: u8,
+pub(super) struct Head {
+    pub first: u8,
     masked: bool,
     mask_at: usize,
-    length: u64,
+    pub length: u64,
 }
 
 impl Head {
-    fn read(frame: &[u8]) -> Option<Self> {
+    /// `None` where more of it must come first.
+    pub(super) fn read(frame: &[u8]) -> Option<Self> {
         let second = *frame.get(1)?;
         let (mask_at, length) = match second & !MASKED {
             126 => (
@@ -154,7 +162,7 @@ impl Head {
         })
     }
 
-    fn is_whole_text(&self) -> bool {
+    pub(super) fn is_whole_text(&self) -> bool {
         self.first == WHOLE_TEXT && self.masked
     }
 
@@ -163,27 +171,30 @@ impl Head {
     }
 
     /// Length of the whole frame. A peer may claim any.
-    fn frame(&self) -> u64 {
+    pub(super) fn frame(&self) -> u64 {
         self.length.saturating_add(self.payload_at() as u64)
     }
 
-    /// The first bytes of the payload, where they are there.
-    fn payload(&self, frame: &[u8], count: usize) -> Option<Vec<u8>> {
+    /// The first bytes of the payload, unmasked, where they are there.
+    pub(super) fn payload(&self, frame: &[u8], count: usize) -> Option<Vec<u8>> {
         let begin = self.payload_at();
-        let masked = frame.get(begin..begin + count)?;
-        let mask = frame[self.mask_at..begin].iter().cycle();
-        Some(
-            masked
-                .iter()
-                .zip(mask)
-                .map(|(byte, mask)| byte ^ mask)
-                .collect(),
-        )
+        let mut payload = frame.get(begin..begin + count)?.to_vec();
+        if let Some(mask) = self
+            .masked
+            .then(|| &frame[self.mask_at..begin])
+            .and_then(|mask| <[u8; 4]>::try_from(mask).ok())
+        {
+            for (at, byte) in payload.iter_mut().enumerate() {
+                *byte ^= mask[at % 4];
+            }
+        }
+        Some(payload)
     }
 }
 
-/// As a client would send it, with a mask of zero.
-fn put_frame(bytes: &mut BytesMut, kind: u8, packet: &[u8]) {
+/// A frame as a client would send it, with a mask of zero.
+fn frame(kind: u8, packet: &[u8]) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(packet.len() + 14);
     bytes.extend_from_slice(&[kind]);
     match packet.len() {
         length @ ..126 => bytes.extend_from_slice(&[MASKED | length as u8]),
@@ -198,51 +209,7 @@ fn put_frame(bytes: &mut BytesMut, kind: u8, packet: &[u8]) {
     }
     bytes.extend_from_slice(&[0; 4]);
     bytes.extend_from_slice(packet);
-}
-
-impl<W: AsyncRead + Unpin> AsyncRead for OldFrames<W> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        while this.ready.is_empty() {
-            let before = buf.filled().len();
-            std::task::ready!(Pin::new(&mut this.wire).poll_read(cx, buf))?;
-            let read = &buf.filled()[before..];
-            if read.is_empty() {
-                return Poll::Ready(Ok(()));
-            }
-            this.held.extend_from_slice(read);
-            buf.set_filled(before);
-            this.judge();
-        }
-        let count = this.ready.len().min(buf.remaining());
-        buf.put_slice(&this.ready.split_to(count));
-        if this.ready.is_empty() {
-            this.ready = BytesMut::new();
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<W: AsyncWrite + Unpin> AsyncWrite for OldFrames<W> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        data: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.wire).poll_write(cx, data)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.wire).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.wire).poll_shutdown(cx)
-    }
+    bytes.freeze()
 }
 
 #[cfg(test)]
@@ -250,7 +217,7 @@ mod tests {
     use super::*;
 
     /// A client's frame, masked.
-    fn frame(first: u8, packet: &str) -> Vec<u8> {
+    fn masked(first: u8, packet: &str) -> Vec<u8> {
         let mask = [7, 1, 200, 42];
         let mut frame = vec![first];
         match packet.len() {
@@ -270,62 +237,76 @@ mod tests {
         frame
     }
 
-    fn judged(bytes: &[u8], at_once: usize) -> Vec<u8> {
-        let mut wire = OldFrames::new((), 1000);
+    /// What is given out, and how many frames began.
+    fn given(bytes: &[u8], at_once: usize, asked_for: usize) -> (Vec<u8>, usize) {
+        let mut frames = Frames::new(Protocol::Eio3, 1000);
+        let (mut out, mut begun) = (Vec::new(), 0);
+        let mut space = vec![0; asked_for];
         for part in bytes.chunks(at_once) {
-            wire.held.extend_from_slice(part);
-            wire.judge();
+            frames.push(part);
+            loop {
+                let mut buf = ReadBuf::new(&mut space);
+                match frames.give(&mut buf) {
+                    Given::Nothing => break,
+                    Given::Beginning => begun += 1,
+                    Given::More => {}
+                }
+                assert!(!buf.filled().is_empty());
+                out.extend_from_slice(buf.filled());
+            }
         }
-        assert!(wire.held.is_empty());
-        wire.ready.to_vec()
-    }
-
-    #[test]
-    fn a_query_becomes_the_payload() {
-        for (packet, reworded) in [
-            ("40/chat?a=b&c=%26d", Some(r#"40/chat,{"a":"b","c":"&d"}"#)),
-            ("40/chat?a=b,", Some(r#"40/chat,{"a":"b"}"#)),
-            ("40/chat?a=b,{\"c\":1}", Some(r#"40/chat,{"c":1}"#)),
-            ("40/chat?", Some("40/chat,{}")),
-            ("40/chat", None),
-            ("40/chat,{\"a\":\"?\"}", None),
-            ("40", None),
-            ("42/chat?a=b", None),
-        ] {
-            assert_eq!(reword_connect(packet).as_deref(), reworded, "{packet}");
-        }
+        assert!(frames.held.is_empty());
+        (out, begun)
     }
 
     #[test]
     fn frames_come_through_however_they_are_cut() {
         let long = format!("42[\"{}\"]", "40/x?".repeat(60));
         let frames = [
-            frame(0x81, "2"),
-            frame(0x81, &long),
-            frame(0x82, "40/chat?a=b"),
-            frame(0x81, "40/chat"),
-            frame(0x81, "b4 no base64"),
-            frame(0x81, "4"),
+            masked(0x81, "2"),
+            masked(0x81, &long),
+            masked(0x82, "40/chat?a=b"),
+            masked(0x81, "40/chat"),
+            masked(0x81, "b4 no base64"),
+            masked(0x01, r#"42["\n"#),
+            masked(0x80, r#""]"#),
+            masked(0x81, "4"),
         ]
         .concat();
         let mut sent = frames.clone();
-        sent.extend(frame(0x81, "40/chat?a=b"));
-        sent.extend(frame(0x81, "b4AQID"));
-        sent.extend(frame(0x81, "b4"));
-        sent.extend(frame(0x89, ""));
-        let mut expected = BytesMut::from(&frames[..]);
-        put_frame(&mut expected, WHOLE_TEXT, br#"40/chat,{"a":"b"}"#);
-        put_frame(&mut expected, WHOLE_BINARY, b"\x04\x01\x02\x03");
-        put_frame(&mut expected, WHOLE_BINARY, b"\x04");
-        expected.extend_from_slice(&frame(0x89, ""));
+        sent.extend(masked(0x81, "40/chat?a=b"));
+        sent.extend(masked(0x81, r#"42["\n"]"#));
+        sent.extend(masked(0x81, "b4AQID"));
+        sent.extend(masked(0x81, "b4"));
+        sent.extend(masked(0x89, ""));
+        let mut expected = frames;
+        expected.extend(frame(WHOLE_TEXT, br#"40/chat,{"a":"b"}"#));
+        expected.extend(frame(WHOLE_TEXT, br#"42["","\n"]"#));
+        expected.extend(frame(WHOLE_BINARY, b"\x04\x01\x02\x03"));
+        expected.extend(frame(WHOLE_BINARY, b"\x04"));
+        expected.extend(masked(0x89, ""));
         for at_once in [1, 2, 3, 7, 11, 64, 1000] {
-            assert_eq!(judged(&sent, at_once), expected, "{at_once} at once");
+            for asked_for in [1, 5, 128, 4096] {
+                let what = format!("{at_once} at once, {asked_for} asked for");
+                assert_eq!(
+                    given(&sent, at_once, asked_for),
+                    (expected.clone(), 13),
+                    "{what}"
+                );
+            }
         }
     }
 
     #[test]
     fn a_length_that_lies_is_the_codecs_to_judge() {
         let lie = [&[0x81, 0xff][..], &[0xff; 8], &[0; 4], b"40/x?"].concat();
-        assert_eq!(judged(&lie, 3), lie);
+        assert_eq!(given(&lie, 3, 128), (lie, 1));
+    }
+
+    #[test]
+    fn a_packet_beyond_the_limit_on_messages_is_not_waited_for() {
+        let packet = format!("42[\"\\n{}\"]", "x".repeat(1000));
+        let frame = masked(0x81, &packet);
+        assert_eq!(given(&frame[..20], 3, 128), (frame[..20].to_vec(), 1));
     }
 }

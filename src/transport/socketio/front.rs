@@ -24,9 +24,9 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use super::{
     eio3,
     first_ping::{self, FirstPing},
-    old_frames::OldFrames,
     public_id,
     refusal::{Error, is_engine_error, normal, ok, respond},
+    reword::reword,
     service::{Engine, Packets, Query, Transport},
     session::{Protocol, Session, Sessions},
     wire::Wire,
@@ -203,6 +203,11 @@ impl Front {
         {
             return too_large(&session);
         }
+        let packets = match session.protocol {
+            Protocol::Eio4 => packets.into_iter().map(reworded_eio4).collect(),
+            // Each was reworded before it was framed.
+            Protocol::Eio3 => packets,
+        };
         let response = self
             .engine
             .post(query, binary, Packets::paced(packets, session.clone()))
@@ -286,14 +291,10 @@ where
     W: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     match (query.protocol, &query.sid) {
-        (Protocol::Eio3, _) => {
-            let largest = session.limits().message;
-            engine.upgrade(query, session, OldFrames::new(wire, largest));
-        }
         (Protocol::Eio4, None) => {
             engine.upgrade(query, session.clone(), FirstPing::new(wire, session));
         }
-        (Protocol::Eio4, Some(_)) => engine.upgrade(query, session, wire),
+        (Protocol::Eio3, _) | (Protocol::Eio4, Some(_)) => engine.upgrade(query, session, wire),
     }
 }
 
@@ -325,6 +326,14 @@ fn split_eio4(body: &Bytes) -> Vec<Bytes> {
         begin = end;
     }
     packets
+}
+
+/// A packet as the engine can read it.
+fn reworded_eio4(packet: Bytes) -> Bytes {
+    let reworded = std::str::from_utf8(&packet)
+        .ok()
+        .and_then(|packet| reword(Protocol::Eio4, packet));
+    reworded.map_or(packet, Bytes::from)
 }
 
 fn too_large(session: &Arc<Session>) -> Response<Body> {
