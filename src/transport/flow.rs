@@ -177,16 +177,20 @@ impl Flow {
         self.pace.caught_up();
     }
 
+    /// Has whatever [`Flow::wake`] tells of told to this reader, too.
+    pub(super) fn wake_me(&self, reader: Reader, waker: &Waker) {
+        match reader {
+            Reader::Wire => self.wire.register(waker),
+            Reader::Post => self.post.register(waker),
+        }
+    }
+
     /// Whether the next packet of the client's may be read: not while much of what it said is still
     /// unheard, nor while it leaves much of what it was told unread, nor before the packet's time. If
     /// not, `waker` is woken when it may.
     pub(super) fn may_read(&self, reader: Reader, waker: &Waker) -> bool {
-        let slot = match reader {
-            Reader::Wire => &self.wire,
-            Reader::Post => &self.post,
-        };
         // Registered first: what happens between the check and the registration is not missed.
-        slot.register(waker);
+        self.wake_me(reader, waker);
         !self.hears_enough() && !self.is_half_full() && self.is_time(reader, waker)
     }
 

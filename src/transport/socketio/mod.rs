@@ -5,15 +5,17 @@
 //! nothing of all this.
 
 mod eio3;
-mod first_ping;
+mod eio4;
 mod frames;
 mod front;
 mod peer;
+mod probe;
 mod public_id;
 mod refusal;
 mod reword;
 mod service;
 mod session;
+mod stand_in;
 pub(super) mod text;
 mod wire;
 
