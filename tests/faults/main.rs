@@ -7,6 +7,7 @@ mod harness;
 
 mod crowd;
 mod drain;
+mod full;
 mod kill;
 mod leaks;
 mod namespaces;
