@@ -206,7 +206,9 @@ fn a_file_named_env_is_read_and_the_environment_wins_over_it() {
 fn a_port_in_use_is_told_with_the_address() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let output = server(&["--listen", &address]).output().unwrap();
+    let data = TempDir::new().unwrap();
+    let mut second = server(&["--listen", &address, "--data"]);
+    let output = second.arg(data.path()).output().unwrap();
     assert_eq!(code(&output), 1, "{output:?}");
     let told = stderr(&output);
     assert!(
@@ -253,7 +255,7 @@ fn a_data_folder_that_another_server_uses_is_told_so() {
 /// The program with these arguments, nothing of ours in its environment, and a working folder without a `.env`.
 fn server(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_handshaken"));
-    command.args(args).current_dir(std::env::temp_dir());
+    command.args(args).current_dir(env!("CARGO_TARGET_TMPDIR"));
     for variable in ["NODE_PORT", "PORT", "RUST_LOG"] {
         command.env_remove(variable);
     }
