@@ -17,7 +17,7 @@ use crate::{
         talk::Talk,
     },
     log::embedded::EmbeddedLog,
-    settings::{Origin, Settings},
+    settings::{Origin, Settings, Switch},
     transport::{
         legacy::{self, Legacy},
         listener::{self, Connections},
@@ -205,6 +205,7 @@ fn router(settings: &Settings, socketio: Arc<SocketIo>, legacy: Arc<Legacy>) -> 
         .merge(web::router(Web {
             public: settings.public.clone(),
             client: settings.client,
+            catch_up: settings.catch_up == Switch::On,
         }));
     if !settings.cors_origin.is_empty() {
         router = router.layer(cors(settings.cors_origin.clone()));
