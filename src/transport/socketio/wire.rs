@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{chat::peer::Goodbye, transport::flow::Reader};
 
-/// Most that one read takes, so that one read cannot bring more events than a session may queue.
+/// Most that one read takes. It is given out frame by frame.
 const READ_MOST: usize = 4096;
 
 /// How long the engine may take to hand over what is queued when a session is ended.
