@@ -26,7 +26,7 @@ use crate::harness::{
 };
 
 const ROOM: &str = "crowd";
-const HEALTHY: usize = 400;
+const HEALTHY: usize = 250;
 const PER_SECOND: u32 = 25;
 /// Long enough that one who stops reading is noticed soon.
 const LENGTH: usize = 2000;

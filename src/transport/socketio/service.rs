@@ -220,8 +220,9 @@ impl http_body::Body for Packets {
                 // Once it is being ended nothing more can come, and a drain waits for this.
                 Some(why) if why.reconnect() => {}
                 Some(_) => return Poll::Ready(None),
+                None if this.packets.len() == 0 => {}
                 None if !session.flow.may_read(Reader::Post, cx.waker()) => return Poll::Pending,
-                None if this.packets.len() > 0 && !session.flow.came() => {
+                None if !session.flow.came() => {
                     session.close(Goodbye::Flooding);
                     return Poll::Ready(None);
                 }
