@@ -12,7 +12,7 @@ use crate::{
     chat::peer::{Goodbye, Outlet, PeerId},
     dialect::{Ack, Dialect, Event, Held},
     transport::{
-        flow::{Limits, Unheard},
+        flow::Unheard,
         inbox::{self, Host, Inbox, Item},
     },
 };
@@ -80,14 +80,6 @@ impl Peer {
 impl Host for Peer {
     fn inbox(&self) -> &Inbox {
         &self.inbox
-    }
-
-    fn limits(&self) -> &Limits {
-        self.session.limits()
-    }
-
-    fn is_ending(&self) -> bool {
-        self.session.has_ended()
     }
 
     fn is_cut_off(&self) -> bool {
