@@ -1,9 +1,12 @@
 //! Where bytes come in and go out. A transport knows sockets and framing, and hands events to dialects.
 
+mod exchange;
+mod farewell;
 mod flow;
 mod inbox;
 pub mod legacy;
 pub mod listener;
 pub mod origin;
 pub mod socketio;
+mod upgrade;
 pub mod web;

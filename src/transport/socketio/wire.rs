@@ -21,7 +21,10 @@ use super::{
     eio3, public_id,
     session::{Protocol, Session},
 };
-use crate::{chat::peer::Goodbye, transport::flow::Reader};
+use crate::{
+    chat::peer::Goodbye,
+    transport::{farewell::close_status, flow::Reader},
+};
 
 /// Most that one read takes, so that one read cannot bring more events than a session may queue.
 const READ_MOST: usize = 4096;
@@ -149,18 +152,6 @@ fn close_frame(why: Goodbye) -> Vec<u8> {
     frame.extend_from_slice(&close_status(why).to_be_bytes());
     frame.extend_from_slice(why.message().as_bytes());
     frame
-}
-
-/// The WebSocket status (RFC 6455, 7.4.1) that tells why the server closes. None of those that were
-/// registered later: the `ws` package that 1.x clients use on Node takes them for an error.
-fn close_status(why: Goodbye) -> u16 {
-    match why {
-        Goodbye::Shutdown => 1001,
-        Goodbye::BadPacket => 1002,
-        Goodbye::Flooding => 1008,
-        Goodbye::TooLarge => 1009,
-        Goodbye::SlowPeer | Goodbye::Stalled | Goodbye::FellBehind | Goodbye::Unavailable => 1011,
-    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncRead for Wire<S> {
