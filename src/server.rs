@@ -4,8 +4,15 @@
 use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use axum::{Router, extract::Request, routing::any};
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::{self, Next},
+    response::Response,
+    routing::any,
+};
 use http::{HeaderValue, Method, header, request::Parts};
+use jiff::tz::TimeZone;
 use tokio::{sync::watch, task::JoinSet};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
@@ -13,6 +20,7 @@ use crate::{
     chat::{self, Chat, peer::Goodbye},
     dialect::{
         Fleeting,
+        infinite::Infinite,
         native::{self, Native},
         talk::Talk,
     },
@@ -24,6 +32,7 @@ use crate::{
         origin::Allowed,
         socketio::{self, SocketIo, Timing},
         web::{self, Web},
+        websocket::{self, WebSocket},
     },
 };
 
@@ -47,6 +56,7 @@ pub struct Server {
     chat: Arc<Chat>,
     socketio: Arc<SocketIo>,
     legacy: Arc<Legacy>,
+    websocket: Arc<WebSocket>,
     stop: watch::Sender<bool>,
     connections: Connections,
     /// Listeners, delivery, presence.
@@ -96,7 +106,17 @@ impl Server {
                 ..Default::default()
             },
             &legacy::Transport::ALL,
+            allowed.clone(),
+        ));
+        let zone = settings.time_zone.clone().unwrap_or_else(TimeZone::system);
+        let websocket = Arc::new(WebSocket::new(
+            limits,
+            websocket::Timing {
+                ping_interval: settings.ping_interval,
+                ping_timeout: settings.ping_timeout,
+            },
             allowed,
+            Arc::new(Infinite::new(chat.clone(), zone)),
         ));
         let fleeting: Arc<dyn Fleeting> =
             Arc::new(vec![socketio.fleeting("/chat"), legacy.fleeting("/chat")]);
@@ -123,7 +143,12 @@ impl Server {
             settings.stall_timeout,
             stopped,
         );
-        let router = router(&settings, socketio.clone(), legacy.clone());
+        let router = router(
+            &settings,
+            socketio.clone(),
+            legacy.clone(),
+            websocket.clone(),
+        );
         let mut tasks = JoinSet::new();
         for listener in listeners {
             tasks.spawn(listener::serve(
@@ -140,6 +165,7 @@ impl Server {
             chat,
             socketio,
             legacy,
+            websocket,
             stop,
             connections,
             tasks,
@@ -162,17 +188,28 @@ impl Server {
         &self.legacy
     }
 
+    /// The transport for bare WebSockets, for what it knows of its connections.
+    pub fn websocket(&self) -> &WebSocket {
+        &self.websocket
+    }
+
     /// Stops accepting, sends clients away, keeps what was accepted, closes the log.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
-        tokio::join!(self.socketio.drain(), self.legacy.drain());
+        tokio::join!(
+            self.socketio.drain(),
+            self.legacy.drain(),
+            self.websocket.drain()
+        );
         self.chat.close().await;
         // The tail ends with the log: whoever still reads has been told everything.
         let _ = self.delivery.await;
         let _ = tokio::time::timeout(LAST_WORDS, self.connections.ended()).await;
         self.tasks.shutdown().await;
         for why in Goodbye::ALL {
-            let sessions = self.socketio.sessions().ended(why) + self.legacy.sessions().ended(why);
+            let sessions = self.socketio.sessions().ended(why)
+                + self.legacy.sessions().ended(why)
+                + self.websocket.peers().ended(why);
             if sessions > 0 {
                 tracing::info!(
                     sessions,
@@ -190,7 +227,12 @@ fn text_limit(max_message: u32) -> usize {
     max_message as usize - 500
 }
 
-fn router(settings: &Settings, socketio: Arc<SocketIo>, legacy: Arc<Legacy>) -> Router {
+fn router(
+    settings: &Settings,
+    socketio: Arc<SocketIo>,
+    legacy: Arc<Legacy>,
+    websocket: Arc<WebSocket>,
+) -> Router {
     let engine = any(move |request: Request| {
         let socketio = socketio.clone();
         async move { socketio.answer(request).await }
@@ -199,18 +241,32 @@ fn router(settings: &Settings, socketio: Arc<SocketIo>, legacy: Arc<Legacy>) -> 
         let legacy = legacy.clone();
         async move { legacy.answer(request).await }
     });
+    let web = web::router(Web {
+        public: settings.public.clone(),
+        client: settings.client,
+    });
     let mut router = Router::new()
         .route("/socket.io", engine.clone())
         .route("/socket.io/", engine)
-        .merge(web::router(Web {
-            public: settings.public.clone(),
-            client: settings.client,
-        }));
+        .merge(web.layer(middleware::from_fn_with_state(websocket, or_websocket)));
     if !settings.cors_origin.is_empty() {
         router = router.layer(cors(settings.cors_origin.clone()));
     }
     // Has ways of its own with other origins, older than preflights.
     router.route("/socket.io/{*rest}", legacy)
+}
+
+/// Has whoever asks for a WebSocket where a page would be, or nothing, speak without Socket.IO.
+async fn or_websocket(
+    State(websocket): State<Arc<WebSocket>>,
+    request: Request,
+    page: Next,
+) -> Response {
+    if WebSocket::is_asked_for(&request) && !request.uri().path().starts_with("/socket.io/") {
+        websocket.answer(request)
+    } else {
+        page.run(request).await
+    }
 }
 
 /// Lets pages of these origins connect with credentials. On refusals too: a browser would hide them.

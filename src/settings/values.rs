@@ -3,6 +3,8 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+
 use crate::log::embedded::Retain;
 
 /// Whose pages may connect with credentials.
@@ -60,6 +62,13 @@ pub(super) fn host_name(text: &str) -> Result<String, String> {
         return Err("not a name of 1 to 253 characters, none of them a control character".into());
     }
     Ok(text.to_owned())
+}
+
+/// A time zone by its name. What the machine knows of it comes first, it may be newer than what we brought along.
+pub(super) fn time_zone(name: &str) -> Result<TimeZone, String> {
+    TimeZone::get(name)
+        .or_else(|_| TimeZoneDatabase::bundled().get(name))
+        .map_err(|_| "not a time zone such as Europe/Berlin, America/New_York or UTC".to_owned())
 }
 
 /// An origin of `--cors-origin`.

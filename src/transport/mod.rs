@@ -10,3 +10,4 @@ pub mod origin;
 pub mod socketio;
 mod upgrade;
 pub mod web;
+pub mod websocket;
