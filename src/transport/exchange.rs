@@ -187,7 +187,7 @@ impl<C: Carried> Exchange<'_, C> {
                 Poll::Ready(Some(end)) => return Poll::Ready(end),
                 Poll::Ready(None) => {}
                 // The codec had something to answer.
-                Poll::Pending if self.unsent() > unsent && unsent == 0 => {}
+                Poll::Pending if unsent == 0 && self.unsent() > 0 => {}
                 Poll::Pending => return Poll::Pending,
             }
         }

@@ -1,7 +1,8 @@
 //! The transport for clients that speak no Socket.IO: a bare WebSocket (RFC 6455, version 13), one
-//! JSON text to a message. `peer` is one connection, `pulse` notices those that are gone; `exchange`
-//! moves the frames.
+//! JSON text to a message. `peer` is one client, `carrying` its side of the connection, `pulse` notices
+//! those that are gone; `exchange` moves the frames.
 
+mod carrying;
 mod peer;
 mod peers;
 mod pulse;
@@ -15,7 +16,7 @@ use ::http::{
 use axum::body::Body;
 use base64::{Engine, prelude::BASE64_STANDARD};
 
-use self::peer::{Carrying, Peer};
+use self::{carrying::Carrying, peer::Peer};
 pub use self::{peers::Peers, pulse::Timing};
 use super::{
     exchange::{self, End},
@@ -35,6 +36,9 @@ const VERSION: &str = "13";
 
 /// Random bytes in `Sec-WebSocket-Key`.
 const KEY_BYTES: usize = 16;
+
+/// Bytes of an origin that go into a log line.
+const LOGGED_ORIGIN: usize = 200;
 
 /// How often a drain looks whether everybody is gone.
 const DRAIN_PERIOD: Duration = Duration::from_millis(10);
@@ -113,7 +117,7 @@ impl WebSocket {
     ) -> Result<Response<Body>, Refusal> {
         let key = check(&request)?;
         if origin::of(request.headers(), &self.allowed).is_err() {
-            let origin = request.headers().get(ORIGIN);
+            let origin = named_origin(request.headers());
             tracing::warn!(%remote, ?origin, "refused a page of another origin; --cors-origin lets it in");
             return Err(Refusal::Origin);
         }
@@ -153,6 +157,12 @@ fn check(request: &Request<Body>) -> Result<HeaderValue, Refusal> {
         return Err(Refusal::Key);
     }
     Ok(key.clone())
+}
+
+/// The origin that a page names, for the log.
+fn named_origin(headers: &HeaderMap) -> String {
+    let origin = headers.get(ORIGIN).map_or(&[][..], HeaderValue::as_bytes);
+    String::from_utf8_lossy(&origin[..origin.len().min(LOGGED_ORIGIN)]).into_owned()
 }
 
 fn wants_upgrade(headers: &HeaderMap) -> bool {

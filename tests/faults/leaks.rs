@@ -29,14 +29,16 @@ enum Visit {
     PollingAbandoned,
     UpgradeFailed,
     UpgradedThenClosed,
+    WithoutSocketIo,
 }
 
-const VISITS: [Visit; 5] = [
+const VISITS: [Visit; 6] = [
     Visit::Websocket,
     Visit::PollingClosed,
     Visit::PollingAbandoned,
     Visit::UpgradeFailed,
     Visit::UpgradedThenClosed,
+    Visit::WithoutSocketIo,
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,6 +114,12 @@ async fn pay_one(address: SocketAddr, visit: Visit) {
             if matches!(visit, Visit::PollingClosed) {
                 client.send("1").await.unwrap();
             }
+        }
+        Visit::WithoutSocketIo => {
+            let mut raw = Raw::upgrade(address, "/").await.unwrap();
+            let said = r#"{"username":"visitor","msg":""}"#;
+            raw.text(said).await.unwrap();
+            assert!(!raw.ends_before("Not sent").await, "it is not heard");
         }
         Visit::UpgradeFailed => {
             let polling = Polling::open(address, Eio::V4, "").await.unwrap();

@@ -4,6 +4,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod cases;
 mod chatter;
 mod conduct;
 mod echo;

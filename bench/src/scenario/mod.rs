@@ -19,12 +19,16 @@ use crate::measure::Measure;
 use crate::pace::Pace;
 use crate::proc;
 use crate::server::{Kind, Programs, Server};
+use crate::wire::language::Language;
 
 /// Connecting all clients of a scenario takes no longer than this.
 const CONNECT_LIMIT: Duration = Duration::from_secs(60);
 
+/// What clients speak where nothing else is measured.
+const MAIN: Language = Language::SocketIo("/");
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Scenario {
     /// (a) One sender, 1,000 readers, at three rates, and the highest rate that is sustained
     #[value(alias = "a")]
@@ -41,6 +45,12 @@ pub enum Scenario {
     /// (e) 50 clients that post, each when its last post was acknowledged
     #[value(alias = "e")]
     Post,
+    /// (f) The fan-out of (a) over WebSockets without Socket.IO
+    #[value(alias = "f")]
+    Bare,
+    /// (g) The idle connections of (c) without Socket.IO
+    #[value(alias = "g")]
+    BareIdle,
 }
 
 impl Scenario {
@@ -51,22 +61,26 @@ impl Scenario {
             Self::Idle => "(c) idle connections",
             Self::Storm => "(d) reconnect storm",
             Self::Post => "(e) acknowledged posts",
+            Self::Bare => "(f) bare WebSocket: fan-out, 1 → 1,000",
+            Self::BareIdle => "(g) bare WebSocket: idle connections",
         }
     }
 
     /// Whether a second round would tell more than the first.
     pub fn repeats(self) -> bool {
-        self != Self::Idle
+        !matches!(self, Self::Idle | Self::BareIdle)
     }
 
     /// Measures one server.
     pub fn measure(self, kind: Kind, stage: &Stage) -> Result<Vec<Measure>> {
         match self {
-            Self::Fanout => fanout::measure_rates(kind, stage),
+            Self::Fanout => fanout::measure_rates(kind, stage, MAIN),
             Self::Busy => fanout::measure_busy(kind, stage),
-            Self::Idle => idle::measure(kind, stage),
+            Self::Idle => idle::measure(kind, stage, MAIN),
             Self::Storm => storm::measure(kind, stage),
             Self::Post => post::measure(kind, stage),
+            Self::Bare => fanout::measure_rates(kind, stage, Language::Bare),
+            Self::BareIdle => idle::measure(kind, stage, Language::Bare),
         }
     }
 }
@@ -90,8 +104,8 @@ impl Stage {
         }
     }
 
-    fn start(&self, kind: Kind) -> Result<Server> {
-        Server::start(kind, &self.programs, &self.cores)
+    fn start(&self, kind: Kind, language: Language) -> Result<Server> {
+        Server::start(kind, language, &self.programs, &self.cores)
     }
 
     fn next_run(&self) -> u32 {

@@ -6,23 +6,18 @@ use std::{
     collections::VecDeque,
     net::IpAddr,
     sync::{Arc, OnceLock},
-    task::{Context, Poll},
 };
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
-use super::{
-    peers::Peers,
-    pulse::{Due, Pulse, Timing},
-};
+use super::peers::Peers;
 use crate::{
     chat::peer::{Goodbye, Outlet, PeerId},
     dialect::{Dialect, Event, Held},
     transport::{
-        exchange::{Carried, Misread, Next},
+        exchange::Next,
         farewell::close_status,
         flow::{Flow, Limits, Unheard},
         inbox::{self, Host, Inbox, Item},
@@ -39,7 +34,7 @@ pub(super) struct Peer {
     remote: IpAddr,
     dialect: Arc<dyn Dialect>,
     peers: Arc<Peers>,
-    flow: Flow,
+    pub flow: Flow,
     inbox: Inbox,
     outbox: Mutex<Outbox>,
     end: OnceLock<Farewell>,
@@ -53,11 +48,11 @@ struct Outbox {
     closed: bool,
 }
 
-/// Why the server ends the connection, and how it says so.
-struct Farewell {
-    why: Goodbye,
-    status: u16,
-    words: &'static str,
+/// Why the server ends the connection, and how its close frame says so.
+pub(super) struct Farewell {
+    pub why: Goodbye,
+    pub status: u16,
+    pub words: &'static str,
 }
 
 impl From<Goodbye> for Farewell {
@@ -101,7 +96,7 @@ impl Peer {
     }
 
     /// A text that is no JSON has no argument.
-    fn hear(self: &Arc<Self>, said: &str) {
+    pub(super) fn hear(self: &Arc<Self>, said: &str) {
         let json = match text::mend(said) {
             Cow::Borrowed(json) => serde_json::from_str(json),
             Cow::Owned(json) => RawValue::from_string(json),
@@ -133,7 +128,7 @@ impl Peer {
     }
 
     /// Ends the connection, once: the first reason counts.
-    fn end(&self, farewell: impl Into<Farewell>) {
+    pub(super) fn end(&self, farewell: impl Into<Farewell>) {
         let farewell = farewell.into();
         let (why, words) = (farewell.why, farewell.words);
         if self.end.set(farewell).is_err() {
@@ -158,8 +153,13 @@ impl Peer {
         self.flow.wake();
     }
 
+    /// Why the server ends its connection, if it does.
+    pub(super) fn farewell(&self) -> Option<&Farewell> {
+        self.end.get()
+    }
+
     /// What it is to be told next; `None` where that is a close frame.
-    fn take(&self) -> Option<Next> {
+    pub(super) fn take(&self) -> Option<Next> {
         let mut outbox = self.outbox.lock();
         match outbox.texts.pop_front() {
             Some(text) => Some(Next::Text(text)),
@@ -218,84 +218,5 @@ impl Outlet for Peer {
 
     fn close(&self, why: Goodbye) {
         self.end(why);
-    }
-}
-
-/// A peer while its connection lasts.
-pub(super) struct Carrying {
-    peer: Arc<Peer>,
-    pulse: Pulse,
-    gone: bool,
-}
-
-impl Carrying {
-    pub(super) fn new(peer: Arc<Peer>, timing: Timing) -> Self {
-        Self {
-            peer,
-            pulse: Pulse::new(timing),
-            gone: false,
-        }
-    }
-}
-
-impl Carried for Carrying {
-    fn flow(&self) -> &Flow {
-        &self.peer.flow
-    }
-
-    fn is_cut(&self) -> bool {
-        self.gone || self.peer.end.get().is_some_and(|end| end.why.is_abrupt())
-    }
-
-    fn next(&mut self, cx: &mut Context<'_>) -> Next {
-        let next = self.peer.take();
-        if matches!(next, Some(Next::Wait)) {
-            return match self.pulse.poll(cx) {
-                Poll::Pending => Next::Wait,
-                Poll::Ready(Due::Ping) => Next::Ping,
-                Poll::Ready(Due::Gone) => {
-                    tracing::debug!(peer = %self.peer.id, "a WebSocket answers no ping");
-                    self.gone = true;
-                    cx.waker().wake_by_ref();
-                    Next::Wait
-                }
-            };
-        }
-        next.unwrap_or_else(|| {
-            Next::Over(self.peer.end.get().map(|end| CloseFrame {
-                code: end.status.into(),
-                reason: end.words.into(),
-            }))
-        })
-    }
-
-    fn hear(&mut self, text: &str) {
-        self.peer.hear(text);
-    }
-
-    fn misread(&mut self, why: Misread) {
-        let farewell = match why {
-            Misread::Protocol => Goodbye::BadPacket.into(),
-            Misread::TooLarge => Goodbye::TooLarge.into(),
-            Misread::NotUtf8 => Farewell {
-                why: Goodbye::BadPacket,
-                status: 1007,
-                words: "a text was not UTF-8",
-            },
-            Misread::Binary => Farewell {
-                why: Goodbye::BadPacket,
-                status: 1003,
-                words: "a message was binary, not text",
-            },
-        };
-        self.peer.end(farewell);
-    }
-
-    fn came(&mut self) {
-        self.pulse.beat();
-    }
-
-    fn stalled(&mut self) {
-        self.peer.close(Goodbye::Stalled);
     }
 }
