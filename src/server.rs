@@ -25,7 +25,7 @@ use crate::{
         talk::Talk,
     },
     log::embedded::EmbeddedLog,
-    settings::{Origin, Settings},
+    settings::{Origin, Settings, Switch},
     transport::{
         legacy::{self, Legacy},
         listener::{self, Connections},
@@ -244,6 +244,7 @@ fn router(
     let web = web::router(Web {
         public: settings.public.clone(),
         client: settings.client,
+        catch_up: settings.catch_up == Switch::On,
     });
     let mut router = Router::new()
         .route("/socket.io", engine.clone())
