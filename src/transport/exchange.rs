@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::{Buf, BufMut, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     time::Sleep,
@@ -105,8 +106,7 @@ pub(super) async fn carry<C: Carried>(
         codec: WebSocketContext::from_partially_read(unread, Role::Server, Some(config)),
         stream,
         carried,
-        out: Vec::new(),
-        written: 0,
+        out: BytesMut::new(),
         told: 0,
         stalled: None,
         deaf: false,
@@ -129,13 +129,13 @@ pub(super) async fn hang_up(mut stream: Connection, patience: Duration) {
 
 /// Tells a client something outside of an exchange.
 pub(super) async fn say(stream: &mut Connection, text: &str) -> io::Result<()> {
-    let mut frame = Vec::new();
+    let mut frame = BytesMut::new();
     put(&mut frame, OpCode::Data(Data::Text), text);
     stream.write_all(&frame).await
 }
 
 /// Appends one frame.
-fn put(out: &mut Vec<u8>, kind: OpCode, content: &str) {
+fn put(out: &mut BytesMut, kind: OpCode, content: &str) {
     let header = FrameHeader {
         opcode: kind,
         ..FrameHeader::default()
@@ -143,7 +143,7 @@ fn put(out: &mut Vec<u8>, kind: OpCode, content: &str) {
     let length = content.len() as u64;
     out.reserve(header.len(length) + content.len());
     header
-        .format(length, out)
+        .format(length, &mut out.writer())
         .expect("memory takes what is written");
     out.extend_from_slice(content.as_bytes());
 }
@@ -152,9 +152,8 @@ struct Exchange<'a, C> {
     codec: WebSocketContext,
     stream: &'a mut Connection,
     carried: &'a mut C,
-    /// Frames that TCP has not taken whole; `written` bytes of them it has.
-    out: Vec<u8>,
-    written: usize,
+    /// Frames that TCP has not taken.
+    out: BytesMut,
     /// Bytes of texts in `out`, as the flow counts them.
     told: usize,
     stalled: Option<Pin<Box<Sleep>>>,
@@ -179,15 +178,15 @@ impl<C: Carried> Exchange<'_, C> {
             }
             // Answers to pings are not counted by the flow, and wait here.
             let enough = self.carried.flow().limits().backlog / 2;
-            let unsent = self.unsent();
-            if self.deaf || self.over || !may_read || unsent > enough {
+            if self.deaf || self.over || !may_read || self.out.len() > enough {
                 return Poll::Pending;
             }
+            let all_is_out = self.out.is_empty();
             match self.read(cx) {
                 Poll::Ready(Some(end)) => return Poll::Ready(end),
                 Poll::Ready(None) => {}
                 // The codec had something to answer.
-                Poll::Pending if unsent == 0 && self.unsent() > 0 => {}
+                Poll::Pending if all_is_out && !self.out.is_empty() => {}
                 Poll::Pending => return Poll::Pending,
             }
         }
@@ -239,7 +238,7 @@ impl<C: Carried> Exchange<'_, C> {
     /// Writes what there is to be told. Ready once that is the last.
     fn write(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
-            while !self.over && self.unsent() < BATCH {
+            while !self.over && self.out.len() < BATCH {
                 match self.carried.next(cx) {
                     Next::Text(text) => {
                         self.carried.flow().taken(1);
@@ -251,13 +250,13 @@ impl<C: Carried> Exchange<'_, C> {
                     Next::Over(close) => self.close(cx, close),
                 }
             }
-            if self.unsent() == 0 {
+            if self.out.is_empty() {
                 return match self.over {
                     true => Poll::Ready(End::Over),
                     false => Poll::Pending,
                 };
             }
-            match Pin::new(&mut *self.stream).poll_write(cx, &self.out[self.written..]) {
+            match Pin::new(&mut *self.stream).poll_write(cx, &self.out) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(End::Lost),
                 Poll::Ready(Ok(count)) => self.wrote(count),
                 Poll::Ready(Err(error)) => return Poll::Ready(self.failed(&error)),
@@ -280,20 +279,19 @@ impl<C: Carried> Exchange<'_, C> {
         }
     }
 
-    fn unsent(&self) -> usize {
-        self.out.len() - self.written
-    }
-
     fn wrote(&mut self, count: usize) {
-        self.written += count;
+        self.out.advance(count);
         self.stalled = None;
         self.carried.went();
-        if self.unsent() == 0 {
-            self.written = 0;
+        // Headers and the like are in `out` too: at the end it comes out even.
+        let mut told = count.min(self.told);
+        if self.out.is_empty() {
             // Gives the memory back: most connections have nothing to be told most of the time.
-            self.out = Vec::new();
-            self.carried.flow().sent(std::mem::take(&mut self.told));
+            self.out = BytesMut::new();
+            told = self.told;
         }
+        self.told -= told;
+        self.carried.flow().sent(told);
     }
 
     /// TCP takes nothing now: for how long has it not taken a byte?
@@ -320,7 +318,7 @@ impl<C: Carried> Exchange<'_, C> {
 /// The stream as the codec sees it: it reads from TCP, and never waits when it writes.
 struct Io<'a, 'b, 'c> {
     stream: &'a mut Connection,
-    out: &'a mut Vec<u8>,
+    out: &'a mut BytesMut,
     cx: &'b mut Context<'c>,
     came: bool,
 }

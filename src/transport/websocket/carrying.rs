@@ -24,7 +24,6 @@ use crate::{
 pub(super) struct Carrying {
     peer: Arc<Peer>,
     pulse: Pulse,
-    gone: bool,
 }
 
 impl Carrying {
@@ -32,7 +31,6 @@ impl Carrying {
         Self {
             peer,
             pulse: Pulse::new(timing),
-            gone: false,
         }
     }
 }
@@ -43,7 +41,7 @@ impl Carried for Carrying {
     }
 
     fn is_cut(&self) -> bool {
-        self.gone || (self.peer.farewell()).is_some_and(|end| end.why.is_abrupt())
+        self.peer.is_cut()
     }
 
     fn next(&mut self, cx: &mut Context<'_>) -> Next {
@@ -54,8 +52,7 @@ impl Carried for Carrying {
                 Poll::Ready(Due::Ping) => Next::Ping,
                 Poll::Ready(Due::Gone) => {
                     tracing::debug!(peer = %self.peer.id(), "a WebSocket answers no ping");
-                    self.gone = true;
-                    cx.waker().wake_by_ref();
+                    self.peer.cut();
                     Next::Wait
                 }
             };

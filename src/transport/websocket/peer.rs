@@ -5,7 +5,10 @@ use std::{
     borrow::Cow,
     collections::VecDeque,
     net::IpAddr,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -38,6 +41,7 @@ pub(super) struct Peer {
     inbox: Inbox,
     outbox: Mutex<Outbox>,
     end: OnceLock<Farewell>,
+    cut: AtomicBool,
 }
 
 /// What the client is still to be told.
@@ -76,6 +80,7 @@ impl Peer {
             inbox: Inbox::default(),
             outbox: Mutex::default(),
             end: OnceLock::new(),
+            cut: AtomicBool::new(false),
         })
     }
 
@@ -151,6 +156,17 @@ impl Peer {
         }
         self.flow.look_again();
         self.flow.wake();
+    }
+
+    /// Ends its connection without another word.
+    pub(super) fn cut(&self) {
+        self.cut.store(true, Ordering::Release);
+        self.flow.wake();
+    }
+
+    /// Nothing more is to be said to it.
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Acquire) || self.end.get().is_some_and(|end| end.why.is_abrupt())
     }
 
     /// Why the server ends its connection, if it does.
