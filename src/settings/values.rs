@@ -129,3 +129,18 @@ fn parse_age(text: &str) -> Result<Duration, String> {
     }
     Ok(age)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_zones_are_known_where_the_machine_has_no_list_of_them() {
+        for name in ["Europe/Berlin", "asia/kathmandu", "UTC"] {
+            let brought_along = TimeZoneDatabase::bundled().get(name);
+            assert!(brought_along.is_ok(), "{name}");
+            assert!(time_zone(name).is_ok(), "{name}");
+        }
+        assert!(time_zone("Mars/Olympus").is_err());
+    }
+}
