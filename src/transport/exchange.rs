@@ -37,12 +37,18 @@ const READ_BUFFER: usize = 512;
 /// Bytes of frames that are gathered for one write.
 const BATCH: usize = 16 * 1024;
 
+/// How long a client may take to be told goodbye when the server goes down.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// What a WebSocket carries on one connection.
 pub(super) trait Carried {
     fn flow(&self) -> &Flow;
 
     /// The connection is to end without another word.
     fn is_cut(&self) -> bool;
+
+    /// The server is going down: a client that does not take what it is still to be told is not waited for.
+    fn is_going_down(&self) -> bool;
 
     /// The next that the client is to be told.
     fn next(&mut self, cx: &mut Context<'_>) -> Next;
@@ -109,6 +115,7 @@ pub(super) async fn carry<C: Carried>(
         out: BytesMut::new(),
         told: 0,
         stalled: None,
+        last_words: None,
         deaf: false,
         over: false,
     };
@@ -157,6 +164,7 @@ struct Exchange<'a, C> {
     /// Bytes of texts in `out`, as the flow counts them.
     told: usize,
     stalled: Option<Pin<Box<Sleep>>>,
+    last_words: Option<Pin<Box<Sleep>>>,
     /// What comes in is of no interest any more.
     deaf: bool,
     /// What is in `out` is the last.
@@ -167,7 +175,7 @@ impl<C: Carried> Exchange<'_, C> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
             let may_read = self.carried.flow().may_read(Reader::Wire, cx.waker());
-            if self.carried.is_cut() {
+            if self.carried.is_cut() || self.takes_no_goodbye(cx) {
                 return Poll::Ready(End::Lost);
             }
             if !may_read {
@@ -190,6 +198,15 @@ impl<C: Carried> Exchange<'_, C> {
                 Poll::Pending => return Poll::Pending,
             }
         }
+    }
+
+    fn takes_no_goodbye(&mut self, cx: &mut Context<'_>) -> bool {
+        self.carried.is_going_down()
+            && (self.last_words)
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(LAST_WORDS)))
+                .as_mut()
+                .poll(cx)
+                .is_ready()
     }
 
     /// Reads one message, or finds the end.

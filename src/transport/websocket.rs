@@ -7,11 +7,7 @@ mod peer;
 mod peers;
 mod pulse;
 
-use std::{
-    net::IpAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use ::http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
@@ -40,9 +36,6 @@ const VERSION: &str = "13";
 
 /// Random bytes in `Sec-WebSocket-Key`.
 const KEY_BYTES: usize = 16;
-
-/// How long a drain lets clients take what they are still to be told.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Bytes of an origin that go into a log line.
 const LOGGED_ORIGIN: usize = 200;
@@ -109,15 +102,11 @@ impl WebSocket {
 
     /// Sends everybody away, and returns when they are gone and what they said has been dealt with.
     pub async fn drain(&self) {
-        let began = Instant::now();
         self.peers.close_all(Goodbye::Shutdown);
         while !self.peers.are_quiet() {
             tokio::time::sleep(DRAIN_PERIOD).await;
             // Those who came in meanwhile.
             self.peers.close_all(Goodbye::Shutdown);
-            if began.elapsed() > LAST_WORDS {
-                self.peers.cut_all();
-            }
         }
     }
 

@@ -89,6 +89,10 @@ impl Carried for Packets {
         self.broken || self.session().goodbye().is_some_and(Goodbye::is_abrupt)
     }
 
+    fn is_going_down(&self) -> bool {
+        self.session().goodbye() == Some(Goodbye::Shutdown)
+    }
+
     fn next(&mut self, _: &mut Context<'_>) -> Next {
         match self.attachment.packet() {
             Taken::Some(packet) => {

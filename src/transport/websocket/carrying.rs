@@ -44,6 +44,10 @@ impl Carried for Carrying {
         self.peer.is_cut()
     }
 
+    fn is_going_down(&self) -> bool {
+        (self.peer.farewell()).is_some_and(|end| end.why == Goodbye::Shutdown)
+    }
+
     fn next(&mut self, cx: &mut Context<'_>) -> Next {
         let next = self.peer.take();
         if matches!(next, Some(Next::Wait)) {

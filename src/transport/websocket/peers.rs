@@ -60,19 +60,9 @@ impl Peers {
     }
 
     pub(super) fn close_all(&self, why: Goodbye) {
-        for peer in self.everybody() {
+        let all: Vec<_> = self.all.lock().values().cloned().collect();
+        for peer in all {
             peer.close(why);
         }
-    }
-
-    /// Ends every connection without another word.
-    pub(super) fn cut_all(&self) {
-        for peer in self.everybody() {
-            peer.cut();
-        }
-    }
-
-    fn everybody(&self) -> Vec<Arc<Peer>> {
-        self.all.lock().values().cloned().collect()
     }
 }
