@@ -92,6 +92,8 @@ pub(super) enum Misread {
 pub(super) enum End {
     /// The client is gone, or takes nothing any more.
     Lost,
+    /// The client has closed the connection, in good order.
+    Left,
     /// All is said.
     Over,
 }
@@ -118,6 +120,7 @@ pub(super) async fn carry<C: Carried>(
         last_words: None,
         deaf: false,
         over: false,
+        left: false,
     };
     std::future::poll_fn(|cx| exchange.poll(cx)).await
 }
@@ -169,6 +172,8 @@ struct Exchange<'a, C> {
     deaf: bool,
     /// What is in `out` is the last.
     over: bool,
+    /// The client's close frame was answered.
+    left: bool,
 }
 
 impl<C: Carried> Exchange<'_, C> {
@@ -234,9 +239,8 @@ impl<C: Carried> Exchange<'_, C> {
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                 return Poll::Pending;
             }
-            // The client's close frame has been answered.
             Err(Error::ConnectionClosed) => {
-                self.over = true;
+                (self.over, self.left) = (true, true);
                 return Poll::Ready(None);
             }
             Err(Error::Io(error)) => return Poll::Ready(Some(self.failed(&error))),
@@ -268,9 +272,10 @@ impl<C: Carried> Exchange<'_, C> {
                 }
             }
             if self.out.is_empty() {
-                return match self.over {
-                    true => Poll::Ready(End::Over),
-                    false => Poll::Pending,
+                return match (self.over, self.left) {
+                    (_, true) => Poll::Ready(End::Left),
+                    (true, false) => Poll::Ready(End::Over),
+                    (false, false) => Poll::Pending,
                 };
             }
             match Pin::new(&mut *self.stream).poll_write(cx, &self.out) {

@@ -199,7 +199,7 @@ async fn converse(
     peer.depart();
     // Nothing of it is needed while the client takes its time.
     drop(peer);
-    if matches!(end, End::Over) {
+    if matches!(end, End::Over | End::Left) {
         exchange::hang_up(stream, limits.stall).await;
     }
 }

@@ -60,6 +60,10 @@ async fn converse(mut stream: Connection, unread: Vec<u8>, session: Option<Arc<S
     };
     match exchange::carry(&mut stream, unread, limits.message, &mut packets).await {
         End::Lost => packets.attachment.lost(),
+        End::Left => {
+            packets.attachment.lost();
+            exchange::hang_up(stream, limits.stall).await;
+        }
         End::Over => {
             drop(packets);
             exchange::hang_up(stream, limits.stall).await;
