@@ -164,10 +164,13 @@ pub struct Stay {
 }
 
 impl Stay {
-    /// Goes by another name from now on.
+    /// Goes by another name from now on, or is a guest no more.
     pub fn rename(&self, name: AuthorName) {
         let mut rooms = self.presence.rooms.lock();
         if let Some(here) = rooms.get_mut(&self.room) {
+            if here.guests.remove(&self.peer) {
+                here.guests_changed = true;
+            }
             here.people.insert(self.peer, name);
             here.untold.insert(self.peer, ());
         }
@@ -228,6 +231,21 @@ mod tests {
             (vec![], vec![bob], 1)
         );
         assert_eq!(presence.changes(NAMED), []);
+    }
+
+    #[test]
+    fn a_guest_who_takes_a_name_is_counted_once() {
+        let presence = Presence::new();
+        let ann = presence.enter(room(), PeerId::next(), None);
+        presence.changes(NAMED);
+        ann.rename(name("ann").unwrap());
+        let told = change(&presence);
+        assert_eq!(
+            (names(&told.joined), told.guests, told.total),
+            (vec!["ann"], 0, 1)
+        );
+        drop(ann);
+        assert_eq!(change(&presence).total, 0);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! chat's messages into the events that the front end's page expects. A dialect never knows another
 //! dialect, nor bytes. A new front end is one file here, and its line in `server.rs`.
 
+pub mod infinite;
 pub mod native;
 pub mod talk;
 

@@ -1,5 +1,7 @@
 //! Where bytes come in and go out. A transport knows sockets and framing, and hands events to dialects.
 
+mod exchange;
+mod farewell;
 mod flow;
 mod inbox;
 pub mod legacy;
@@ -8,4 +10,6 @@ pub mod origin;
 mod pace;
 pub mod proxy;
 pub mod socketio;
+mod upgrade;
 pub mod web;
+pub mod websocket;
