@@ -8,6 +8,7 @@
 pub mod chat;
 pub mod dialect;
 pub mod log;
+pub mod redis;
 pub mod server;
 pub mod settings;
 pub mod telemetry;
