@@ -6,7 +6,7 @@ mod address;
 mod link;
 mod retry;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use redis::{
     AsyncConnectionConfig, Client, ErrorKind, RedisError, RedisResult, ServerErrorKind,
@@ -61,22 +61,22 @@ impl Redis {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(Some(blocking + ANSWER_TIMEOUT));
-        self.in_time(async {
+        self.in_time(Box::pin(async {
             self.client()
                 .await?
                 .get_multiplexed_async_connection_with_config(&config)
                 .await
-        })
+        }))
         .await
     }
 
     /// Opens a connection that hears what is published on a channel.
     pub async fn subscribe(&self, channel: &str) -> RedisResult<PubSub> {
-        self.in_time(async {
+        self.in_time(Box::pin(async {
             let mut pubsub = self.client().await?.get_async_pubsub().await?;
             pubsub.subscribe(channel).await?;
             Ok(pubsub)
-        })
+        }))
         .await
     }
 
@@ -88,7 +88,7 @@ impl Redis {
         }
     }
 
-    async fn in_time<T>(&self, connecting: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+    async fn in_time<T>(&self, connecting: Connecting<'_, T>) -> RedisResult<T> {
         let patience = CONNECT_TIMEOUT * (1 + self.address.sentinels());
         timeout(patience, connecting).await.unwrap_or_else(|_| {
             let silent = format!("no connection after {patience:?}");
@@ -96,6 +96,9 @@ impl Redis {
         })
     }
 }
+
+/// Boxed: the library's own is large, and so would be every future that holds it.
+type Connecting<'a, T> = Pin<Box<dyn Future<Output = RedisResult<T>> + Send + 'a>>;
 
 /// Whether Redis was not there, or is not ready: the same may work a little later, on a new connection.
 /// Whether it has been done is not known.

@@ -10,13 +10,18 @@ use tokio::{sync::watch, task::JoinSet};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::{
-    chat::{self, Chat, peer::Goodbye},
+    chat::{
+        self, Chat,
+        log::{Log, Tail},
+        peer::Goodbye,
+    },
     dialect::{
         Fleeting,
         native::{self, Native},
         talk::Talk,
     },
-    log::embedded::EmbeddedLog,
+    log::{embedded::EmbeddedLog, redis::RedisLog},
+    redis::Redis,
     settings::{Origin, Settings},
     transport::{
         legacy::{self, Legacy},
@@ -58,12 +63,13 @@ impl Server {
     /// Opens the log, binds every address, and serves. Must be called on a tokio runtime.
     pub fn start(settings: Settings) -> anyhow::Result<Self> {
         let replica: Arc<str> = settings.replica().into();
-        let (log, tail) = EmbeddedLog::open(&settings.data, settings.retain)?;
+        let redis = shared_redis(&settings);
+        let (log, tail) = open_log(&settings, redis.as_ref())?;
         let limits = chat::Limits {
             text: text_limit(settings.max_message),
             history: settings.history.into(),
         };
-        let chat = Chat::new(Arc::new(log), replica, limits);
+        let chat = Chat::new(log, replica, limits);
 
         let limits = socketio::Limits {
             message: settings.max_message as usize,
@@ -183,6 +189,27 @@ impl Server {
         }
         tracing::info!("everything accepted is kept");
     }
+}
+
+/// The Redis that this replica shares with others, if it is one of several.
+fn shared_redis(settings: &Settings) -> Option<Redis> {
+    let address = settings.redis.address.clone()?;
+    tracing::info!(redis = %address, prefix = settings.redis.prefix, "sharing a redis");
+    Some(Redis::new(address, &settings.redis.prefix))
+}
+
+/// The log of all replicas, or of this one where there are no others.
+fn open_log(settings: &Settings, redis: Option<&Redis>) -> anyhow::Result<(Arc<dyn Log>, Tail)> {
+    Ok(match redis {
+        Some(redis) => {
+            let (log, tail) = RedisLog::open(redis.clone(), settings.retain)?;
+            (Arc::new(log), tail)
+        }
+        None => {
+            let (log, tail) = EmbeddedLog::open(&settings.data, settings.retain)?;
+            (Arc::new(log), tail)
+        }
+    })
 }
 
 /// What may be said, in bytes: a message also holds its event's name, room and key.
