@@ -3,11 +3,10 @@
 -- KEYS: rooms, places
 -- ARGV: the prefix of rooms' keys; where the sweep is; most messages of a room (empty: all);
 --       their greatest age in ms (empty: any); most messages that this step may delete
--- Returns where the sweep goes on, 0 at its end, and how many messages went.
+-- Returns where the sweep goes on, and whether it is at its end.
 
 local prefix, cursor, left = ARGV[1], ARGV[2], tonumber(ARGV[5])
 local most, age = tonumber(ARGV[3]), tonumber(ARGV[4])
-local may_delete = left
 
 local said_after = 0
 if age then
@@ -44,8 +43,8 @@ for at = 1, #rooms, 2 do
     if (most and seq <= last - most) or tonumber(oldest[2][2]) < said_after then
       prune(rooms[at], last)
       -- There may be more in this room, or further rooms: the same page again.
-      if left == 0 then return { cursor, may_delete } end
+      if left == 0 then return { cursor, 0 } end
     end
   end
 end
-return { page[1], may_delete - left }
+return { page[1], page[1] == '0' and 1 or 0 }

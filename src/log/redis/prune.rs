@@ -90,8 +90,9 @@ impl Pruner {
                         .map_or(String::new(), |age| age.as_millis().to_string()),
                 )
                 .arg(STEP_MESSAGES);
-            (cursor, _) = self.reader.link.invoke::<(String, u64)>(&step).await?;
-            if cursor == "0" {
+            let is_over;
+            (cursor, is_over) = self.reader.link.invoke::<(String, bool)>(&step).await?;
+            if is_over {
                 return Ok(());
             }
         }
