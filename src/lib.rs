@@ -6,6 +6,7 @@
 //! [`server`] puts the rooms of the house together, from [`settings`].
 
 pub mod chat;
+pub mod cluster;
 pub mod dialect;
 pub mod log;
 pub mod redis;

@@ -15,6 +15,7 @@ use crate::{
         log::{Log, Tail},
         peer::Goodbye,
     },
+    cluster,
     dialect::{
         Fleeting,
         native::{self, Native},
@@ -104,10 +105,19 @@ impl Server {
             &legacy::Transport::ALL,
             allowed,
         ));
-        let fleeting: Arc<dyn Fleeting> =
+        let here: Arc<dyn Fleeting> =
             Arc::new(vec![socketio.fleeting("/chat"), legacy.fleeting("/chat")]);
+        let mut tasks = JoinSet::new();
+        let fleeting: Arc<dyn Fleeting> = match redis {
+            Some(redis) => {
+                let (everywhere, carrier) = cluster::fleeting::everywhere(redis, here.clone())?;
+                tasks.spawn(carrier.run());
+                Arc::new(everywhere)
+            }
+            None => here.clone(),
+        };
         let talk = Arc::new(Talk::new(chat.clone()));
-        let native = Arc::new(Native::new(chat.clone(), fleeting.clone()));
+        let native = Arc::new(Native::new(chat.clone(), fleeting));
         socketio.mount("/", talk.clone());
         socketio.mount("/chat", native.clone());
         legacy.mount("/", talk);
@@ -130,7 +140,6 @@ impl Server {
             stopped,
         );
         let router = router(&settings, socketio.clone(), legacy.clone());
-        let mut tasks = JoinSet::new();
         for listener in listeners {
             tasks.spawn(listener::serve(
                 listener,
@@ -139,7 +148,7 @@ impl Server {
             ));
         }
         tasks.spawn(legacy.clone().keep_time());
-        tasks.spawn(native::tell_presence(chat.clone(), fleeting));
+        tasks.spawn(native::tell_presence(chat.clone(), here));
         let delivery = tokio::spawn(chat.clone().run(tail));
         Ok(Self {
             addresses,

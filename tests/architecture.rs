@@ -9,10 +9,11 @@ use std::{
 
 /// Who may import what, from the room itself apart. The arrows go one way: transport → dialect → chat ← log.
 /// Only `server` knows several rooms as a whole; `settings` names two values that it reads.
-const MAY_IMPORT: [(&str, &[&str]); 10] = [
+const MAY_IMPORT: [(&str, &[&str]); 11] = [
     ("chat", &[]),
     ("log", &["chat", "redis"]),
     ("redis", &[]),
+    ("cluster", &["dialect::Fleeting", "redis"]),
     ("dialect", &["chat"]),
     ("transport", &["dialect", "chat::peer"]),
     (
@@ -27,7 +28,15 @@ const MAY_IMPORT: [(&str, &[&str]); 10] = [
     ("telemetry", &["settings::LogFormat"]),
     (
         "server",
-        &["chat", "dialect", "log", "redis", "settings", "transport"],
+        &[
+            "chat",
+            "cluster",
+            "dialect",
+            "log",
+            "redis",
+            "settings",
+            "transport",
+        ],
     ),
     ("main", &["server", "settings", "telemetry"]),
     ("lib", &[]),
@@ -39,7 +48,10 @@ const AT_HOME: [(&str, &[&str]); 7] = [
     ("tokio_tungstenite", &["transport"]),
     ("rusqlite", &["log/embedded"]),
     // Our own room of that name is written the same, so its users are named here as well.
-    ("redis", &["redis", "log/redis", "settings", "server.rs"]),
+    (
+        "redis",
+        &["redis", "log/redis", "cluster", "settings", "server.rs"],
+    ),
     ("clap", &["settings", "transport/web.rs"]),
     ("axum", &["transport", "server.rs"]),
     ("hyper", &["transport"]),

@@ -10,3 +10,4 @@ mod kept;
 mod lost;
 mod refused;
 mod replica;
+mod replicas;
