@@ -86,6 +86,7 @@ impl Chat {
             text: text.into(),
             key,
             replica: self.replica.clone(),
+            direct: None,
         };
         Ok(self.log.accept(post).await?)
     }

@@ -27,6 +27,7 @@ fn message(seq: u64, size: usize) -> Arc<Message> {
         text: "x".repeat(size).into(),
         time: jiff::Timestamp::UNIX_EPOCH,
         replica: "replica".into(),
+        direct: None,
     })
 }
 
