@@ -19,8 +19,8 @@ use handshaken::{
         socketio::SocketIo,
     },
 };
-use serde::Deserialize;
-use serde_json::value::to_raw_value;
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{LIMITS, clients};
 
@@ -87,6 +87,20 @@ struct Ask {
     count: usize,
 }
 
+/// What came of a question.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Told {
+    Answer {
+        number: usize,
+        args: Vec<Box<RawValue>>,
+    },
+    Nothing {
+        number: usize,
+        why: String,
+    },
+}
+
 #[async_trait]
 impl Conversation for Asked {
     async fn open(&mut self) {}
@@ -101,11 +115,15 @@ impl Conversation for Asked {
                 .expect("numbers and text");
             let answered = move |answer| {
                 let told = match answer {
-                    Ok(args) => serde_json::json!({ "number": number, "args": Vec::from(args) }),
-                    Err(why) => serde_json::json!({ "number": number, "why": format!("{why:?}") }),
+                    Ok(args) => Told::Answer { number, args },
+                    Err(why) => Told::Nothing {
+                        number,
+                        why: format!("{why:?}"),
+                    },
                 };
+                let told = to_raw_value(&told).expect("JSON, numbers and text");
                 tracing::info!(%told, "answered");
-                peer.emit("answered", &to_raw_value(&told).expect("plain data"));
+                peer.emit("answered", &told);
             };
             self.peer.ask("question", &question, Box::new(answered));
         }

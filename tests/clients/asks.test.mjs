@@ -165,7 +165,7 @@ for (const wire of [later, older]) {
       const [first, second] = ids(peer);
       peer.send(wire.elsewhere.join);
       await eventually('it is in the other namespace', () => peer.frames.some((frame) => wire.elsewhere.joined.test(frame)));
-      for (const id of ['999', '0', '9223372036854775807', '99999999999999999999999', '007']) peer.send(wire.answer(id, '["nothing"]'));
+      for (const id of ['999', '0', '9223372036854775807', '007']) peer.send(wire.answer(id, '["nothing"]'));
       peer.send(wire.elsewhere.answer(first, '["elsewhere"]'));
       peer.send(wire.answer(first, '["once"]'));
       peer.send(wire.answer(first, '["twice"]'));
@@ -194,6 +194,14 @@ for (const wire of [later, older]) {
       healthy.send(wire.answer(ids(healthy)[0], '["well"]'));
       await eventually('the healthy one is heard', () => answers(healthy).length === 1);
       assert.deepEqual(answers(healthy), [{ number: 0, args: ['well'] }]);
+    });
+
+    test('an answer to what no number can name harms its sender alone', async (t) => {
+      const [peer, healthy] = [await asked(t, 1), await asked(t, 1)];
+      peer.send(wire.answer('9'.repeat(30), '["nothing"]'));
+      healthy.send(wire.answer(ids(healthy)[0], '["well"]'));
+      await eventually('the healthy one is heard', () => answers(healthy).length === 1);
+      assert.deepEqual(answers(peer), []);
     });
 
     test('an answer of more than a message may have ends the connection', async (t) => {
