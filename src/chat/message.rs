@@ -5,6 +5,10 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use jiff::Timestamp;
 
+mod user;
+
+pub use self::user::{USER_ID_MAX, UserId};
+
 /// The longest room name, in characters.
 pub const ROOM_NAME_MAX: usize = 64;
 
