@@ -1,5 +1,5 @@
 //! Our own words, namespace `/chat`; docs/native.md is their contract. Names, rooms, posts with
-//! idempotency keys, scrollback, who is here, who is typing.
+//! idempotency keys, scrollback, who is here, who is typing; direct messages (`direct`).
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -9,19 +9,21 @@ use serde::{Deserialize, Serialize};
 pub use self::words::tell_presence;
 use self::{
     answer::{Answer, Problem, fields, parse, reply, room_name},
+    direct::Correspondence,
     words::{PersonWords, Said, Words},
 };
-use super::{Conversation, Dialect, Event, Fleeting, Handshake, Refusal, iso, json};
+use super::{Ack, Conversation, Dialect, Event, Fleeting, Handshake, Refusal, iso, json};
 use crate::chat::{
     Chat,
     log::Receipt,
-    message::{AuthorName, Message, MessageId, RoomName},
+    message::{AuthorName, Message, MessageId, RoomName, UserId},
     peer::{Goodbye, Outlet},
     presence::Stay,
     room::{Entry, Render, Rendered, Seat, Start},
 };
 
 mod answer;
+mod direct;
 mod words;
 
 /// People that one answer or event names at most; the counts tell of all.
@@ -65,6 +67,8 @@ impl Dialect for Native {
             fleeting: self.fleeting.clone(),
             peer,
             name: None,
+            user: None,
+            correspondence: None,
             rooms: HashMap::new(),
         }))
     }
@@ -94,6 +98,9 @@ struct Talking {
     fleeting: Arc<dyn Fleeting>,
     peer: Arc<dyn Outlet>,
     name: Option<AuthorName>,
+    /// Who it proved to be.
+    user: Option<UserId>,
+    correspondence: Option<Correspondence>,
     rooms: HashMap<RoomName, Joined>,
 }
 
@@ -110,7 +117,12 @@ impl Conversation for Talking {
     async fn hear(&mut self, mut event: Event) {
         let ack = event.ack.take();
         let answer = match &*event.name {
-            "hello" => self.hello(&event),
+            "hello" => {
+                let answer = self.hello(&event);
+                // What waits for the user comes after the answer.
+                reply(&*self.peer, &event, ack, answer);
+                return self.correspond();
+            }
             "join" => match self.enter(&event).await {
                 Ok((answer, room, entry)) => {
                     // The answer says whether what follows replaces what the client had.
@@ -121,15 +133,23 @@ impl Conversation for Talking {
             },
             "leave" => self.leave(&event),
             "post" => match self.post(&event).await {
-                Ok(receipt) => {
-                    // The next event need not wait until this one is kept.
-                    let peer = self.peer.clone();
-                    tokio::spawn(async move {
-                        let kept = receipt.await.map_err(Problem::from);
-                        reply(&*peer, &event, ack, kept.map(|message| place(&message)));
-                    });
-                    return;
-                }
+                Ok(receipt) => return self.answer_when_kept(receipt, event, ack),
+                Err(problem) => Err(problem),
+            },
+            "direct" => match self.write(&event).await {
+                Ok(receipt) => return self.answer_when_kept(receipt, event, ack),
+                Err(problem) => Err(problem),
+            },
+            "conversations" => match self.correspondence() {
+                Ok(correspondence) => correspondence.list().await,
+                Err(problem) => Err(problem),
+            },
+            "conversation" => match self.correspondence() {
+                Ok(correspondence) => correspondence.page(&event).await,
+                Err(problem) => Err(problem),
+            },
+            "read" => match self.correspondence() {
+                Ok(correspondence) => correspondence.read(&event).await,
                 Err(problem) => Err(problem),
             },
             "history" => self.history(&event).await,
@@ -142,6 +162,7 @@ impl Conversation for Talking {
 
     async fn close(&mut self) {
         self.rooms.clear();
+        self.correspondence = None;
     }
 }
 
@@ -156,7 +177,7 @@ impl Talking {
             .parse()
             .map_err(Problem::BadName)?;
         for joined in self.rooms.values() {
-            joined.stay.rename(name.clone());
+            joined.stay.rename(name.clone(), self.user.clone());
         }
         let answer = fields(serde_json::json!({
             "id": self.peer.id(),
@@ -166,6 +187,37 @@ impl Talking {
         }));
         self.name = Some(name);
         Ok(answer)
+    }
+
+    /// Begins to tell the user its messages, or ends telling whoever it was before.
+    fn correspond(&mut self) {
+        let before = self.correspondence.as_ref().map(Correspondence::user);
+        if before != self.user.as_ref() {
+            // First: one peer has one place in a box.
+            self.correspondence = None;
+            self.correspondence = self
+                .user
+                .clone()
+                .map(|user| Correspondence::open(self.chat.clone(), user, self.peer.clone()));
+        }
+    }
+
+    fn correspondence(&self) -> Result<&Correspondence, Problem> {
+        self.named()?;
+        self.correspondence.as_ref().ok_or(Problem::NoIdentity)
+    }
+
+    async fn write(&self, event: &Event) -> Result<Receipt, Problem> {
+        self.correspondence()?.write(self.named()?, event).await
+    }
+
+    /// The next event need not wait until this one is kept.
+    fn answer_when_kept(&self, receipt: Receipt, event: Event, ack: Option<Ack>) {
+        let peer = self.peer.clone();
+        tokio::spawn(async move {
+            let kept = receipt.await.map_err(Problem::from);
+            reply(&*peer, &event, ack, kept.map(|message| place(&message)));
+        });
     }
 
     async fn enter(&mut self, event: &Event) -> Result<(Answer, RoomName, Entry), Problem> {
@@ -189,10 +241,10 @@ impl Talking {
         let entry = self.chat.rooms.enter(room.clone(), from).await?;
         // Joining again starts anew from `after`.
         self.rooms.remove(&room);
-        let stay = self
-            .chat
-            .presence
-            .enter(room.clone(), self.peer.id(), Some(name));
+        let stay =
+            self.chat
+                .presence
+                .enter_as(room.clone(), self.peer.id(), name, self.user.clone());
         self.peer.join(room.as_str());
         let roll = self.chat.presence.roll(&room, PEOPLE_NAMED);
         let answer = fields(serde_json::json!({
@@ -268,7 +320,7 @@ impl Talking {
         if !(1..=HISTORY_LIMIT).contains(&limit) {
             return Err(Problem::BadRequest("`limit` is not between 1 and 100"));
         }
-        let (messages, more) = self.chat.before(&room, before, limit).await?;
+        let (messages, more) = self.chat.before(&room, Some(before), limit).await?;
         let messages: Vec<_> = messages
             .iter()
             .map(|message| Said::from(&**message))

@@ -8,7 +8,7 @@ use super::PEOPLE_NAMED;
 use crate::{
     chat::{
         Chat,
-        message::{AuthorName, Message},
+        message::{AuthorName, Message, UserId},
         peer::PeerId,
         presence::Person,
         room::{Render, Rendered},
@@ -89,6 +89,8 @@ impl<'a> From<&'a Message> for Said<'a> {
 pub(super) struct PersonWords<'a> {
     id: PeerId,
     name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<&'a str>,
 }
 
 impl<'a> From<&'a Person> for PersonWords<'a> {
@@ -96,6 +98,7 @@ impl<'a> From<&'a Person> for PersonWords<'a> {
         Self {
             id: person.id,
             name: person.name.as_str(),
+            user: person.user.as_ref().map(UserId::as_str),
         }
     }
 }
