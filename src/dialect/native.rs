@@ -9,19 +9,22 @@ use serde::{Deserialize, Serialize};
 pub use self::words::tell_presence;
 use self::{
     answer::{Answer, Problem, fields, parse, reply, room_name},
+    identity::Proof,
     words::{PersonWords, Said, Words},
 };
 use super::{Conversation, Dialect, Event, Fleeting, Handshake, Refusal, iso, json};
+use crate::account::tokens::Tokens;
 use crate::chat::{
     Chat,
     log::Receipt,
-    message::{AuthorName, Message, MessageId, RoomName},
+    message::{AuthorName, Message, MessageId, RoomName, UserId},
     peer::{Goodbye, Outlet},
     presence::Stay,
     room::{Entry, Render, Rendered, Seat, Start},
 };
 
 mod answer;
+mod identity;
 mod words;
 
 /// People that one answer or event names at most; the counts tell of all.
@@ -41,12 +44,15 @@ pub struct Native {
     chat: Arc<Chat>,
     words: Arc<dyn Render>,
     fleeting: Arc<dyn Fleeting>,
+    tokens: Option<Arc<Tokens>>,
 }
 
 impl Native {
-    pub fn new(chat: Arc<Chat>, fleeting: Arc<dyn Fleeting>) -> Self {
+    /// `tokens` checks who somebody is; without it nobody is anybody to the application.
+    pub fn new(chat: Arc<Chat>, fleeting: Arc<dyn Fleeting>, tokens: Option<Arc<Tokens>>) -> Self {
         Self {
             chat,
+            tokens,
             words: Arc::new(Words),
             fleeting,
         }
@@ -57,7 +63,7 @@ impl Dialect for Native {
     fn greet(
         &self,
         peer: Arc<dyn Outlet>,
-        _: &Handshake,
+        handshake: &Handshake,
     ) -> Result<Box<dyn Conversation>, Refusal> {
         Ok(Box::new(Talking {
             chat: self.chat.clone(),
@@ -65,6 +71,7 @@ impl Dialect for Native {
             fleeting: self.fleeting.clone(),
             peer,
             name: None,
+            proof: Proof::new(self.tokens.clone(), handshake),
             rooms: HashMap::new(),
         }))
     }
@@ -94,6 +101,7 @@ struct Talking {
     fleeting: Arc<dyn Fleeting>,
     peer: Arc<dyn Outlet>,
     name: Option<AuthorName>,
+    proof: Proof,
     rooms: HashMap<RoomName, Joined>,
 }
 
@@ -110,7 +118,7 @@ impl Conversation for Talking {
     async fn hear(&mut self, mut event: Event) {
         let ack = event.ack.take();
         let answer = match &*event.name {
-            "hello" => self.hello(&event),
+            "hello" => self.hello(&event).await,
             "join" => match self.enter(&event).await {
                 Ok((answer, room, entry)) => {
                     // The answer says whether what follows replaces what the client had.
@@ -146,21 +154,25 @@ impl Conversation for Talking {
 }
 
 impl Talking {
-    fn hello(&mut self, event: &Event) -> Result<Answer, Problem> {
+    async fn hello(&mut self, event: &Event) -> Result<Answer, Problem> {
         #[derive(Deserialize)]
         struct Hello {
-            name: String,
+            name: Option<String>,
+            token: Option<String>,
         }
-        let name: AuthorName = parse::<Hello>(event)?
-            .name
-            .parse()
-            .map_err(Problem::BadName)?;
+        let Hello { name, token } = parse(event)?;
+        self.proof.take(&self.peer, token).await?;
+        let name = match self.proof.name() {
+            Some(name) => name,
+            None => (name.unwrap_or_default().parse()).map_err(Problem::BadName)?,
+        };
         for joined in self.rooms.values() {
             joined.stay.rename(name.clone());
         }
         let answer = fields(serde_json::json!({
             "id": self.peer.id(),
             "name": name.as_str(),
+            "user": self.proof.user().as_ref().map(UserId::as_str),
             "history": self.chat.limits().history,
             "maxText": self.chat.limits().text,
         }));

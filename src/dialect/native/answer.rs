@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::ROOMS_JOINED;
 use crate::{
+    account::tokens::TokenError,
     chat::{
         Refused,
         log::LogError,
@@ -28,6 +29,14 @@ pub(super) enum Problem {
     BadName(InvalidName),
     #[error("{0}")]
     BadRoom(InvalidName),
+    #[error("the token has expired")]
+    TokenExpired,
+    #[error("{0}")]
+    TokenInvalid(TokenError),
+    #[error("more than one token was given")]
+    SeveralTokens,
+    #[error("this server takes no tokens")]
+    NoTokens,
     #[error("room was not joined")]
     NotJoined,
     #[error("more than {ROOMS_JOINED} rooms joined")]
@@ -47,6 +56,9 @@ impl Problem {
             Self::HelloFirst => "hello_first",
             Self::BadName(_) => "bad_name",
             Self::BadRoom(_) => "bad_room",
+            Self::TokenExpired => "token_expired",
+            Self::TokenInvalid(_) | Self::SeveralTokens => "token_invalid",
+            Self::NoTokens => "no_tokens",
             Self::NotJoined => "not_joined",
             Self::TooManyRooms => "too_many_rooms",
             Self::Empty => "empty",
