@@ -11,13 +11,13 @@ use crate::account::tokens::{JwksSource, Path};
 #[derive(Clone, Debug, Args)]
 pub struct Tokens {
     /// Secret that tokens are signed with (HS256); may be given several times, the variable holds
-    /// several with blanks between [default: such tokens are not accepted]
+    /// several on lines of their own [default: such tokens are not accepted]
     #[arg(
         long = "jwt-secret",
         value_name = "SECRET",
         env = "HANDSHAKEN_JWT_SECRET",
         hide_env_values = true,
-        value_delimiter = ' '
+        value_delimiter = '\n'
     )]
     pub secrets: Vec<Secret>,
 
@@ -98,9 +98,12 @@ impl Tokens {
         !self.secrets.is_empty() || self.jwks.is_some()
     }
 
-    pub(super) fn check_together(&self, mistakes: &mut Vec<String>) {
-        if self.secrets.iter().any(|secret| secret.0.is_empty()) {
-            mistakes.push("--jwt-secret: a secret is empty".into());
+    pub(super) fn check_together(&mut self, mistakes: &mut Vec<String>) {
+        // A file that the variable was read from ends with a line break.
+        let given = self.secrets.len();
+        self.secrets.retain(|secret| !secret.0.is_empty());
+        if given > 0 && self.secrets.is_empty() {
+            mistakes.push("--jwt-secret: the secret is empty".into());
         }
         if let Some(JwksSource::File(path)) = &self.jwks
             && !path.is_file()
