@@ -10,6 +10,7 @@ use tokio::{sync::watch, task::JoinSet};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::{
+    account::tokens::{self, Tokens},
     chat::{self, Chat, peer::Goodbye},
     dialect::{
         Fleeting,
@@ -17,7 +18,7 @@ use crate::{
         talk::Talk,
     },
     log::embedded::EmbeddedLog,
-    settings::{Origin, Settings},
+    settings::{self, Origin, Settings},
     transport::{
         legacy::{self, Legacy},
         listener::{self, Connections},
@@ -102,7 +103,8 @@ impl Server {
         let fleeting: Arc<dyn Fleeting> =
             Arc::new(vec![socketio.fleeting("/chat"), legacy.fleeting("/chat")]);
         let talk = Arc::new(Talk::new(chat.clone()));
-        let native = Arc::new(Native::new(chat.clone(), fleeting.clone()));
+        let tokens = token_rules(&settings.tokens).map(Tokens::new);
+        let native = Arc::new(Native::new(chat.clone(), fleeting.clone(), tokens.clone()));
         socketio.mount("/", talk.clone());
         socketio.mount("/chat", native.clone());
         legacy.mount("/", talk);
@@ -135,6 +137,9 @@ impl Server {
         }
         tasks.spawn(legacy.clone().keep_time());
         tasks.spawn(native::tell_presence(chat.clone(), fleeting));
+        if let Some(tokens) = tokens {
+            tasks.spawn(tokens.keep());
+        }
         let delivery = tokio::spawn(chat.clone().run(tail));
         Ok(Self {
             addresses,
@@ -189,6 +194,24 @@ impl Server {
 /// What may be said, in bytes: a message also holds its event's name, room and key.
 fn text_limit(max_message: u32) -> usize {
     max_message as usize - 500
+}
+
+/// What tokens are held to; `None` where none is taken.
+fn token_rules(settings: &settings::Tokens) -> Option<tokens::Rules> {
+    settings.are_accepted().then(|| tokens::Rules {
+        secrets: settings
+            .secrets
+            .iter()
+            .map(|secret| secret.0.clone())
+            .collect(),
+        jwks: settings.jwks.clone(),
+        issuer: settings.issuer.clone(),
+        audience: settings.audience.clone(),
+        user: settings.user.clone(),
+        name: settings.name.clone(),
+        check_not_before: settings.check_not_before,
+        grace: settings.grace,
+    })
 }
 
 fn router(settings: &Settings, socketio: Arc<SocketIo>, legacy: Arc<Legacy>) -> Router {

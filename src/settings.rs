@@ -5,6 +5,7 @@
 mod direct;
 mod legacy;
 mod mistakes;
+mod tokens;
 mod values;
 
 use std::{
@@ -18,7 +19,7 @@ use std::{
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use self::values::{count, duration, host_name, origin, retain};
-pub use self::{direct::Direct, legacy::Legacy, mistakes::Refusal, values::Origin};
+pub use self::{direct::Direct, legacy::Legacy, mistakes::Refusal, tokens::Tokens, values::Origin};
 use crate::{log::embedded::Retain, transport::web::ClientGeneration};
 
 /// One chat server for every generation of Socket.IO page
@@ -122,6 +123,9 @@ pub struct Settings {
     #[command(flatten)]
     pub legacy: Legacy,
 
+    #[command(flatten)]
+    pub tokens: Tokens,
+
     /// How long SIGTERM waits for clients and the log before the process ends anyway, 0s to 1h
     #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_DRAIN_TIMEOUT", default_value = "10s", value_parser = duration("0s", "1h"))]
     pub drain_timeout: Duration,
@@ -201,6 +205,7 @@ impl Settings {
             ));
         }
         self.legacy.check_together(mistakes);
+        self.tokens.check_together(mistakes);
     }
 }
 

@@ -2,6 +2,7 @@
 //! chat's messages into the events that the front end's page expects. A dialect never knows another
 //! dialect, nor bytes. A new front end is one file here, and its line in `server.rs`.
 
+mod bearer;
 pub mod native;
 pub mod talk;
 
@@ -11,6 +12,7 @@ use async_trait::async_trait;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::{RawValue, to_raw_value};
 
+pub use self::bearer::SeveralTokens;
 use crate::chat::{
     peer::{Goodbye, Outlet},
     room::Rendered,

@@ -10,9 +10,11 @@ pub use self::words::tell_presence;
 use self::{
     answer::{Answer, Problem, fields, parse, reply, room_name},
     direct::Correspondence,
+    identity::Proof,
     words::{PersonWords, Said, Words},
 };
 use super::{Ack, Conversation, Dialect, Event, Fleeting, Handshake, Refusal, iso, json};
+use crate::account::tokens::Tokens;
 use crate::chat::{
     Chat,
     log::Receipt,
@@ -24,6 +26,7 @@ use crate::chat::{
 
 mod answer;
 mod direct;
+mod identity;
 mod words;
 
 /// People that one answer or event names at most; the counts tell of all.
@@ -43,12 +46,15 @@ pub struct Native {
     chat: Arc<Chat>,
     words: Arc<dyn Render>,
     fleeting: Arc<dyn Fleeting>,
+    tokens: Option<Arc<Tokens>>,
 }
 
 impl Native {
-    pub fn new(chat: Arc<Chat>, fleeting: Arc<dyn Fleeting>) -> Self {
+    /// `tokens` checks who somebody is; without it nobody is anybody to the application.
+    pub fn new(chat: Arc<Chat>, fleeting: Arc<dyn Fleeting>, tokens: Option<Arc<Tokens>>) -> Self {
         Self {
             chat,
+            tokens,
             words: Arc::new(Words),
             fleeting,
         }
@@ -59,7 +65,7 @@ impl Dialect for Native {
     fn greet(
         &self,
         peer: Arc<dyn Outlet>,
-        _: &Handshake,
+        handshake: &Handshake,
     ) -> Result<Box<dyn Conversation>, Refusal> {
         Ok(Box::new(Talking {
             chat: self.chat.clone(),
@@ -67,7 +73,7 @@ impl Dialect for Native {
             fleeting: self.fleeting.clone(),
             peer,
             name: None,
-            user: None,
+            proof: Proof::new(self.tokens.clone(), handshake),
             correspondence: None,
             rooms: HashMap::new(),
         }))
@@ -98,8 +104,7 @@ struct Talking {
     fleeting: Arc<dyn Fleeting>,
     peer: Arc<dyn Outlet>,
     name: Option<AuthorName>,
-    /// Who it proved to be.
-    user: Option<UserId>,
+    proof: Proof,
     correspondence: Option<Correspondence>,
     rooms: HashMap<RoomName, Joined>,
 }
@@ -118,7 +123,7 @@ impl Conversation for Talking {
         let ack = event.ack.take();
         let answer = match &*event.name {
             "hello" => {
-                let answer = self.hello(&event);
+                let answer = self.hello(&event).await;
                 // What waits for the user comes after the answer.
                 reply(&*self.peer, &event, ack, answer);
                 return self.correspond();
@@ -167,21 +172,25 @@ impl Conversation for Talking {
 }
 
 impl Talking {
-    fn hello(&mut self, event: &Event) -> Result<Answer, Problem> {
+    async fn hello(&mut self, event: &Event) -> Result<Answer, Problem> {
         #[derive(Deserialize)]
         struct Hello {
-            name: String,
+            name: Option<String>,
+            token: Option<String>,
         }
-        let name: AuthorName = parse::<Hello>(event)?
-            .name
-            .parse()
-            .map_err(Problem::BadName)?;
+        let Hello { name, token } = parse(event)?;
+        self.proof.take(&self.peer, token).await?;
+        let name = match self.proof.name() {
+            Some(name) => name,
+            None => (name.unwrap_or_default().parse()).map_err(Problem::BadName)?,
+        };
         for joined in self.rooms.values() {
-            joined.stay.rename(name.clone(), self.user.clone());
+            joined.stay.rename(name.clone(), self.proof.user());
         }
         let answer = fields(serde_json::json!({
             "id": self.peer.id(),
             "name": name.as_str(),
+            "user": self.proof.user().as_ref().map(UserId::as_str),
             "history": self.chat.limits().history,
             "maxText": self.chat.limits().text,
         }));
@@ -191,14 +200,12 @@ impl Talking {
 
     /// Begins to tell the user its messages, or ends telling whoever it was before.
     fn correspond(&mut self) {
-        let before = self.correspondence.as_ref().map(Correspondence::user);
-        if before != self.user.as_ref() {
+        let user = self.proof.user();
+        if self.correspondence.as_ref().map(Correspondence::user) != user.as_ref() {
             // First: one peer has one place in a box.
             self.correspondence = None;
-            self.correspondence = self
-                .user
-                .clone()
-                .map(|user| Correspondence::open(self.chat.clone(), user, self.peer.clone()));
+            let open = |user| Correspondence::open(self.chat.clone(), user, self.peer.clone());
+            self.correspondence = user.map(open);
         }
     }
 
@@ -244,7 +251,7 @@ impl Talking {
         let stay =
             self.chat
                 .presence
-                .enter_as(room.clone(), self.peer.id(), name, self.user.clone());
+                .enter_as(room.clone(), self.peer.id(), name, self.proof.user());
         self.peer.join(room.as_str());
         let roll = self.chat.presence.roll(&room, PEOPLE_NAMED);
         let answer = fields(serde_json::json!({

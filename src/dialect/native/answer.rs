@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::ROOMS_JOINED;
 use crate::{
+    account::tokens::TokenError,
     chat::{
         Refused,
         log::LogError,
@@ -34,6 +35,14 @@ pub(super) enum Problem {
     BadUser(InvalidName),
     #[error("too many messages wait for this person")]
     BoxFull,
+    #[error("the token has expired")]
+    TokenExpired,
+    #[error("{0}")]
+    TokenInvalid(TokenError),
+    #[error("more than one token was given")]
+    SeveralTokens,
+    #[error("this server takes no tokens")]
+    NoTokens,
     #[error("room was not joined")]
     NotJoined,
     #[error("more than {ROOMS_JOINED} rooms joined")]
@@ -56,6 +65,9 @@ impl Problem {
             Self::NoIdentity => "no_identity",
             Self::BadUser(_) => "bad_user",
             Self::BoxFull => "box_full",
+            Self::TokenExpired => "token_expired",
+            Self::TokenInvalid(_) | Self::SeveralTokens => "token_invalid",
+            Self::NoTokens => "no_tokens",
             Self::NotJoined => "not_joined",
             Self::TooManyRooms => "too_many_rooms",
             Self::Empty => "empty",

@@ -1,0 +1,84 @@
+//! Who a connection is to the application: what its token proves, brought along when it connected or given
+//! with `hello`.
+
+use std::sync::Arc;
+
+use super::answer::Problem;
+use crate::{
+    account::tokens::{Identity, TokenError, Tokens, Watch},
+    chat::{
+        message::{AuthorName, UserId},
+        peer::Outlet,
+    },
+    dialect::{Handshake, SeveralTokens},
+};
+
+/// What one connection has proved.
+pub(super) struct Proof {
+    /// Absent where this server takes none.
+    tokens: Option<Arc<Tokens>>,
+    /// Not looked at yet.
+    brought: Result<Option<String>, SeveralTokens>,
+    identity: Option<Identity>,
+    _watch: Option<Watch>,
+}
+
+impl Proof {
+    pub(super) fn new(tokens: Option<Arc<Tokens>>, handshake: &Handshake) -> Self {
+        Self {
+            // A parameter of that name may mean something else where no token is taken.
+            brought: match &tokens {
+                Some(_) => handshake.token(),
+                None => Ok(None),
+            },
+            tokens,
+            identity: None,
+            _watch: None,
+        }
+    }
+
+    /// Takes a token in, or the one that was brought along. Without either, all stays as it is.
+    pub(super) async fn take(
+        &mut self,
+        peer: &Arc<dyn Outlet>,
+        given: Option<String>,
+    ) -> Result<(), Problem> {
+        let brought = std::mem::replace(&mut self.brought, Ok(None));
+        let Some(token) = given.map_or(brought, |given| Ok(Some(given)))? else {
+            return Ok(());
+        };
+        let tokens = self.tokens.as_ref().ok_or(Problem::NoTokens)?;
+        let identity = tokens.verify_patiently(&token).await.inspect_err(|error| {
+            tracing::warn!(peer = %peer.id(), reason = error.detail(), "refused a token");
+        })?;
+        self._watch = Some(tokens.watch(peer, &identity));
+        self.identity = Some(identity);
+        Ok(())
+    }
+
+    pub(super) fn user(&self) -> Option<UserId> {
+        Some(self.identity.as_ref()?.user.clone())
+    }
+
+    /// The name that the application gives the user.
+    pub(super) fn name(&self) -> Option<AuthorName> {
+        self.identity.as_ref()?.name.clone()
+    }
+}
+
+impl From<SeveralTokens> for Problem {
+    fn from(_: SeveralTokens) -> Self {
+        Self::SeveralTokens
+    }
+}
+
+impl From<TokenError> for Problem {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Expired => Self::TokenExpired,
+            TokenError::NotYet | TokenError::Invalid(_) | TokenError::UnknownKey => {
+                Self::TokenInvalid(error)
+            }
+        }
+    }
+}
