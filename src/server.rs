@@ -63,6 +63,7 @@ impl Server {
         let limits = chat::Limits {
             text: text_limit(settings.max_message),
             history: settings.history.into(),
+            pending: settings.direct.max_pending.get(),
         };
         let chat = Chat::new(Arc::new(log), replica, limits);
 

@@ -2,6 +2,7 @@
 //! bound, and all mistakes are told at once (`mistakes`); `values` reads what no library has a type
 //! for. README's table is compared with this file by a test.
 
+mod direct;
 mod legacy;
 mod mistakes;
 mod tokens;
@@ -18,7 +19,7 @@ use std::{
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use self::values::{count, duration, host_name, origin, retain};
-pub use self::{legacy::Legacy, mistakes::Refusal, tokens::Tokens, values::Origin};
+pub use self::{direct::Direct, legacy::Legacy, mistakes::Refusal, tokens::Tokens, values::Origin};
 use crate::{log::embedded::Retain, transport::web::ClientGeneration};
 
 /// One chat server for every generation of Socket.IO page
@@ -115,6 +116,9 @@ pub struct Settings {
     /// How long the answer to a ping may take, 1s to 1h
     #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_PING_TIMEOUT", default_value = "20s", value_parser = duration("1s", "1h"))]
     pub ping_timeout: Duration,
+
+    #[command(flatten)]
+    pub direct: Direct,
 
     #[command(flatten)]
     pub legacy: Legacy,

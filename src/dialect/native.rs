@@ -1,18 +1,19 @@
 //! Our own words, namespace `/chat`; docs/native.md is their contract. Names, rooms, posts with
-//! idempotency keys, scrollback, who is here, who is typing.
+//! idempotency keys, scrollback, who is here, who is typing; direct messages (`direct`).
 
 use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 pub use self::words::tell_presence;
 use self::{
     answer::{Answer, Problem, fields, parse, reply, room_name},
+    direct::Correspondence,
     identity::Proof,
     words::{PersonWords, Said, Words},
 };
-use super::{Conversation, Dialect, Event, Fleeting, Handshake, Refusal, iso, json};
+use super::{Ack, Conversation, Dialect, Event, Fleeting, Handshake, Refusal, iso, json};
 use crate::account::tokens::Tokens;
 use crate::chat::{
     Chat,
@@ -24,6 +25,7 @@ use crate::chat::{
 };
 
 mod answer;
+mod direct;
 mod identity;
 mod words;
 
@@ -72,26 +74,13 @@ impl Dialect for Native {
             peer,
             name: None,
             proof: Proof::new(self.tokens.clone(), handshake),
+            correspondence: None,
             rooms: HashMap::new(),
         }))
     }
 
     fn goodbye(&self, why: Goodbye) -> Option<Rendered> {
-        #[derive(Serialize)]
-        struct Told {
-            code: &'static str,
-            message: &'static str,
-            reconnect: bool,
-        }
-        let told = Told {
-            code: why.code(),
-            message: why.message(),
-            reconnect: why.reconnect(),
-        };
-        Some(Rendered {
-            event: "goodbye",
-            payload: json(&told),
-        })
+        Some(words::goodbye(why))
     }
 }
 
@@ -102,6 +91,7 @@ struct Talking {
     peer: Arc<dyn Outlet>,
     name: Option<AuthorName>,
     proof: Proof,
+    correspondence: Option<Correspondence>,
     rooms: HashMap<RoomName, Joined>,
 }
 
@@ -118,7 +108,16 @@ impl Conversation for Talking {
     async fn hear(&mut self, mut event: Event) {
         let ack = event.ack.take();
         let answer = match &*event.name {
-            "hello" => self.hello(&event).await,
+            "hello" => {
+                let answer = self.hello(&event).await;
+                let is_known = answer.is_ok();
+                reply(&*self.peer, &event, ack, answer);
+                // What waits for the user comes after the answer.
+                if is_known {
+                    self.correspond();
+                }
+                return;
+            }
             "join" => match self.enter(&event).await {
                 Ok((answer, room, entry)) => {
                     // The answer says whether what follows replaces what the client had.
@@ -129,15 +128,23 @@ impl Conversation for Talking {
             },
             "leave" => self.leave(&event),
             "post" => match self.post(&event).await {
-                Ok(receipt) => {
-                    // The next event need not wait until this one is kept.
-                    let peer = self.peer.clone();
-                    tokio::spawn(async move {
-                        let kept = receipt.await.map_err(Problem::from);
-                        reply(&*peer, &event, ack, kept.map(|message| place(&message)));
-                    });
-                    return;
-                }
+                Ok(receipt) => return self.answer_when_kept(receipt, event, ack),
+                Err(problem) => Err(problem),
+            },
+            "direct" => match self.write(&event).await {
+                Ok(receipt) => return self.answer_when_kept(receipt, event, ack),
+                Err(problem) => Err(problem),
+            },
+            "conversations" => match self.correspondence() {
+                Ok(correspondence) => correspondence.list().await,
+                Err(problem) => Err(problem),
+            },
+            "conversation" => match self.correspondence() {
+                Ok(correspondence) => correspondence.page(&event).await,
+                Err(problem) => Err(problem),
+            },
+            "read" => match self.correspondence() {
+                Ok(correspondence) => correspondence.read(&event).await,
                 Err(problem) => Err(problem),
             },
             "history" => self.history(&event).await,
@@ -150,6 +157,7 @@ impl Conversation for Talking {
 
     async fn close(&mut self) {
         self.rooms.clear();
+        self.correspondence = None;
     }
 }
 
@@ -161,13 +169,20 @@ impl Talking {
             token: Option<String>,
         }
         let Hello { name, token } = parse(event)?;
-        self.proof.take(&self.peer, token).await?;
-        let name = match self.proof.name() {
+        let proved = self.proof.check(&self.peer, token).await?;
+        let given = match &proved {
+            Some(identity) => identity.name.clone(),
+            None => self.proof.name(),
+        };
+        let name = match given {
             Some(name) => name,
             None => (name.unwrap_or_default().parse()).map_err(Problem::BadName)?,
         };
+        if let Some(identity) = proved {
+            self.proof.accept(&self.peer, identity);
+        }
         for joined in self.rooms.values() {
-            joined.stay.rename(name.clone());
+            joined.stay.rename(name.clone(), self.proof.user());
         }
         let answer = fields(serde_json::json!({
             "id": self.peer.id(),
@@ -178,6 +193,36 @@ impl Talking {
         }));
         self.name = Some(name);
         Ok(answer)
+    }
+
+    /// Begins to tell the user its messages, or ends telling whoever it was before.
+    fn correspond(&mut self) {
+        let user = self.proof.user();
+        let before = self.correspondence.as_ref().map(Correspondence::user);
+        if before != user.as_ref() {
+            // First: one peer has one place in a box.
+            self.correspondence = None;
+            self.correspondence =
+                user.map(|user| Correspondence::open(self.chat.clone(), user, self.peer.clone()));
+        }
+    }
+
+    fn correspondence(&self) -> Result<&Correspondence, Problem> {
+        self.named()?;
+        self.correspondence.as_ref().ok_or(Problem::NoIdentity)
+    }
+
+    async fn write(&self, event: &Event) -> Result<Receipt, Problem> {
+        self.correspondence()?.write(self.named()?, event).await
+    }
+
+    /// The next event need not wait until this one is kept.
+    fn answer_when_kept(&self, receipt: Receipt, event: Event, ack: Option<Ack>) {
+        let peer = self.peer.clone();
+        tokio::spawn(async move {
+            let kept = receipt.await.map_err(Problem::from);
+            reply(&*peer, &event, ack, kept.map(|message| place(&message)));
+        });
     }
 
     async fn enter(&mut self, event: &Event) -> Result<(Answer, RoomName, Entry), Problem> {
@@ -201,10 +246,10 @@ impl Talking {
         let entry = self.chat.rooms.enter(room.clone(), from).await?;
         // Joining again starts anew from `after`.
         self.rooms.remove(&room);
-        let stay = self
-            .chat
-            .presence
-            .enter(room.clone(), self.peer.id(), Some(name));
+        let stay =
+            self.chat
+                .presence
+                .enter_as(room.clone(), self.peer.id(), name, self.proof.user());
         self.peer.join(room.as_str());
         let roll = self.chat.presence.roll(&room, PEOPLE_NAMED);
         let answer = fields(serde_json::json!({
@@ -280,7 +325,7 @@ impl Talking {
         if !(1..=HISTORY_LIMIT).contains(&limit) {
             return Err(Problem::BadRequest("`limit` is not between 1 and 100"));
         }
-        let (messages, more) = self.chat.before(&room, before, limit).await?;
+        let (messages, more) = self.chat.before(&room, Some(before), limit).await?;
         let messages: Vec<_> = messages
             .iter()
             .map(|message| Said::from(&**message))

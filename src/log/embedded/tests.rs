@@ -20,6 +20,7 @@ fn post(text: impl Into<Box<str>>) -> Post {
         text: text.into(),
         key: None,
         replica: "replica".into(),
+        direct: None,
     }
 }
 
