@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 pub use self::words::tell_presence;
 use self::{
@@ -80,21 +80,7 @@ impl Dialect for Native {
     }
 
     fn goodbye(&self, why: Goodbye) -> Option<Rendered> {
-        #[derive(Serialize)]
-        struct Told {
-            code: &'static str,
-            message: &'static str,
-            reconnect: bool,
-        }
-        let told = Told {
-            code: why.code(),
-            message: why.message(),
-            reconnect: why.reconnect(),
-        };
-        Some(Rendered {
-            event: "goodbye",
-            payload: json(&told),
-        })
+        Some(words::goodbye(why))
     }
 }
 
@@ -124,9 +110,13 @@ impl Conversation for Talking {
         let answer = match &*event.name {
             "hello" => {
                 let answer = self.hello(&event).await;
-                // What waits for the user comes after the answer.
+                let is_known = answer.is_ok();
                 reply(&*self.peer, &event, ack, answer);
-                return self.correspond();
+                // What waits for the user comes after the answer.
+                if is_known {
+                    self.correspond();
+                }
+                return;
             }
             "join" => match self.enter(&event).await {
                 Ok((answer, room, entry)) => {
@@ -179,11 +169,18 @@ impl Talking {
             token: Option<String>,
         }
         let Hello { name, token } = parse(event)?;
-        self.proof.take(&self.peer, token).await?;
-        let name = match self.proof.name() {
+        let proved = self.proof.check(&self.peer, token).await?;
+        let given = match &proved {
+            Some(identity) => identity.name.clone(),
+            None => self.proof.name(),
+        };
+        let name = match given {
             Some(name) => name,
             None => (name.unwrap_or_default().parse()).map_err(Problem::BadName)?,
         };
+        if let Some(identity) = proved {
+            self.proof.accept(&self.peer, identity);
+        }
         for joined in self.rooms.values() {
             joined.stay.rename(name.clone(), self.proof.user());
         }
@@ -201,11 +198,12 @@ impl Talking {
     /// Begins to tell the user its messages, or ends telling whoever it was before.
     fn correspond(&mut self) {
         let user = self.proof.user();
-        if self.correspondence.as_ref().map(Correspondence::user) != user.as_ref() {
+        let before = self.correspondence.as_ref().map(Correspondence::user);
+        if before != user.as_ref() {
             // First: one peer has one place in a box.
             self.correspondence = None;
-            let open = |user| Correspondence::open(self.chat.clone(), user, self.peer.clone());
-            self.correspondence = user.map(open);
+            self.correspondence =
+                user.map(|user| Correspondence::open(self.chat.clone(), user, self.peer.clone()));
         }
     }
 

@@ -71,6 +71,25 @@ test('whoever has no token chats on, as nobody in particular', async (t) => {
   await refused(nameless, 'bad_name', /empty/);
 });
 
+test('who somebody is, is told to the room, and a hello that fails changes nothing of it', async (t) => {
+  const people = (peer) => peer.request('join', { room: 'who' }).then(({ people }) => people);
+  const peer = await chat(t, { auth: { token: ann() } });
+  await peer.request('hello', {});
+  const { id } = await peer.request('hello', { name: 'another name' });
+  assert.deepEqual((await people(peer)).find((each) => each.id === id), { id, name: 'Ann', user: '7' });
+  // A token of somebody else, but no name: refused as a whole.
+  await refused(await peer.request('hello', { token: token({ sub: 'bob' }, { key }) }), 'bad_name', /empty/);
+  assert.deepEqual((await people(peer)).find((each) => each.id === id), { id, name: 'Ann', user: '7' });
+
+  const impostor = await chat(t);
+  const told = await impostor.request('hello', { name: 'Ann' });
+  assert.deepEqual((await people(impostor)).find((each) => each.id === told.id), { id: told.id, name: 'Ann' });
+
+  const changed = await peer.request('hello', { name: 'Bob', token: token({ sub: 'bob' }, { key }) });
+  assert.deepEqual([changed.user, changed.name], ['bob', 'Bob']);
+  assert.deepEqual((await people(peer)).find((each) => each.id === id), { id, name: 'Bob', user: 'bob' });
+});
+
 test('what is wrong with a token is told, and not how to make a better one', async (t) => {
   const other = pair('RS256', 'k');
   const pem = other.publicKey.export({ type: 'spki', format: 'pem' });

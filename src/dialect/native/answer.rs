@@ -29,12 +29,6 @@ pub(super) enum Problem {
     BadName(InvalidName),
     #[error("{0}")]
     BadRoom(InvalidName),
-    #[error("direct messages need a hello with a token")]
-    NoIdentity,
-    #[error("user: {0}")]
-    BadUser(InvalidName),
-    #[error("too many messages wait for this person")]
-    BoxFull,
     #[error("the token has expired")]
     TokenExpired,
     #[error("{0}")]
@@ -43,6 +37,12 @@ pub(super) enum Problem {
     SeveralTokens,
     #[error("this server takes no tokens")]
     NoTokens,
+    #[error("direct messages need a hello with a token")]
+    NoIdentity,
+    #[error("user: {0}")]
+    BadUser(InvalidName),
+    #[error("too many messages wait for this person")]
+    BoxFull,
     #[error("room was not joined")]
     NotJoined,
     #[error("more than {ROOMS_JOINED} rooms joined")]
@@ -62,12 +62,12 @@ impl Problem {
             Self::HelloFirst => "hello_first",
             Self::BadName(_) => "bad_name",
             Self::BadRoom(_) => "bad_room",
-            Self::NoIdentity => "no_identity",
-            Self::BadUser(_) => "bad_user",
-            Self::BoxFull => "box_full",
             Self::TokenExpired => "token_expired",
             Self::TokenInvalid(_) | Self::SeveralTokens => "token_invalid",
             Self::NoTokens => "no_tokens",
+            Self::NoIdentity => "no_identity",
+            Self::BadUser(_) => "bad_user",
+            Self::BoxFull => "box_full",
             Self::NotJoined => "not_joined",
             Self::TooManyRooms => "too_many_rooms",
             Self::Empty => "empty",

@@ -19,8 +19,8 @@ pub(super) struct Proof {
     tokens: Option<Arc<Tokens>>,
     /// Not looked at yet.
     brought: Result<Option<String>, SeveralTokens>,
-    identity: Option<Identity>,
-    _watch: Option<Watch>,
+    /// Who it is, and the end of that.
+    known: Option<(Identity, Watch)>,
 }
 
 impl Proof {
@@ -32,37 +32,46 @@ impl Proof {
                 None => Ok(None),
             },
             tokens,
-            identity: None,
-            _watch: None,
+            known: None,
         }
     }
 
-    /// Takes a token in, or the one that was brought along. Without either, all stays as it is.
-    pub(super) async fn take(
+    /// Checks this token, or the one that was brought along; `None` without either.
+    pub(super) async fn check(
         &mut self,
         peer: &Arc<dyn Outlet>,
         given: Option<String>,
-    ) -> Result<(), Problem> {
+    ) -> Result<Option<Identity>, Problem> {
         let brought = std::mem::replace(&mut self.brought, Ok(None));
         let Some(token) = given.map_or(brought, |given| Ok(Some(given)))? else {
-            return Ok(());
+            return Ok(None);
         };
         let tokens = self.tokens.as_ref().ok_or(Problem::NoTokens)?;
         let identity = tokens.verify_patiently(&token).await.inspect_err(|error| {
             tracing::warn!(peer = %peer.id(), reason = error.detail(), "refused a token");
         })?;
-        self._watch = Some(tokens.watch(peer, &identity));
-        self.identity = Some(identity);
-        Ok(())
+        Ok(Some(identity))
+    }
+
+    /// From now on the connection is this user's, and ends with the token.
+    pub(super) fn accept(&mut self, peer: &Arc<dyn Outlet>, identity: Identity) {
+        if let Some(tokens) = &self.tokens {
+            let watch = tokens.watch(peer, &identity);
+            self.known = Some((identity, watch));
+        }
+    }
+
+    fn identity(&self) -> Option<&Identity> {
+        self.known.as_ref().map(|(identity, _)| identity)
     }
 
     pub(super) fn user(&self) -> Option<UserId> {
-        Some(self.identity.as_ref()?.user.clone())
+        Some(self.identity()?.user.clone())
     }
 
     /// The name that the application gives the user.
     pub(super) fn name(&self) -> Option<AuthorName> {
-        self.identity.as_ref()?.name.clone()
+        self.identity()?.name.clone()
     }
 }
 

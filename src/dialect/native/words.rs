@@ -9,7 +9,7 @@ use crate::{
     chat::{
         Chat,
         message::{AuthorName, Message, UserId},
-        peer::PeerId,
+        peer::{Goodbye, PeerId},
         presence::Person,
         room::{Render, Rendered},
     },
@@ -45,6 +45,19 @@ pub async fn tell_presence(chat: Arc<Chat>, fleeting: Arc<dyn Fleeting>) {
                 .tell(change.room.as_str(), "people", json(&people))
                 .await;
         }
+    }
+}
+
+/// Why the connection ends.
+pub(super) fn goodbye(why: Goodbye) -> Rendered {
+    let told = serde_json::json!({
+        "code": why.code(),
+        "message": why.message(),
+        "reconnect": why.reconnect(),
+    });
+    Rendered {
+        event: "goodbye",
+        payload: json(&told),
     }
 }
 
