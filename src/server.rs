@@ -10,6 +10,7 @@ use tokio::{sync::watch, task::JoinSet};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::{
+    account::tokens::{self, Tokens},
     chat::{
         self, Chat,
         log::{Log, Tail},
@@ -18,12 +19,13 @@ use crate::{
     cluster,
     dialect::{
         Fleeting,
+        kschat::Kschat,
         native::{self, Native},
         talk::Talk,
     },
     log::{embedded::EmbeddedLog, redis::RedisLog},
     redis::Redis,
-    settings::{Origin, Settings},
+    settings::{self, Origin, Settings},
     transport::{
         legacy::{self, Legacy},
         listener::{self, Connections},
@@ -69,6 +71,7 @@ impl Server {
         let limits = chat::Limits {
             text: text_limit(settings.max_message),
             history: settings.history.into(),
+            pending: settings.direct.max_pending.get(),
         };
         let chat = Chat::new(log, replica, limits);
 
@@ -117,9 +120,12 @@ impl Server {
             None => here.clone(),
         };
         let talk = Arc::new(Talk::new(chat.clone()));
-        let native = Arc::new(Native::new(chat.clone(), fleeting));
+        let tokens = token_rules(&settings.tokens).map(Tokens::new);
+        let native = Arc::new(Native::new(chat.clone(), fleeting, tokens.clone()));
         socketio.mount("/", talk.clone());
         socketio.mount("/chat", native.clone());
+        let kschat = Kschat::new(chat.clone(), tokens.clone());
+        socketio.mount("/kschat", Arc::new(kschat));
         legacy.mount("/", talk);
         legacy.mount("/chat", native);
 
@@ -149,6 +155,9 @@ impl Server {
         }
         tasks.spawn(legacy.clone().keep_time());
         tasks.spawn(native::tell_presence(chat.clone(), here));
+        if let Some(tokens) = tokens {
+            tasks.spawn(tokens.keep());
+        }
         let delivery = tokio::spawn(chat.clone().run(tail));
         Ok(Self {
             addresses,
@@ -224,6 +233,24 @@ fn open_log(settings: &Settings, redis: Option<&Redis>) -> anyhow::Result<(Arc<d
 /// What may be said, in bytes: a message also holds its event's name, room and key.
 fn text_limit(max_message: u32) -> usize {
     max_message as usize - 500
+}
+
+/// What tokens are held to; `None` where none is taken.
+fn token_rules(settings: &settings::Tokens) -> Option<tokens::Rules> {
+    settings.are_accepted().then(|| tokens::Rules {
+        secrets: settings
+            .secrets
+            .iter()
+            .map(|secret| secret.0.clone())
+            .collect(),
+        jwks: settings.jwks.clone(),
+        issuer: settings.issuer.clone(),
+        audience: settings.audience.clone(),
+        user: settings.user.clone(),
+        name: settings.name.clone(),
+        check_not_before: settings.check_not_before,
+        grace: settings.grace,
+    })
 }
 
 fn router(settings: &Settings, socketio: Arc<SocketIo>, legacy: Arc<Legacy>) -> Router {

@@ -2,9 +2,11 @@
 //! bound, and all mistakes are told at once (`mistakes`); `values` reads what no library has a type
 //! for. README's table is compared with this file by a test.
 
+mod direct;
 mod legacy;
 mod mistakes;
 mod redis;
+mod tokens;
 mod values;
 
 use std::{
@@ -18,7 +20,9 @@ use std::{
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use self::values::{count, duration, host_name, origin, retain};
-pub use self::{legacy::Legacy, mistakes::Refusal, redis::Redis, values::Origin};
+pub use self::{
+    direct::Direct, legacy::Legacy, mistakes::Refusal, redis::Redis, tokens::Tokens, values::Origin,
+};
 use crate::{log::embedded::Retain, transport::web::ClientGeneration};
 
 /// One chat server for every generation of Socket.IO page
@@ -117,7 +121,13 @@ pub struct Settings {
     pub ping_timeout: Duration,
 
     #[command(flatten)]
+    pub direct: Direct,
+
+    #[command(flatten)]
     pub legacy: Legacy,
+
+    #[command(flatten)]
+    pub tokens: Tokens,
 
     #[command(flatten)]
     pub redis: Redis,
@@ -202,6 +212,7 @@ impl Settings {
         }
         self.legacy.check_together(mistakes);
         self.redis.check_together(mistakes);
+        self.tokens.check_together(mistakes);
     }
 }
 

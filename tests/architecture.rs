@@ -8,17 +8,20 @@ use std::{
 };
 
 /// Who may import what, from the room itself apart. The arrows go one way: transport → dialect → chat ← log.
-/// Only `server` knows several rooms as a whole; `settings` names two values that it reads.
-const MAY_IMPORT: [(&str, &[&str]); 11] = [
+/// Only `server` knows several rooms as a whole; `settings` names values that it reads.
+const MAY_IMPORT: [(&str, &[&str]); 12] = [
+    ("account", &["chat::message", "chat::peer"]),
     ("chat", &[]),
     ("log", &["chat", "redis"]),
     ("redis", &[]),
     ("cluster", &["dialect::Fleeting", "redis"]),
-    ("dialect", &["chat"]),
+    ("dialect", &["account::tokens", "chat"]),
     ("transport", &["dialect", "chat::peer"]),
     (
         "settings",
         &[
+            "account::tokens::JwksSource",
+            "account::tokens::Path",
             "log::embedded::Retain",
             "redis::Address",
             "redis::InvalidAddress",
@@ -29,6 +32,7 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
     (
         "server",
         &[
+            "account",
             "chat",
             "cluster",
             "dialect",
@@ -43,7 +47,8 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
 ];
 
 /// Libraries that only these places name, so that replacing one stays a matter of one place.
-const AT_HOME: [(&str, &[&str]); 7] = [
+const AT_HOME: [(&str, &[&str]); 8] = [
+    ("jsonwebtoken", &["account/tokens", "account/tokens.rs"]),
     ("socketioxide", &["transport/socketio"]),
     ("tokio_tungstenite", &["transport"]),
     ("rusqlite", &["log/embedded"]),

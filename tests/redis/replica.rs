@@ -116,6 +116,7 @@ pub fn post(room: &str, text: &str) -> Post {
         text: text.into(),
         key: None,
         replica: "replica".into(),
+        direct: None,
     }
 }
 

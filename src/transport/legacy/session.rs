@@ -159,8 +159,15 @@ impl Session {
                 name: MESSAGE.into(),
                 args: vec![packet.message()],
             }),
-            // No dialect asks a client for answers.
-            Kind::Ack | Kind::Error | Kind::Noop | Kind::Heartbeat => return,
+            Kind::Ack => {
+                if let (Some(peer), Some((id, args))) =
+                    (self.peer(packet.endpoint), packet.answer())
+                {
+                    peer.take_answer(id, args);
+                }
+                return;
+            }
+            Kind::Error | Kind::Noop | Kind::Heartbeat => return,
         };
         let said = said.filter(|said| !RESERVED.contains(&&*said.name));
         if let (Some(said), Some(peer)) = (said, self.peer(packet.endpoint)) {
@@ -251,7 +258,7 @@ impl Session {
             return;
         }
         self.sessions.count_ended(why);
-        if why == Goodbye::Shutdown {
+        if why.is_ordinary() {
             tracing::debug!(remote = %self.handshake.remote, reason = why.code(), "ending a 0.9 session");
         } else {
             tracing::warn!(remote = %self.handshake.remote, reason = why.code(), "ending a 0.9 session: {}", why.message());

@@ -1,0 +1,3 @@
+//! Who people are: what their applications say of them (`tokens`).
+
+pub mod tokens;
