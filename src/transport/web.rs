@@ -21,7 +21,10 @@ use self::folder::Folder;
 
 mod embedded;
 mod folder;
+pub mod forms;
+pub mod index;
 mod representation;
+pub mod views;
 
 /// What the web transport serves.
 #[derive(Clone, Debug, Default)]
