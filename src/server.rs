@@ -132,6 +132,7 @@ impl Server {
             stopped,
         );
         let forms = logins.router(&settings, allowed)?;
+        let forms = forms.merge(logins::page_for_two(&settings, tokens.as_ref())?);
         let router = router(&settings, forms, socketio.clone(), legacy.clone());
         let mut tasks = JoinSet::new();
         for listener in listeners {

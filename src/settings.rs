@@ -28,7 +28,7 @@ pub use self::{
 };
 use crate::{
     log::embedded::Retain,
-    transport::web::{ClientGeneration, index},
+    transport::web::{ClientGeneration, index, kschat},
 };
 
 /// One chat server for every generation of Socket.IO page
@@ -214,9 +214,16 @@ impl Settings {
         if let Some(dir) = self.public.as_ref().filter(|dir| !dir.is_dir()) {
             mistakes.push(format!("--public {}: not a folder", dir.display()));
         }
-        if let Some(views) = &self.views
-            && let Err(errors) = index::read(views)
-        {
+        if let Some(views) = &self.views {
+            let has_client = views.join(kschat::FILE).exists();
+            let mut errors = Vec::new();
+            if has_client {
+                errors.extend(kschat::read(views).err().into_iter().flatten());
+            }
+            // Where there is neither, it is this one that is missed.
+            if !has_client || views.join(index::FILE).exists() {
+                errors.extend(index::read(views).err().into_iter().flatten());
+            }
             mistakes.extend(errors.iter().map(|error| format!("--views: {error}")));
         }
         if self.data.exists() && !self.data.is_dir() {
@@ -235,7 +242,7 @@ impl Settings {
             ));
         }
         self.legacy.check_together(mistakes);
-        self.tokens.check_together(mistakes);
+        self.tokens.check_together(&self.listen, mistakes);
         self.accounts.check_together(&self.data, mistakes);
         self.sessions.check_together(mistakes);
     }

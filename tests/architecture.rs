@@ -30,6 +30,7 @@ const MAY_IMPORT: [(&str, &[&str]); 10] = [
             "log::embedded::Retain",
             "transport::web::ClientGeneration",
             "transport::web::index",
+            "transport::web::kschat",
         ],
     ),
     ("telemetry", &["settings::LogFormat"]),
