@@ -17,6 +17,7 @@ use crate::{
     chat::{self, Chat, peer::Goodbye},
     dialect::{
         Fleeting,
+        kschat::Kschat,
         native::{self, Native},
         talk::Talk,
     },
@@ -122,6 +123,8 @@ impl Server {
         let native = Arc::new(Native::new(chat.clone(), fleeting.clone(), tokens.clone()));
         socketio.mount("/", talk.clone());
         socketio.mount("/chat", native.clone());
+        let kschat = Kschat::new(chat.clone(), tokens.clone());
+        socketio.mount("/kschat", Arc::new(kschat));
         legacy.mount("/", talk);
         legacy.mount("/chat", native);
 

@@ -33,6 +33,9 @@ pub trait Correspondent: Send + Sync + 'static {
 
     /// Shows what became of a message to or from the user.
     fn mark(&self, mark: &Mark);
+
+    /// What waits for the user cannot be read now; it comes as soon as it can.
+    fn trouble(&self) {}
 }
 
 /// The boxes of the users who have a peer on this replica.

@@ -3,10 +3,11 @@
 //! dialect, nor bytes. A new front end is one file here, and its line in `server.rs`.
 
 mod bearer;
+pub mod kschat;
 pub mod native;
 pub mod talk;
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{borrow::Cow, fmt, net::IpAddr, sync::Arc};
 
 use async_trait::async_trait;
 use serde::{Serialize, de::DeserializeOwned};
@@ -175,6 +176,15 @@ pub(crate) fn iso(time: jiff::Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
+/// The one replacement that keeps text from becoming markup, for pages that take it for HTML.
+pub(crate) fn escape(text: &str) -> Cow<'_, str> {
+    if text.contains('<') {
+        text.replace('<', "&lt;").into()
+    } else {
+        text.into()
+    }
+}
+
 /// Characters of a client's event name that go into a log line.
 const LOGGED_NAME: usize = 40;
 
@@ -182,4 +192,17 @@ const LOGGED_NAME: usize = 40;
 pub(crate) fn log_refused(peer: &dyn Outlet, event: &str, reason: &dyn fmt::Display) {
     let event: String = event.chars().take(LOGGED_NAME).collect();
     tracing::warn!(peer = %peer.id(), ?event, %reason, "refused an event");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_opening_angle_bracket_is_replaced() {
+        assert_eq!(
+            escape("<b>\"Tom\" & 'Jerry'</b>"),
+            "&lt;b>\"Tom\" & 'Jerry'&lt;/b>"
+        );
+    }
 }

@@ -40,6 +40,8 @@ struct State {
     is_whole: bool,
     is_reading: bool,
     is_at_work: bool,
+    /// What waits could not be read, and the peers have been told.
+    is_in_trouble: bool,
 }
 
 /// What is to be asked of the log.
@@ -54,6 +56,9 @@ impl Mailbox {
         let mut state = self.0.lock();
         for message in &state.window {
             peer.show(message, Some(hold.delivery(place(message))));
+        }
+        if state.is_in_trouble {
+            peer.trouble();
         }
         state.peers.insert(peer.id(), peer);
     }
@@ -91,8 +96,12 @@ impl Mailbox {
         state.is_reading = false;
         let Some(waiting) = waiting else {
             state.is_whole = false;
+            if !std::mem::replace(&mut state.is_in_trouble, true) {
+                state.peers.values().for_each(|peer| peer.trouble());
+            }
             return;
         };
+        state.is_in_trouble = false;
         if waiting.len() >= limit {
             state.is_whole = false;
         }

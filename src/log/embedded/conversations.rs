@@ -17,7 +17,7 @@ pub(super) const PENDING: &str =
     ORDER BY pending.place LIMIT ?3";
 pub(super) const CONVERSATIONS: &str =
     "SELECT m.seq, m.time, author, text, replica, sender, recipient, place, key,
-        other, min(received - read, rooms.next - rooms.first)
+        other, min(c.received - c.read, rooms.next - rooms.first)
     FROM conversations c JOIN rooms ON rooms.id = c.room
     LEFT JOIN messages m ON m.room = c.room AND m.seq = rooms.next - 1
     WHERE box = (SELECT id FROM boxes WHERE user = ?1)
