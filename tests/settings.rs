@@ -185,6 +185,14 @@ fn the_edges_of_every_range_are_right_and_what_lies_beyond_is_not() {
         ("--retain", ["all", "1m"], ["59s", "many"]),
         ("--cors-origin", ["*", "http://a:1"], ["a", "http://a/b"]),
         ("--client", ["0.9", "4"], ["1.7", "5"]),
+        ("--session-cookie", ["a", "connect.sid"], ["", "a b"]),
+        ("--session-secret", ["a", "old,new"], ["", "a,"]),
+        ("--session-max-age", ["1m", "400d"], ["59s", "401d"]),
+        (
+            "--trusted-proxy",
+            ["10.0.0.7,::1", "fd00::/8"],
+            ["proxy", "10.0.0.0/33"],
+        ),
         ("--host-name", ["a", "Küche"], ["", "a\nb"]),
     ] {
         for value in right {
