@@ -2,10 +2,12 @@
 //! bound, and all mistakes are told at once (`mistakes`); `values` reads what no library has a type
 //! for. README's table is compared with this file by a test.
 
+mod accounts;
 mod direct;
 mod legacy;
 mod mistakes;
 mod redis;
+mod sessions;
 mod tokens;
 mod values;
 
@@ -18,12 +20,17 @@ use std::{
 };
 
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
+use ipnet::IpNet;
 
-use self::values::{count, duration, host_name, origin, retain};
+use self::values::{count, duration, host_name, origin, proxy, retain};
 pub use self::{
-    direct::Direct, legacy::Legacy, mistakes::Refusal, redis::Redis, tokens::Tokens, values::Origin,
+    accounts::Accounts, direct::Direct, legacy::Legacy, mistakes::Refusal, redis::Redis,
+    sessions::Sessions, tokens::Tokens, values::Origin,
 };
-use crate::{log::embedded::Retain, transport::web::ClientGeneration};
+use crate::{
+    log::embedded::Retain,
+    transport::web::{ClientGeneration, index, kschat},
+};
 
 /// One chat server for every generation of Socket.IO page
 #[derive(Clone, Debug, Parser)]
@@ -42,6 +49,11 @@ pub struct Settings {
     /// Folder with the pages to serve at / and /public/ [default: our own pages, from the binary]
     #[arg(long, value_name = "DIR", env = "HANDSHAKEN_PUBLIC")]
     pub public: Option<PathBuf>,
+
+    /// Folder with the template index.ejs of an old page, to be shown at / with the name of whoever
+    /// is logged in [default: none, / is a page of --public]
+    #[arg(long, value_name = "DIR", env = "HANDSHAKEN_VIEWS")]
+    pub views: Option<PathBuf>,
 
     /// Which generation of the client library /socket.io/socket.io.js is
     #[arg(
@@ -74,6 +86,11 @@ pub struct Settings {
     /// for any; may be given several times [default: none]
     #[arg(long, value_name = "ORIGIN", env = "HANDSHAKEN_CORS_ORIGIN", value_delimiter = ',', value_parser = origin)]
     pub cors_origin: Vec<Origin>,
+
+    /// Address or network of a proxy in front, 10.0.0.7 or 10.0.0.0/8, whose X-Forwarded-For and
+    /// X-Forwarded-Proto are believed; may be given several times [default: none]
+    #[arg(long, value_name = "NETWORK", env = "HANDSHAKEN_TRUSTED_PROXY", value_delimiter = ',', value_parser = proxy)]
+    pub trusted_proxy: Vec<IpNet>,
 
     /// Messages that a newcomer to a room gets, 0 to 1000
     #[arg(long, value_name = "COUNT", env = "HANDSHAKEN_HISTORY", default_value_t = 25, value_parser = clap::value_parser!(u16).range(0..=1000))]
@@ -131,6 +148,12 @@ pub struct Settings {
 
     #[command(flatten)]
     pub redis: Redis,
+
+    #[command(flatten)]
+    pub accounts: Accounts,
+
+    #[command(flatten)]
+    pub sessions: Sessions,
 
     /// How long SIGTERM waits for clients and the log before the process ends anyway, 0s to 1h
     #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_DRAIN_TIMEOUT", default_value = "10s", value_parser = duration("0s", "1h"))]
@@ -195,6 +218,18 @@ impl Settings {
         if let Some(dir) = self.public.as_ref().filter(|dir| !dir.is_dir()) {
             mistakes.push(format!("--public {}: not a folder", dir.display()));
         }
+        if let Some(views) = &self.views {
+            let has_client = views.join(kschat::FILE).exists();
+            let mut errors = Vec::new();
+            if has_client {
+                errors.extend(kschat::read(views).err().into_iter().flatten());
+            }
+            // Where there is neither, it is this one that is missed.
+            if !has_client || views.join(index::FILE).exists() {
+                errors.extend(index::read(views).err().into_iter().flatten());
+            }
+            mistakes.extend(errors.iter().map(|error| format!("--views: {error}")));
+        }
         if self.data.exists() && !self.data.is_dir() {
             mistakes.push(format!("--data {}: not a folder", self.data.display()));
         }
@@ -211,8 +246,10 @@ impl Settings {
             ));
         }
         self.legacy.check_together(mistakes);
+        self.tokens.check_together(&self.listen, mistakes);
+        self.accounts.check_together(&self.data, mistakes);
+        self.sessions.check_together(mistakes);
         self.redis.check_together(mistakes);
-        self.tokens.check_together(mistakes);
     }
 }
 

@@ -218,6 +218,14 @@ fn the_edges_of_every_range_are_right_and_what_lies_beyond_is_not() {
             ["h:6379", "rediss://h/#insecure"],
         ),
         ("--redis-prefix", ["a", "chat-1.x:y"], ["", "a b"]),
+        ("--session-cookie", ["a", "connect.sid"], ["", "a b"]),
+        ("--session-secret", ["a", "old,new"], ["", "a,"]),
+        ("--session-max-age", ["1m", "400d"], ["59s", "401d"]),
+        (
+            "--trusted-proxy",
+            ["10.0.0.7,::1", "fd00::/8"],
+            ["proxy", "10.0.0.0/33"],
+        ),
         ("--host-name", ["a", "Küche"], ["", "a\nb"]),
     ] {
         for value in right {

@@ -12,7 +12,7 @@ mod tests;
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, errors::ErrorKind};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
 
 pub use self::{claims::Path, expiry::Watch, source::JwksSource};
 use self::{expiry::Expiries, keys::Keys};
@@ -26,6 +26,9 @@ const LONGEST: usize = 8 * 1024;
 
 /// A secret of so many bytes cannot be found by trying (RFC 7518, 3.2).
 const STRONG: usize = 32;
+
+/// How long a minted token lasts, seconds.
+const MINTED_FOR: i64 = 3600;
 
 /// How long a check may wait for the keys to be fetched anew.
 const FETCHED_WITHIN: Duration = Duration::from_secs(6);
@@ -155,6 +158,16 @@ impl Tokens {
             }
             verified => verified,
         }
+    }
+
+    /// A token for this user, for an hour; `None` where there is no secret. For demonstrations: whoever gets one is that
+    /// user.
+    pub fn mint(&self, user: &str) -> Option<String> {
+        let secret = self.rules.secrets.first()?;
+        let end = Timestamp::now().as_second() + MINTED_FOR;
+        let claims = serde_json::json!({ "data": { "id": user }, "sub": user, "exp": end });
+        let key = EncodingKey::from_secret(secret.as_bytes());
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).ok()
     }
 
     fn check<'a>(

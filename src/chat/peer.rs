@@ -71,13 +71,15 @@ pub enum Goodbye {
     FellBehind,
     /// The token that it came with has expired.
     TokenExpired,
+    /// The login that it came with was ended.
+    SignedOut,
     /// The server is going down.
     Shutdown,
 }
 
 impl Goodbye {
     /// Every reason, for counters.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::SlowPeer,
         Self::Stalled,
         Self::Flooding,
@@ -86,6 +88,7 @@ impl Goodbye {
         Self::Unavailable,
         Self::FellBehind,
         Self::TokenExpired,
+        Self::SignedOut,
         Self::Shutdown,
     ];
 
@@ -100,6 +103,7 @@ impl Goodbye {
             Self::Unavailable => "unavailable",
             Self::FellBehind => "fell_behind",
             Self::TokenExpired => "token_expired",
+            Self::SignedOut => "signed_out",
             Self::Shutdown => "shutdown",
         }
     }
@@ -115,18 +119,22 @@ impl Goodbye {
             Self::Unavailable => "the room cannot be read now",
             Self::FellBehind => "this connection fell too far behind",
             Self::TokenExpired => "the token has expired",
+            Self::SignedOut => "signed out",
             Self::Shutdown => "the server is being restarted",
         }
     }
 
     /// Whether the client does well to connect again by itself.
     pub fn reconnect(self) -> bool {
-        !matches!(self, Self::Flooding | Self::BadPacket | Self::TokenExpired)
+        !matches!(
+            self,
+            Self::Flooding | Self::BadPacket | Self::SignedOut | Self::TokenExpired
+        )
     }
 
     /// It is no news to whoever watches the server, and says nothing against the client.
     pub fn is_ordinary(self) -> bool {
-        matches!(self, Self::TokenExpired | Self::Shutdown)
+        matches!(self, Self::SignedOut | Self::TokenExpired | Self::Shutdown)
     }
 
     /// The connection takes no more data, or must not hold any: what waits for it is dropped.

@@ -1,6 +1,6 @@
 //! Settings of tokens: what they are signed with, and what is where in them.
 
-use std::{convert::Infallible, fmt, str::FromStr, time::Duration};
+use std::{convert::Infallible, fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 use clap::Args;
 
@@ -13,6 +13,7 @@ pub struct Tokens {
     /// Secret that tokens are signed with (HS256); may be given several times, the variable holds
     /// several on lines of their own [default: such tokens are not accepted]
     #[arg(
+        id = "jwt-secret",
         long = "jwt-secret",
         value_name = "SECRET",
         env = "HANDSHAKEN_JWT_SECRET",
@@ -24,6 +25,7 @@ pub struct Tokens {
     /// Public keys that tokens are signed for (RS256, ES256, EdDSA), a JSON Web Key Set: a file, or an
     /// address of http or https [default: such tokens are not accepted]
     #[arg(
+        id = "jwt-jwks",
         long = "jwt-jwks",
         value_name = "URL|FILE",
         env = "HANDSHAKEN_JWT_JWKS"
@@ -32,6 +34,7 @@ pub struct Tokens {
 
     /// Issuer (iss) that a token must name [default: any]
     #[arg(
+        id = "jwt-issuer",
         long = "jwt-issuer",
         value_name = "TEXT",
         env = "HANDSHAKEN_JWT_ISSUER"
@@ -40,6 +43,7 @@ pub struct Tokens {
 
     /// Audience (aud) that a token must be for [default: any]
     #[arg(
+        id = "jwt-audience",
         long = "jwt-audience",
         value_name = "TEXT",
         env = "HANDSHAKEN_JWT_AUDIENCE"
@@ -48,6 +52,7 @@ pub struct Tokens {
 
     /// Where in a token the user's id is, with dots; several with commas, the first that is there
     #[arg(
+        id = "jwt-user-claim",
         long = "jwt-user-claim",
         value_name = "PATHS",
         env = "HANDSHAKEN_JWT_USER_CLAIM",
@@ -58,6 +63,7 @@ pub struct Tokens {
 
     /// Where in a token the user's name is, if it has one
     #[arg(
+        id = "jwt-name-claim",
         long = "jwt-name-claim",
         value_name = "PATH",
         env = "HANDSHAKEN_JWT_NAME_CLAIM",
@@ -66,12 +72,21 @@ pub struct Tokens {
     pub name: Path,
 
     /// Refuse tokens that are not valid yet (nbf)
-    #[arg(long = "jwt-not-before", env = "HANDSHAKEN_JWT_NOT_BEFORE")]
+    #[arg(
+        id = "jwt-not-before",
+        long = "jwt-not-before",
+        env = "HANDSHAKEN_JWT_NOT_BEFORE"
+    )]
     pub check_not_before: bool,
 
     /// How long a connection may go on after its token has expired, 0s to 24h
-    #[arg(long = "jwt-grace", value_name = "DURATION", env = "HANDSHAKEN_JWT_GRACE", default_value = "60s", value_parser = duration("0s", "24h"))]
+    #[arg(id = "jwt-grace", long = "jwt-grace", value_name = "DURATION", env = "HANDSHAKEN_JWT_GRACE", default_value = "60s", value_parser = duration("0s", "24h"))]
     pub grace: Duration,
+
+    /// Give the page of --views' client.ejs a token for whatever user its address names; for trying it
+    /// out: everybody is who they say. Only where all addresses to listen on are loopback
+    #[arg(long = "demo", env = "HANDSHAKEN_DEMO")]
+    pub demo: bool,
 }
 
 /// Known to nobody who reads a log.
@@ -98,7 +113,7 @@ impl Tokens {
         !self.secrets.is_empty() || self.jwks.is_some()
     }
 
-    pub(super) fn check_together(&mut self, mistakes: &mut Vec<String>) {
+    pub(super) fn check_together(&mut self, listen: &[SocketAddr], mistakes: &mut Vec<String>) {
         // A file that the variable was read from ends with a line break.
         let given = self.secrets.len();
         self.secrets.retain(|secret| !secret.0.is_empty());
@@ -109,6 +124,16 @@ impl Tokens {
             && !path.is_file()
         {
             mistakes.push(format!("--jwt-jwks {}: not a file", path.display()));
+        }
+        if self.demo {
+            if let Some(address) = listen.iter().find(|address| !address.ip().is_loopback()) {
+                mistakes.push(format!(
+                    "--demo: everybody would be whoever they say, and --listen {address} is not loopback"
+                ));
+            }
+            if self.secrets.is_empty() {
+                mistakes.push("--demo: tokens are made with a --jwt-secret".into());
+            }
         }
         let demands = [
             ("--jwt-issuer", &self.issuer),
