@@ -3,7 +3,10 @@
 
 mod logins;
 
-use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    fs::DirBuilder, net::SocketAddr, num::NonZeroU32, os::unix::fs::DirBuilderExt, sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
 use axum::{Router, extract::Request, middleware, routing::any};
@@ -230,6 +233,14 @@ fn shared_redis(settings: &Settings) -> Option<Redis> {
 fn open_log(settings: &Settings, redis: Option<&Redis>) -> anyhow::Result<(Arc<dyn Log>, Tail)> {
     Ok(match redis {
         Some(redis) => {
+            // Logins are kept there all the same.
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&settings.data)
+                .with_context(|| {
+                    format!("cannot use data directory {}", settings.data.display())
+                })?;
             let (log, tail) = RedisLog::open(redis.clone(), settings.retain)?;
             (Arc::new(log), tail)
         }

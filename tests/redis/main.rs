@@ -12,3 +12,4 @@ mod lost;
 mod refused;
 mod replica;
 mod replicas;
+mod ways;
