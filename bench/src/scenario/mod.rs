@@ -2,6 +2,7 @@
 //! every server, so that the report can put them side by side. A new row is a new measure in one of these files.
 
 mod audience;
+mod direct;
 mod fanout;
 mod idle;
 mod post;
@@ -41,6 +42,9 @@ pub enum Scenario {
     /// (e) 50 clients that post, each when its last post was acknowledged
     #[value(alias = "e")]
     Post,
+    /// (f) 1,000 pairs of people, of whom one writes, each when its last message was acknowledged
+    #[value(alias = "f")]
+    Direct,
 }
 
 impl Scenario {
@@ -51,6 +55,7 @@ impl Scenario {
             Self::Idle => "(c) idle connections",
             Self::Storm => "(d) reconnect storm",
             Self::Post => "(e) acknowledged posts",
+            Self::Direct => "(f) direct messages, 1,000 pairs",
         }
     }
 
@@ -67,6 +72,7 @@ impl Scenario {
             Self::Idle => idle::measure(kind, stage),
             Self::Storm => storm::measure(kind, stage),
             Self::Post => post::measure(kind, stage),
+            Self::Direct => direct::measure(kind, stage),
         }
     }
 }
