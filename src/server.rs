@@ -22,7 +22,7 @@ use crate::{
         talk::Talk,
     },
     log::embedded::EmbeddedLog,
-    settings::{self, Origin, Settings},
+    settings::{self, Origin, Settings, Switch},
     transport::{
         legacy::{self, Legacy},
         listener::{self, Connections},
@@ -248,6 +248,7 @@ fn router(
         .merge(web::router(Web {
             public: settings.public.clone(),
             client: settings.client,
+            catch_up: settings.catch_up == Switch::On,
         }));
     if !settings.cors_origin.is_empty() {
         router = router.layer(cors(settings.cors_origin.clone()));

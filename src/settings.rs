@@ -63,6 +63,16 @@ pub struct Settings {
     )]
     pub client: ClientGeneration,
 
+    /// Whether the client libraries that are served here have a page that reconnects ask for what it
+    /// missed, instead of being told the last messages again
+    #[arg(
+        long,
+        value_name = "SWITCH",
+        env = "HANDSHAKEN_CATCH_UP",
+        default_value = "on"
+    )]
+    pub catch_up: Switch,
+
     /// Folder of the message log; created when missing
     #[arg(
         long,
@@ -167,6 +177,13 @@ pub struct Settings {
     /// Check the settings and exit
     #[arg(long)]
     pub check: bool,
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    On,
+    Off,
 }
 
 /// How log lines are written.
