@@ -55,7 +55,8 @@ export class NameDialog {
   }
 
   #called(name) {
-    storage.name = name;
+    // The name of a token is not ours to go by without it.
+    if (this.#connection.user === null) storage.name = name;
     byId('me-name').textContent = name;
     paintFace(byId('me-face'), name);
   }

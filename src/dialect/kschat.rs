@@ -1,6 +1,7 @@
 //! The words of `kschat`: namespace `/kschat`, two users, each known by a token. The page calls the
 //! acknowledgement of every event without looking whether there is one, so all of them ask for it; and it
-//! puts texts into the document as HTML, so `<` leaves as `&lt;`. `client` shows messages to the page.
+//! puts texts into the document as HTML, so `<` leaves as `&lt;`. `client` shows messages to the page, once it
+//! listens (`listening`).
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -8,7 +9,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{json as object, value::RawValue};
 
-use self::client::{Client, Sent};
+use self::client::{Client, Page, Sent};
 use super::{Ack, Conversation, Dialect, Event, Handshake, Refusal, log_refused};
 use crate::{
     account::tokens::{Tokens, Watch},
@@ -22,6 +23,7 @@ use crate::{
 };
 
 mod client;
+mod listening;
 
 /// What every refusal is called.
 const REFUSAL: Refusal = Refusal("Authentication error");
@@ -93,7 +95,11 @@ enum Failure {
 impl Conversation for Talking {
     async fn open(&mut self) {
         let user = self.client.user().clone();
-        self.seat = Some(self.chat.direct.open(user, self.client.clone()));
+        self.seat = Some(
+            self.chat
+                .direct
+                .open(user, Arc::new(Page(self.client.clone()))),
+        );
     }
 
     async fn hear(&mut self, event: Event) {
@@ -237,7 +243,8 @@ impl Talking {
         answer(event.ack, "Logout Emit is success.", user);
         self.client.is_logged_out.store(true, Ordering::Release);
         self.seat = None;
-        (self.client).ask("RESPLOGOUT", &object!({ "RC": 1, "ERR": 0 }), None);
+        self.client.listening.stop();
+        (self.client).ask("RESPLOGOUT", &object!({ "RC": 1, "ERR": 0 }), || {});
     }
 }
 
@@ -245,7 +252,7 @@ impl Talking {
 fn not_sent(client: &Client, event: &Event, failure: Failure, reason: &dyn std::fmt::Display) {
     log_refused(client.peer(), &event.name, reason);
     let failed = object!({ "RC": 1, "ER": failure as u8 });
-    client.ask("RESPSEND", &failed, None);
+    client.ask("RESPSEND", &failed, || {});
 }
 
 fn answer(ack: Option<Ack>, response: &str, user: &UserId) {

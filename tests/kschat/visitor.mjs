@@ -24,10 +24,11 @@ export function knock(t, url, query, kind = generations[0], options = {}) {
 }
 
 /**
- * A user who is connected. `answers: false` never acknowledges. `told` is every event so far as `[name, payload]`,
+ * A user who is connected. It acknowledges as often as `answers` says, and `listensFrom` is awaited before it has
+ * handlers. `told` is every event so far as `[name, payload]`,
  * `received` the messages of RESPRECEIVER, `sent` what RESPSEND said.
  */
-export async function visit(t, url, id, { kind = generations[0], answers = true } = {}) {
+export async function visit(t, url, id, { kind = generations[0], answers = Infinity, listensFrom } = {}) {
   const told = [];
   const uncallable = [];
   const received = () => told.filter(([event]) => event === 'RESPRECEIVER').flatMap(([, { MSG }]) => MSG ?? []);
@@ -42,15 +43,19 @@ export async function visit(t, url, id, { kind = generations[0], answers = true 
         socket.on(event, (payload, callback) => {
           told.push([event, payload]);
           if (typeof callback !== 'function') uncallable.push(event);
-          else if (answers) callback({ RESPONSE: `${event} Success!`, uId: id });
+          else if (answers-- > 0) callback({ RESPONSE: `${event} Success!`, uId: id });
         });
       }
       socket.on('MSGREAD', (payload) => visitor.receipts.push(payload));
     },
   };
   const query = `token=${token({ data: { id } })}&ksId=${id}`;
-  const peer = knock(t, url, query, kind, { prepare: visitor.prepare });
+  const peer = knock(t, url, query, kind, { prepare: listensFrom ? undefined : visitor.prepare });
   await arrived(peer);
+  if (listensFrom) {
+    await listensFrom(peer.socket);
+    visitor.prepare(peer.socket);
+  }
   t.after(() => assert.deepEqual(uncallable, [], 'the page would throw'));
   return Object.assign(visitor, {
     close: peer.close,

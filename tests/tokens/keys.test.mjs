@@ -7,7 +7,7 @@ import { test } from 'node:test';
 
 import { current, join } from '../clients/generations.mjs';
 import { eventually, freshFolder, startServer } from '../clients/harness.mjs';
-import { pair, startKeys, token } from './signing.mjs';
+import { certificate, pair, startKeys, token } from './signing.mjs';
 
 // Keys are not looked for again sooner than this; a look that a token asks for may take that long.
 const RESTED_MS = 5_000;
@@ -15,7 +15,11 @@ const RESTED_MS = 5_000;
 const ALGORITHMS = ['RS256', 'ES256', 'EdDSA'];
 
 async function start(t, ...args) {
-  const server = await startServer({ args });
+  return startWith(t, {}, ...args);
+}
+
+async function startWith(t, env, ...args) {
+  const server = await startServer({ args, env });
   t.after(() => server.stop());
   const peer = await join(current, server.url, { namespace: '/chat' });
   t.after(() => peer.close());
@@ -116,6 +120,17 @@ test('an address that cannot be read logs nobody out, and is told once', async (
   assert.equal(await user(pair('ES256', 'newer').sign({ sub: 'x' })), 'token_invalid');
   assert.equal(await user(known.sign({ sub: 'a' })), 'a', 'with nobody there to ask');
   assert.ok(!server.log().includes('hidden'), 'a query stays out of the log');
+});
+
+test('over https the certificate must be of somebody whom the machine trusts', async (t) => {
+  const known = pair('ES256', 'known');
+  const { file: trusted, options } = certificate();
+  const keys = await startKeys(t, [known], options);
+  const trusting = await startWith(t, { SSL_CERT_FILE: trusted }, '--jwt-jwks', keys.url);
+  assert.equal(await trusting.user(known.sign({ sub: 'a' })), 'a');
+  const wary = await startWith(t, { SSL_CERT_FILE: certificate().file }, '--jwt-jwks', keys.url);
+  assert.equal(await wary.user(known.sign({ sub: 'a' })), 'token_invalid');
+  assert.match(wary.server.log(), /could not read the keys for tokens.*[Cc]ertificate/);
 });
 
 test('an address that is not there at the start is found later', async (t) => {

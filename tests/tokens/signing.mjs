@@ -2,7 +2,13 @@
 // and a place where public keys can be had.
 
 import { createHmac, generateKeyPairSync, sign as signWith } from 'node:crypto';
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
+import path from 'node:path';
+
+import { freshFolder } from '../clients/harness.mjs';
 
 export const SECRET = 'what the application and the chat both know';
 
@@ -40,20 +46,37 @@ export function pair(alg, kid) {
   };
 }
 
-/** An endpoint that answers with a key set; `asked` counts how often it was, `answer` may be replaced. */
-export async function startKeys(t, pairs) {
+/** A certificate for 127.0.0.1 that nobody else knows: `{ file, options }`. */
+export function certificate() {
+  const folder = freshFolder();
+  const [key, cert] = ['key.pem', 'cert.pem'].map((name) => path.join(folder, name));
+  const subject = ['-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1', '-addext', 'basicConstraints=critical,CA:FALSE'];
+  try {
+    execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '1', '-keyout', key, '-out', cert, ...subject], { stdio: 'ignore' });
+  } catch (error) {
+    throw new Error(`no certificate could be made: install the package openssl (${error.message})`);
+  }
+  return { file: cert, options: { key: readFileSync(key), cert: readFileSync(cert) } };
+}
+
+/**
+ * An endpoint that answers with a key set, over TLS where `tls` is given; `asked` counts how often it was, `answer` may
+ * be replaced.
+ */
+export async function startKeys(t, pairs, tls) {
   const endpoint = { asked: 0, answer: undefined };
   endpoint.publish = (...published) => {
     const set = JSON.stringify({ keys: published.map(({ jwk }) => jwk) });
     endpoint.answer = (_, response) => response.setHeader('content-type', 'application/json').end(set);
   };
   endpoint.publish(...pairs);
-  const server = http.createServer((request, response) => {
+  const answer = (request, response) => {
     endpoint.asked += 1;
     endpoint.answer(request, response);
-  });
+  };
+  const server = tls ? https.createServer(tls, answer) : http.createServer(answer);
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  endpoint.url = `http://127.0.0.1:${server.address().port}/keys`;
+  endpoint.url = `${tls ? 'https' : 'http'}://127.0.0.1:${server.address().port}/keys`;
   endpoint.stop = () => new Promise((resolve) => (server.close(resolve), server.closeAllConnections()));
   t.after(() => endpoint.stop());
   return endpoint;

@@ -62,6 +62,9 @@ impl Keys {
             failing: Mutex::new(false),
             source,
         };
+        if keys.source.is_in_clear() {
+            tracing::warn!(source = %keys.source, "keys for tokens come over plain http: whoever is on the way may put in their own");
+        }
         if let Some(read) = keys.source.read_file() {
             keys.take(read.map_err(FetchError::from));
         }

@@ -1,6 +1,6 @@
 //! Where a key set comes from: a file, or an address that is asked over HTTP.
 
-use std::{fmt, fs, io, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, fs, io, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Uri, header};
@@ -45,6 +45,19 @@ impl JwksSource {
         match self {
             Self::File(path) => Some(fs::read(path).map_err(SourceError::File)),
             Self::Url(_) => None,
+        }
+    }
+
+    /// Whether others on the way could change it.
+    pub(super) fn is_in_clear(&self) -> bool {
+        match self {
+            Self::File(_) => false,
+            Self::Url(url) => {
+                let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
+                let address: Option<IpAddr> = host.parse().ok();
+                let is_here = host == "localhost" || address.is_some_and(|it| it.is_loopback());
+                url.scheme_str() == Some("http") && !is_here
+            }
         }
     }
 
@@ -121,5 +134,34 @@ impl fmt::Display for JwksSource {
                 )
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_to_other_machines_is_in_clear() {
+        for (source, expected) in [
+            ("keys.json", false),
+            ("https://a.example/keys", false),
+            ("http://localhost:1/keys", false),
+            ("http://127.0.0.2/keys", false),
+            ("http://[::1]:1/keys", false),
+            ("http://a.example/keys", true),
+            ("http://10.0.0.1/keys", true),
+            ("http://localhost.example/", true),
+        ] {
+            let source: JwksSource = source.parse().unwrap();
+            assert_eq!(source.is_in_clear(), expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn a_query_or_password_is_not_shown() {
+        let source: JwksSource = "https://a:1/k?secret=x#y".parse().unwrap();
+        assert_eq!(source.to_string(), "https://a:1/k");
+        assert!("https://user:pass@a/".parse::<JwksSource>().is_err());
     }
 }

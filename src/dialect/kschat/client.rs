@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::{json as object, value::RawValue};
 
+use super::listening::Listening;
 use crate::{
     chat::{
         direct::{Correspondent, Delivery},
@@ -39,6 +40,7 @@ pub(super) struct Client {
     sent: Mutex<HashMap<Box<str>, Sent>>,
     next: AtomicU64,
     shown: Mutex<VecDeque<Shown>>,
+    pub(super) listening: Listening,
     /// It is told nothing more but what became of what it sent before.
     pub is_logged_out: AtomicBool,
 }
@@ -64,6 +66,7 @@ impl Client {
             sent: Mutex::default(),
             next: AtomicU64::new(0),
             shown: Mutex::default(),
+            listening: Listening::not_yet(),
             is_logged_out: AtomicBool::new(false),
         }
     }
@@ -109,7 +112,7 @@ impl Client {
             "MSGTIME": message.time.as_millisecond(),
             "STATUS": SENT,
         });
-        self.ask("RESPSEND", &shown, None);
+        self.ask("RESPSEND", &shown, || {});
         true
     }
 
@@ -120,22 +123,33 @@ impl Client {
         found.map(|shown| shown.id)
     }
 
-    /// Sends an event the way the page needs it: with an answer asked for, which is the delivery's.
-    pub(super) fn ask(&self, event: &str, payload: &impl Serialize, delivery: Option<Delivery>) {
+    /// Sends an event the way the page needs it: with an acknowledgement asked for.
+    pub(super) fn ask(
+        &self,
+        event: &str,
+        payload: &impl Serialize,
+        acknowledged: impl FnOnce() + Send + 'static,
+    ) {
         let answered = Box::new(move |answer: Answer| {
-            if let (Ok(_), Some(delivery)) = (answer, delivery) {
-                delivery.acknowledge();
+            if answer.is_ok() {
+                acknowledged();
             }
         });
         self.peer.ask(event, &json(payload), answered);
     }
 
-    fn receive(&self, message: &Message, delivery: Option<Delivery>) {
+    /// Shows a message, for this user or by it.
+    pub(super) fn receive(
+        &self,
+        message: &Message,
+        is_for_user: bool,
+        acknowledged: impl FnOnce() + Send + 'static,
+    ) {
         let Some(Direct { from, to, .. }) = message.direct.as_deref() else {
             return;
         };
         let time = message.time.as_millisecond();
-        if delivery.is_some() {
+        if is_for_user {
             let mut shown = self.shown.lock();
             if shown.len() == REMEMBERED {
                 shown.pop_front();
@@ -153,41 +167,44 @@ impl Client {
                 "uId": from,
                 "pId": to,
                 "msg": escape(&message.text),
-                "rStatus": if delivery.is_some() { SENT } else { OWN },
+                "rStatus": if is_for_user { SENT } else { OWN },
                 "msgTime": time,
             }],
         });
-        self.ask("RESPRECEIVER", &received, delivery);
+        self.ask("RESPRECEIVER", &received, acknowledged);
     }
 }
 
-impl Correspondent for Client {
+/// A page, as its user's box sees it.
+pub(super) struct Page(pub Arc<Client>);
+
+impl Correspondent for Page {
     fn id(&self) -> PeerId {
-        self.peer.id()
+        self.0.peer.id()
     }
 
     fn show(&self, message: &Arc<Message>, delivery: Option<Delivery>) {
-        let is_from_here = self.show_sent(message);
+        let is_from_here = self.0.show_sent(message);
         if delivery.is_some() || !is_from_here {
-            self.receive(message, delivery);
+            self.0.listening.send(&self.0, message, delivery);
         }
     }
 
     fn mark(&self, mark: &Mark) {
         // The old page does not listen to it: it would answer, and two pages go on for ever.
-        if mark.what == Became::Read && mark.from == self.user {
+        if mark.what == Became::Read && mark.from == self.0.user {
             let read = object!({
                 "uId": mark.to,
                 "pId": mark.from,
                 "msgTime": mark.time.as_millisecond(),
                 "rStatus": READ,
             });
-            self.peer.emit("MSGREAD", &json(&read));
+            self.0.peer.emit("MSGREAD", &json(&read));
         }
     }
 
     fn trouble(&self) {
         let away = object!({ "RC": 1, "ER": 2 });
-        self.ask("RESPRECEIVER", &away, None);
+        self.0.ask("RESPRECEIVER", &away, || {});
     }
 }

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    ops::RangeInclusive,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -51,12 +50,14 @@ pub(super) fn message(place: u64, size: usize) -> Arc<Message> {
 }
 
 impl Scripted {
-    pub fn holding(places: RangeInclusive<u64>) -> Arc<Self> {
-        Self::holding_sized(places, 10)
+    pub fn holding(messages: u64) -> Arc<Self> {
+        Self::holding_sized(messages, 10)
     }
 
-    pub fn holding_sized(places: RangeInclusive<u64>, size: usize) -> Arc<Self> {
-        let pending = places.map(|place| (place, message(place, size))).collect();
+    pub fn holding_sized(messages: u64, size: usize) -> Arc<Self> {
+        let pending = (1..=messages)
+            .map(|place| (place, message(place, size)))
+            .collect();
         Arc::new(Self {
             pending: Mutex::new(pending),
             acknowledged: Mutex::default(),
