@@ -45,7 +45,10 @@ async fn heard(marks: &mut Marks, mut cause: impl AsyncFnMut(usize)) -> Mark {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_box_has_one_order_whoever_writes_on_whichever_replica() {
     let redis = RedisServer::start();
-    let replicas = [Replica::on(redis.address()), Replica::on(redis.address())];
+    let replicas = [
+        Replica::on(redis.address()).await,
+        Replica::on(redis.address()).await,
+    ];
     let mut writers = JoinSet::new();
     for writer in 0..8 {
         let log = replicas[writer % 2].log.clone();
@@ -76,7 +79,10 @@ async fn a_box_has_one_order_whoever_writes_on_whichever_replica() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_becomes_of_a_message_is_heard_on_all_replicas_and_once_where_it_was_done() {
     let redis = RedisServer::start();
-    let [here, there] = [Replica::on(redis.address()), Replica::on(redis.address())];
+    let [here, there] = [
+        Replica::on(redis.address()).await,
+        Replica::on(redis.address()).await,
+    ];
     let (mut at_home, mut abroad) = (here.log.marks(), there.log.marks());
     let (ann, bob) = (user("ann"), user("bob"));
     let delivered = heard(&mut abroad, async |n| {
@@ -126,7 +132,10 @@ async fn what_becomes_of_a_message_is_heard_on_all_replicas_and_once_where_it_wa
 #[tokio::test(flavor = "multi_thread")]
 async fn marks_are_heard_again_after_redis_was_killed_and_boxes_hold_what_they_held() {
     let mut redis = RedisServer::start();
-    let [here, there] = [Replica::on(redis.address()), Replica::on(redis.address())];
+    let [here, there] = [
+        Replica::on(redis.address()).await,
+        Replica::on(redis.address()).await,
+    ];
     let bob = user("bob");
     here.log.append(letter("ann", "bob", "one")).await.unwrap();
     here.log.append(letter("ann", "bob", "two")).await.unwrap();
@@ -159,7 +168,10 @@ async fn marks_are_heard_again_after_redis_was_killed_and_boxes_hold_what_they_h
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_box_is_full_for_all_replicas() {
     let redis = RedisServer::start();
-    let [here, there] = [Replica::on(redis.address()), Replica::on(redis.address())];
+    let [here, there] = [
+        Replica::on(redis.address()).await,
+        Replica::on(redis.address()).await,
+    ];
     let small = |text| {
         let mut post = letter("ann", "bob", text);
         post.direct.as_mut().unwrap().box_size = 1;

@@ -137,6 +137,9 @@ async fn the_primary_that_sentinels_name_is_followed_when_another_becomes_it() {
         Replica::with(&url, Retain::default()),
         Replica::with(&url, Retain::default()),
     ];
+    for replica in &replicas {
+        replica.begun().await;
+    }
     let before = replicas[0].say_at_last("lobby", "before").await;
     eventually(
         "the copy has it, and the sentinel knows the copy",
