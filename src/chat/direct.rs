@@ -213,6 +213,7 @@ impl Hold {
 
 async fn work(hold: Hold) {
     let (log, mailbox, user) = (&hold.mailboxes.log, &hold.mailbox, &hold.user);
+    let mut is_failing = false;
     while let Some(step) = mailbox.next_step() {
         let done = match step {
             Step::Acknowledge(places) => {
@@ -226,10 +227,12 @@ async fn work(hold: Hold) {
             }
         };
         match done {
-            Ok(()) => {}
+            Ok(()) => is_failing = false,
             Err(LogError::Closed) => return mailbox.give_up(),
             Err(error) => {
-                tracing::error!(%error, "the log did not answer for a box, trying again");
+                if !std::mem::replace(&mut is_failing, true) {
+                    tracing::error!(%error, "the log did not answer for a box, trying again");
+                }
                 tokio::time::sleep(PAUSE).await;
             }
         }
