@@ -260,10 +260,90 @@ fn a_file_named_env_is_read_and_the_environment_wins_over_it() {
 }
 
 #[test]
+fn passwords_of_a_database_and_a_mail_server_are_shown_nowhere() {
+    const SECRET: &str = "geheim";
+    let urls = [
+        (
+            "mysql://chat:geheim@db/chat",
+            "smtps://chat:geheim@mail.example",
+        ),
+        (
+            "mysql://chat:geheim@db:port/chat",
+            "smtps://chat:geheim@mail.example:port",
+        ),
+        ("geheim", "geheim"),
+        (
+            "postgres://chat:geheim@db",
+            "https://chat:geheim@mail.example",
+        ),
+    ];
+    for (right, (database, smtp)) in [true, false, false, false].into_iter().zip(urls) {
+        for asked in ["--check", "--help"] {
+            let mut command = server(&[asked, "--smtp-from", "chat@mail.example"]);
+            let from_flags = server(&[
+                asked,
+                "--smtp-from",
+                "chat@mail.example",
+                "--database",
+                database,
+                "--smtp",
+                smtp,
+            ])
+            .output();
+            let from_variables = command
+                .env("HANDSHAKEN_DATABASE", database)
+                .env("HANDSHAKEN_SMTP", smtp)
+                .output();
+            for output in [from_flags.unwrap(), from_variables.unwrap()] {
+                let refused = asked == "--check" && !right;
+                assert_eq!(code(&output), if refused { 64 } else { 0 }, "{output:?}");
+                assert!(!stdout(&output).contains(SECRET), "{output:?}");
+                let told = stderr(&output);
+                assert!(!told.contains(SECRET), "{told}");
+                assert!(
+                    !refused || (told.contains("--database ") && told.contains("--smtp ")),
+                    "{told}"
+                );
+            }
+        }
+    }
+    let flags = [
+        "",
+        "--database",
+        urls[0].0,
+        "--smtp",
+        urls[0].1,
+        "--smtp-from",
+        "chat@mail.example",
+    ];
+    let settings = Settings::parse(flags.map(Into::into)).unwrap();
+    assert!(!format!("{settings:?}").contains(SECRET), "{settings:?}");
+    let options = settings.accounts.options(&settings.data).unwrap();
+    assert!(!format!("{options:?}").contains(SECRET), "{options:?}");
+}
+
+#[test]
+fn a_mail_server_needs_a_sender_and_a_sender_a_server() {
+    for (flag, value, missing) in [
+        ("--smtp", "smtps://mail.example", "--smtp-from"),
+        ("--smtp-from", "chat@mail.example", "--smtp"),
+    ] {
+        let output = server(&["--check", flag, value]).output().unwrap();
+        assert_eq!(code(&output), 64, "{output:?}");
+        assert!(
+            stderr(&output).contains(&format!("give {missing} too")),
+            "{output:?}"
+        );
+    }
+}
+
+#[test]
 fn a_port_in_use_is_told_with_the_address() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let output = server(&["--listen", &address]).output().unwrap();
+    let data = TempDir::new().unwrap();
+    let mut command = server(&["--listen", &address, "--data"]);
+    let output = command.arg(data.path()).output().unwrap();
     assert_eq!(code(&output), 1, "{output:?}");
     let told = stderr(&output);
     assert!(
@@ -310,7 +390,7 @@ fn a_data_folder_that_another_server_uses_is_told_so() {
 /// The program with these arguments, nothing of ours in its environment, and a working folder without a `.env`.
 fn server(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_handshaken"));
-    command.args(args).current_dir(std::env::temp_dir());
+    command.args(args).current_dir(env!("CARGO_TARGET_TMPDIR"));
     for variable in ["NODE_PORT", "PORT", "RUST_LOG"] {
         command.env_remove(variable);
     }

@@ -29,6 +29,8 @@ pub struct Pace {
     pub idle: Duration,
     /// Reconnect storms after each other on one server.
     pub storms: usize,
+    /// Pairs of windows in the crowd, without and with those who misbehave.
+    pub pairs: usize,
 }
 
 impl Pace {
@@ -44,6 +46,7 @@ impl Pace {
         settle: Duration::from_secs(2),
         idle: Duration::from_secs(30),
         storms: 3,
+        pairs: 3,
     };
 
     pub const QUICK: Self = Self {
@@ -58,5 +61,6 @@ impl Pace {
         settle: Duration::from_millis(500),
         idle: Duration::from_secs(10),
         storms: 1,
+        pairs: 1,
     };
 }

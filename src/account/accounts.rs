@@ -1,24 +1,21 @@
 //! Registers and logs in: checks what was given, has a place for its hash or says that it is busy, counts it as an
 //! attempt, asks the table, hashes. In that order, so that what is refused costs nothing.
 
-use std::{
-    collections::{HashSet, VecDeque},
-    fmt,
-    net::IpAddr,
-    num::{NonZeroU32, NonZeroUsize},
-    time::Duration,
-};
+use std::{net::IpAddr, time::Duration};
 
 use parking_lot::Mutex;
 
 use super::{
     attempts::{Attempts, Network, Refused},
     errors::{LoginError, OpenError, RegisterError, UnfitName},
-    mail::{self, Mailer, Smtp},
+    mail::{self, Mailer},
+    options::{Limits, Options},
     passwords::{self, HashError, Passwords, Place, Verdict},
-    users::{DatabaseUrl, Key, NotAdded, Users},
+    places::Places,
+    user::{Registered, User, UserId},
+    users::{Key, NotAdded, Users},
 };
-use crate::chat::message::{AUTHOR_NAME_MAX, AuthorName};
+use crate::chat::message::AuthorName;
 
 /// The longest mail address, in bytes (RFC 5321, and its erratum 1690).
 const MAIL_MAX: usize = 254;
@@ -28,35 +25,6 @@ const OLD_MAIL_MAX: usize = 255;
 
 /// Time for which registrations of an address are counted.
 const REGISTRATION_WINDOW: Duration = Duration::from_secs(3600);
-
-/// Places of users that are remembered: those they logged in from.
-const PLACES: usize = 65_536;
-
-/// What accounts need to know.
-#[derive(Clone, Debug)]
-pub struct Options {
-    pub database: DatabaseUrl,
-    /// Connections to the database at once.
-    pub connections: NonZeroU32,
-    /// Passwords that are hashed at once; each takes 19 MiB and a core.
-    pub hashes_at_once: NonZeroUsize,
-    pub limits: Limits,
-    /// By which registration mails are sent.
-    pub smtp: Option<Smtp>,
-}
-
-/// How often something may fail, or be done.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Failed logins of one account.
-    pub account_failures: NonZeroU32,
-    /// Failed logins from one address (IPv6: from one /64).
-    pub address_failures: NonZeroU32,
-    /// The time for which failures are counted.
-    pub failure_window: Duration,
-    /// Registrations from one address (IPv6: from one /64) per hour.
-    pub registrations: NonZeroU32,
-}
 
 /// Whoever can register and log in.
 pub struct Accounts {
@@ -77,50 +45,6 @@ enum Counted {
     /// An account, tried from where it has been logged in before. Counted apart, so that nobody who guesses from
     /// elsewhere keeps its owner out.
     AtHome(Key, Network),
-}
-
-/// A user's number, which never changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct UserId(pub i64);
-
-impl fmt::Display for UserId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// Somebody with an account. Name and mail are as they were registered: not escaped, and in a table of the old
-/// chat's anything.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
-    pub id: UserId,
-    pub name: String,
-    pub mail: String,
-}
-
-impl User {
-    /// The name under which the user speaks. A name of the old chat's that is too long is cut, one that cannot be
-    /// shown becomes `user 7`.
-    pub fn author(&self) -> AuthorName {
-        let cut: String = self.name.trim().chars().take(AUTHOR_NAME_MAX).collect();
-        let author = cut.parse().or_else(|_| format!("user {}", self.id).parse());
-        author.expect("a short name without control characters")
-    }
-}
-
-/// A new account, with its password: it is known here and nowhere else.
-#[derive(Clone)]
-pub struct Registered {
-    pub user: User,
-    pub password: String,
-}
-
-impl fmt::Debug for Registered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registered")
-            .field("user", &self.user)
-            .finish_non_exhaustive()
-    }
 }
 
 impl Accounts {
@@ -155,9 +79,10 @@ impl Accounts {
             return Err(RegisterError::InvalidMail);
         }
         let place = self.passwords.place().ok_or(RegisterError::Busy)?;
+        let network = Network::from(from);
         let attempt = self
             .registrations
-            .begin([(Network::from(from), self.limits.registrations.get())]);
+            .begin([(network, self.limits.registrations.get())]);
         let attempt = attempt.map_err(|refused| match refused {
             Refused::TooMany(retry_after) => RegisterError::TooMany { retry_after },
             Refused::TooManyAtOnce => RegisterError::Busy,
@@ -169,6 +94,7 @@ impl Accounts {
             _ => drop(attempt),
         }
         let registered = made?;
+        self.places.lock().add(Key::of(mail), network);
         if let Some(mailer) = &self.mailer {
             mailer.welcome(registered.user.id.0, mail);
         }
@@ -228,7 +154,9 @@ impl Accounts {
         password: &str,
         from: IpAddr,
     ) -> Result<User, LoginError> {
-        let mail = mail.trim();
+        // Longer than any address: as unknown as the whole.
+        let mail: String = mail.trim().chars().take(OLD_MAIL_MAX + 1).collect();
+        let mail = mail.as_str();
         if mail.is_empty() || password.is_empty() {
             return Err(LoginError::Missing);
         }
@@ -327,71 +255,4 @@ fn can_be_stored(mail: &str) -> bool {
 
 fn no_hash(error: HashError) {
     tracing::error!(%error, "registration or login refused as busy");
-}
-
-/// Where accounts have been logged in from, the oldest forgotten first.
-#[derive(Default)]
-struct Places {
-    known: HashSet<(Key, Network)>,
-    order: VecDeque<(Key, Network)>,
-}
-
-impl Places {
-    fn has(&self, account: &Key, network: Network) -> bool {
-        self.known.contains(&(account.clone(), network))
-    }
-
-    fn add(&mut self, account: Key, network: Network) {
-        let place = (account, network);
-        if self.known.contains(&place) {
-            return;
-        }
-        if self.order.len() >= PLACES
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.known.remove(&oldest);
-        }
-        self.order.push_back(place.clone());
-        self.known.insert(place);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_user_of_an_old_table_has_a_name_to_speak_under() {
-        let author = |name: &str| {
-            let user = User {
-                id: UserId(7),
-                name: name.into(),
-                mail: String::new(),
-            };
-            user.author().as_str().to_owned()
-        };
-        assert_eq!(author("Zoë"), "Zoë");
-        assert_eq!(author(&"é".repeat(255)), "é".repeat(40));
-        assert_eq!(
-            author(&format!("{} {}", "x".repeat(39), "y".repeat(9))),
-            "x".repeat(39)
-        );
-        for name in ["", " ", "a\nb", "\u{202e}"] {
-            assert_eq!(author(name), "user 7", "{name:?}");
-        }
-    }
-
-    #[test]
-    fn the_oldest_place_is_forgotten_first() {
-        let mut places = Places::default();
-        let network = Network::from(IpAddr::from([127, 0, 0, 1]));
-        let key = |n: usize| Key::of(&n.to_string());
-        for n in 0..=PLACES {
-            places.add(key(n), network);
-            places.add(key(n), network);
-        }
-        assert!(!places.has(&key(0), network));
-        assert!(places.has(&key(1), network) && places.has(&key(PLACES), network));
-        assert_eq!((places.known.len(), places.order.len()), (PLACES, PLACES));
-    }
 }

@@ -21,10 +21,14 @@ use super::attempts::{Attempts, Network, Refused};
 /// How long a login lasts that is not used, where the settings do not say; connect-redis's default.
 const DEFAULT_MAX_AGE: Duration = Duration::from_secs(86_400);
 
-/// Names that visitors from one address may give within [`NAMING_WINDOW`]: what they do leaves something behind.
+/// The time for which is counted what waits for the disk.
+const COUNTED: Duration = Duration::from_secs(60);
+
+/// Names that visitors from one address may give within that time.
 const NAMINGS: u32 = 60;
 
-const NAMING_WINDOW: Duration = Duration::from_secs(60);
+/// Ids that one session gets within that time; then it keeps the one that it has.
+const RENEWALS: u32 = 30;
 
 /// How often is noted which sessions were used, and those that expired go.
 const TIDY_PERIOD: Duration = Duration::from_secs(30);
@@ -48,6 +52,7 @@ pub struct Sessions {
     store: Embedded,
     /// Visitors who gave a name.
     names: Attempts<Network>,
+    renewals: Attempts<Login>,
     watched: Arc<Watched>,
     /// Used since that was last noted. As many as there are sessions, at most.
     used: Mutex<HashSet<Login>>,
@@ -114,7 +119,8 @@ impl Sessions {
         Ok(Self {
             seal: Seal::new(rules.cookie, &secrets),
             has_drawn,
-            names: Attempts::new(NAMING_WINDOW),
+            names: Attempts::new(COUNTED),
+            renewals: Attempts::new(COUNTED),
             max_age: rules.max_age,
             store,
             watched: Arc::default(),
@@ -149,12 +155,7 @@ impl Sessions {
 
     /// Begins a session with an id that nobody has seen.
     pub async fn begin(&self, record: Record) -> Result<Session, SessionError> {
-        let session = Session {
-            id: self.unused(),
-            record,
-            is_late: false,
-        };
-        self.keep(session).await
+        self.begin_as(self.unused(), record).await
     }
 
     /// Gives a visitor a name that nothing proves: in the session that the cookies name, or in one under the id
@@ -167,37 +168,34 @@ impl Sessions {
     ) -> Result<Session, SessionError> {
         // It counts, whatever becomes of it.
         let _attempt = self.names.begin([(Network::from(from), NAMINGS)])?;
-        let session = match self.of(cookies).await? {
-            Some(mut session) => {
-                session.record.user = Some(user);
-                session
+        let mut id = self.unused();
+        if let Some(mut session) = self.of(cookies).await? {
+            session.record.user = Some(user.clone());
+            let (record, expires) = self.written(&session.record);
+            let login = session.id.login;
+            if self.store.change(login, record, expires).await? {
+                return Ok(session);
             }
-            None => {
-                let mut id = self.unused();
-                if let Some(given) = self.seal.ids(cookies).next() {
-                    id.text = given.into();
-                }
-                let record = Record {
-                    user: Some(user),
-                    ..Record::default()
-                };
-                Session {
-                    id,
-                    record,
-                    is_late: false,
-                }
-            }
+            // It has ended since, and its id with it.
+        } else if let Some(given) = self.seal.ids(cookies).next() {
+            id.text = given.into();
+        }
+        let record = Record {
+            user: Some(user),
+            ..Record::default()
         };
-        self.keep(session).await
+        self.begin_as(id, record).await
     }
 
     /// The session under a new id. The old one is good for some minutes more, for requests under way and answers that
     /// get lost; whoever comes with it gets the new one.
     pub async fn renew(&self, session: &Session) -> Result<SessionId, SessionError> {
-        if session.is_late {
+        let login = session.id.login;
+        // It counts, like names, whatever becomes of it.
+        let attempt = self.renewals.begin([(login, RENEWALS)]);
+        if session.is_late || attempt.is_err() {
             return Ok(session.id.clone());
         }
-        let login = session.id.login;
         let id = SessionId {
             text: cookie::random_id().into(),
             login,
@@ -271,13 +269,23 @@ impl Sessions {
         }
     }
 
-    async fn keep(&self, mut session: Session) -> Result<Session, SessionError> {
+    async fn begin_as(&self, mut id: SessionId, record: Record) -> Result<Session, SessionError> {
+        let (json, expires) = self.written(&record);
+        id.login = self.store.begin(&id, &record, json, expires).await?;
+        Ok(Session {
+            id,
+            record,
+            is_late: false,
+        })
+    }
+
+    /// A record as it is kept, and until when.
+    fn written(&self, record: &Record) -> (String, Timestamp) {
         let expires = self.expiry();
-        let record = session
-            .record
-            .to_json(self.max_age.map(|age| (age, expires)));
-        session.id.login = self.store.keep(&session, record, expires).await?;
-        Ok(session)
+        (
+            record.to_json(self.max_age.map(|age| (age, expires))),
+            expires,
+        )
     }
 
     fn expiry(&self) -> Timestamp {

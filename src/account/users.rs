@@ -1,7 +1,13 @@
 //! The users' table, in SQLite, MySQL or PostgreSQL through sqlx. `url` says where it is, `sql` in which words it
 //! is asked, `shape` takes over a table of the old chat's or makes one, `key` says which names are the same.
 
-use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
+use std::{
+    fs::{DirBuilder, OpenOptions},
+    io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+    time::Duration,
+};
 
 use sqlx::{
     AnyPool, ConnectOptions, Executor,
@@ -223,10 +229,13 @@ fn is_unkept(error: &sqlx::Error) -> bool {
         || error.code().is_some_and(|code| code == POSTGRES_UNKEPT)
 }
 
-/// Makes a new file readable to nobody else: it holds mail addresses and hashes.
+/// Makes a new file, and its folder, readable to nobody else: it holds mail addresses and hashes.
 fn make_file(path: &Path) -> io::Result<()> {
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
     }
     let options = OpenOptions::new()
         .write(true)

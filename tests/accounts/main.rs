@@ -2,6 +2,7 @@
 //! MariaDB, a real PostgreSQL, a small SMTP server.
 
 mod databases;
+mod faults;
 mod harness;
 mod limits;
 mod mail;

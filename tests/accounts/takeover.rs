@@ -1,12 +1,12 @@
 //! A table as the old chat left it is taken over as it is, in every database.
 
-use handshaken::account::{Accounts, DatabaseUrl, LoginError, OpenError, RegisterError};
+use handshaken::account::{Accounts, DatabaseUrl, LoginError, RegisterError};
 use sqlx::{AnyConnection, Executor};
 use tempfile::TempDir;
 
 use crate::{
-    databases::{PASSWORD, Server, connect},
-    harness::{HERE, SHA1_OF_SECRET, chain, eventually, open, options},
+    databases::{Server, connect, one, prepare},
+    harness::{HERE, SHA1_OF_SECRET, chain, open, options},
 };
 
 /// What the old chat kept, in the words that it wrote it in.
@@ -98,37 +98,6 @@ async fn an_sqlite_table_of_that_shape_is_taken_over() {
 }
 
 #[tokio::test]
-async fn a_mysql_that_goes_away_is_told_of_and_comes_back() {
-    let mut server = Server::mariadb().await;
-    let accounts = open(options(server.url("chat").parse().unwrap())).await;
-    let registered = accounts
-        .register("ann", "ann@example.org", HERE)
-        .await
-        .unwrap();
-    server.kill();
-    let refused = accounts
-        .login("ann@example.org", &registered.password, HERE)
-        .await;
-    assert!(
-        matches!(refused, Err(LoginError::Database(_))),
-        "{refused:?}"
-    );
-    let refused = accounts.register("bob", "bob@example.org", HERE).await;
-    let error = refused.expect_err("there is no database");
-    assert!(!chain(&error).contains(PASSWORD), "{}", chain(&error));
-
-    server.restart().await;
-    let user = eventually("the login works again", async || {
-        let login = accounts
-            .login("ann@example.org", &registered.password, HERE)
-            .await;
-        login.map_err(|error| chain(&error))
-    })
-    .await;
-    assert_eq!(user, registered.user);
-}
-
-#[tokio::test]
 async fn replicas_that_start_at_once_make_one_table() {
     let mariadb = Server::mariadb().await;
     let postgres = Server::postgres().await;
@@ -163,49 +132,6 @@ async fn replicas_that_start_at_once_make_one_table() {
             "{refused:?}"
         );
     }
-}
-
-#[tokio::test]
-async fn a_database_that_cannot_be_used_is_named_without_its_password() {
-    let server = Server::postgres().await;
-    let url = server.url("postgres").replace("chat:", "nobody:");
-    let error = Accounts::open(options(url.parse().unwrap()))
-        .await
-        .err()
-        .expect("no such user");
-    let told = chain(&error);
-    assert!(told.contains("postgres://nobody@127.0.0.1"), "{told}");
-    assert!(!told.contains(PASSWORD) && !told.contains("geh"), "{told}");
-
-    let url = server.url("postgres");
-    let create = "CREATE TABLE users (id SERIAL PRIMARY KEY, login TEXT, pass TEXT)";
-    prepare(
-        &url,
-        create,
-        "INSERT INTO users (login) VALUES ('somebody')",
-    )
-    .await;
-    let error = Accounts::open(options(url.parse().unwrap()))
-        .await
-        .err()
-        .expect("another program's");
-    assert!(
-        matches!(error, OpenError::OtherTable { column: "name", .. }),
-        "{error:?}"
-    );
-    let mut database = connect(&url).await.unwrap();
-    let columns: i64 = one(
-        &mut database,
-        "SELECT COUNT(*) FROM pg_attribute WHERE attrelid = 'users'::regclass AND attnum > 0",
-    )
-    .await;
-    assert_eq!(columns, 3, "it is left as it was");
-}
-
-async fn prepare(url: &str, create: &'static str, fill: &'static str) {
-    let mut database = connect(url).await.unwrap();
-    database.execute(create).await.unwrap();
-    database.execute(fill).await.unwrap();
 }
 
 async fn is_taken_over(url: &str) {
@@ -331,8 +257,4 @@ async fn pass(database: &mut AnyConnection, name: &str) -> String {
     let all: Vec<(String, String)> = sqlx::query_as(all).fetch_all(database).await.unwrap();
     let user = all.into_iter().find(|(there, _)| there == name);
     user.unwrap_or_else(|| panic!("no {name}")).1
-}
-
-async fn one(database: &mut AnyConnection, query: &'static str) -> i64 {
-    sqlx::query_scalar(query).fetch_one(database).await.unwrap()
 }

@@ -1,6 +1,13 @@
 //! Which requests count: from which pages, in which form, through which proxies.
 
-use crate::{browser::Browser, harness::http::Answer, views::server_with_accounts};
+use crate::{
+    browser::Browser,
+    harness::{
+        http::{Answer, ask},
+        server::Server,
+    },
+    views::server_with_accounts,
+};
 
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
 
@@ -120,4 +127,20 @@ async fn attempts_are_counted_by_the_address_that_a_trusted_proxy_names() {
         let other = fails("203.0.113.2", "c@b.example").await;
         assert_eq!(other.header("retry-after").is_none(), apart, "{other:?}");
     }
+}
+
+#[tokio::test]
+async fn connections_have_the_address_that_a_trusted_proxy_names() {
+    let server = Server::start(&["--trusted-proxy", "127.0.0.1"]);
+    let forwarded = "X-Forwarded-For: 203.0.113.7\r\n";
+    let path = "/socket.io/?EIO=4&transport=polling";
+    let opened = ask(server.address(), "GET", path, forwarded, b"").await;
+    let opened = opened.unwrap().body;
+    let open: serde_json::Value = serde_json::from_str(&opened[1..]).unwrap();
+    let path = format!("{path}&sid={}", open["sid"].as_str().unwrap());
+    // No packet of Engine.IO begins so.
+    ask(server.address(), "POST", &path, forwarded, b"?")
+        .await
+        .unwrap();
+    server.logged(&["bad_packet", "203.0.113.7"]).await;
 }

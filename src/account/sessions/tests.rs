@@ -160,6 +160,21 @@ async fn a_renewed_session_is_known_by_both_ids_and_has_the_new_one() {
 }
 
 #[tokio::test]
+async fn a_session_gets_only_so_many_ids_at_once_and_lives_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let sessions = open(&dir, &["one"]);
+    let session = sessions.begin(ann()).await.unwrap();
+    let mut held = cookie(&sessions, &session.id);
+    let mut ids = HashSet::new();
+    for _ in 0..RENEWALS + 10 {
+        let session = sessions.of(&held).await.unwrap().unwrap();
+        held = cookie(&sessions, &sessions.renew(&session).await.unwrap());
+        ids.insert(held.clone());
+    }
+    assert_eq!(ids.len(), RENEWALS as usize);
+}
+
+#[tokio::test]
 async fn a_visitor_is_known_by_the_first_cookie_once_there_is_a_name() {
     let dir = tempfile::tempdir().unwrap();
     let sessions = open(&dir, &["one"]);
@@ -174,6 +189,20 @@ async fn a_visitor_is_known_by_the_first_cookie_once_there_is_a_name() {
         let found = sessions.of(&first).await.unwrap().unwrap();
         assert_eq!(found.record.user.as_deref(), Some(user));
     }
+}
+
+#[tokio::test]
+async fn what_ended_while_it_was_changed_stays_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let sessions = open(&dir, &["one"]);
+    let session = sessions.begin(ann()).await.unwrap();
+    let before = cookie(&sessions, &session.id);
+    // As when the logout comes between reading and writing.
+    let (record, expires) = sessions.written(&session.record);
+    sessions.end(&session.id).await.unwrap();
+    let changed = sessions.store.change(session.id.login, record, expires);
+    assert!(!changed.await.unwrap());
+    assert!(sessions.of(&before).await.unwrap().is_none());
 }
 
 #[tokio::test]

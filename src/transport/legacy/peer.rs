@@ -17,7 +17,7 @@ use crate::{
     dialect::{Ack, Dialect, Event, Held},
     transport::{
         asks::{self, Answered, Asks},
-        flow::{Limits, Unheard},
+        flow::Unheard,
         inbox::{self, Host, Inbox, Item},
     },
 };
@@ -111,14 +111,6 @@ impl Peer {
 impl Host for Peer {
     fn inbox(&self) -> &Inbox {
         &self.inbox
-    }
-
-    fn limits(&self) -> &Limits {
-        self.session.limits()
-    }
-
-    fn is_ending(&self) -> bool {
-        self.session.has_ended()
     }
 
     fn is_cut_off(&self) -> bool {

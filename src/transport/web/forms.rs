@@ -12,6 +12,7 @@ use axum::{
 use http::{
     StatusCode,
     header::{CACHE_CONTROL, LOCATION, SET_COOKIE},
+    request::Parts,
 };
 use serde_json::json;
 
@@ -20,7 +21,7 @@ use super::index::cookies;
 use crate::{
     account::{
         Accounts,
-        sessions::{Record, SessionId, Sessions},
+        sessions::{Record, SessionError, SessionId, Sessions},
     },
     chat::message::AuthorName,
     transport::{
@@ -109,19 +110,30 @@ async fn name_visitor(State(forms): State<Arc<Forms>>, request: Request) -> Resu
     Ok((cookie, answer(json!({ "error": "" }))).into_response())
 }
 
-/// A link on somebody else's page logs nobody out.
-async fn logout(State(forms): State<Arc<Forms>>, request: Request) -> Result<Response, Told> {
-    let away = (
-        StatusCode::FOUND,
-        [(LOCATION, "/"), (CACHE_CONTROL, "no-store")],
-    );
-    if origin::of(request.headers(), &forms.allowed).is_err() {
+async fn logout(State(forms): State<Arc<Forms>>, request: Request) -> Response {
+    let (head, _) = request.into_parts();
+    match end(&forms, &head).await {
+        Ok(response) => response,
+        Err(error) => {
+            let error: &dyn std::error::Error = &error;
+            tracing::error!(error, "could not log somebody out");
+            let told = "nobody can log out now, try again\n";
+            (StatusCode::SERVICE_UNAVAILABLE, told).into_response()
+        }
+    }
+}
+
+async fn end(forms: &Forms, request: &Parts) -> Result<Response, SessionError> {
+    let away = [(LOCATION, "/"), (CACHE_CONTROL, "no-store")];
+    let away = (StatusCode::FOUND, away);
+    // A link on somebody else's page logs nobody out.
+    if origin::of(&request.headers, &forms.allowed).is_err() {
         return Ok(away.into_response());
     }
-    if let Some(session) = forms.sessions.of(&cookies(request.headers())).await? {
+    if let Some(session) = forms.sessions.of(&cookies(&request.headers)).await? {
         forms.sessions.end(&session.id).await?;
     }
-    let by_tls = request.extensions().get::<ByTls>().is_some();
+    let by_tls = request.extensions.get::<ByTls>().is_some();
     let forget = AppendHeaders([(SET_COOKIE, forms.sessions.forget_cookie(by_tls))]);
     Ok((forget, away).into_response())
 }
