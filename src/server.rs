@@ -222,7 +222,7 @@ fn token_rules(settings: &settings::Tokens) -> Option<tokens::Rules> {
         audience: settings.audience.clone(),
         user: settings.user.clone(),
         name: settings.name.clone(),
-        check_not_before: settings.check_not_before,
+        check_not_before: settings.check_not_before == Switch::On,
         grace: settings.grace,
     })
 }

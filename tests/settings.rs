@@ -179,6 +179,7 @@ fn the_edges_of_every_range_are_right_and_what_lies_beyond_is_not() {
             ["http://a/", "http://[::1]/"],
             ["ftp://a/", "https://"],
         ),
+        ("--jwt-not-before", ["on", "off"], ["1", ""]),
         ("--jwt-grace", ["0s", "24h"], ["-1s", "25h"]),
         ("--drain-timeout", ["0s", "1h"], ["-1s", "2h"]),
         ("--retain", ["1000", "90d,1000"], ["999", "90d,80d"]),

@@ -48,8 +48,8 @@ pub trait Conversation: Send {
     async fn close(&mut self);
 }
 
-/// What is known of a peer when it connects.
-#[derive(Clone, Debug)]
+/// What is known of a peer when it connects. A token may be in its query and in its payload.
+#[derive(Clone)]
 pub struct Handshake {
     /// The address it came from.
     pub remote: IpAddr,
@@ -74,6 +74,14 @@ pub struct Credentials {
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Credentials")
+    }
+}
+
+impl fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handshake")
+            .field("remote", &self.remote)
+            .finish_non_exhaustive()
     }
 }
 
