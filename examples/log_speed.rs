@@ -142,5 +142,6 @@ fn post(room: &RoomName) -> Post {
         text: "x".repeat(120).into(),
         key: None,
         replica: "replica".into(),
+        direct: None,
     }
 }

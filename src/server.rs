@@ -13,14 +13,16 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use self::logins::Logins;
 use crate::{
+    account::tokens::{self, Tokens},
     chat::{self, Chat, peer::Goodbye},
     dialect::{
         Fleeting,
+        kschat::Kschat,
         native::{self, Native},
         talk::Talk,
     },
     log::embedded::EmbeddedLog,
-    settings::{Origin, Settings, Switch},
+    settings::{self, Origin, Settings, Switch},
     transport::{
         legacy::{self, Legacy},
         listener::{self, Connections},
@@ -77,6 +79,7 @@ impl Server {
         let limits = chat::Limits {
             text: text_limit(settings.max_message),
             history: settings.history.into(),
+            pending: settings.direct.max_pending.get(),
         };
         let chat = Chat::new(Arc::new(log), replica, limits);
 
@@ -116,9 +119,12 @@ impl Server {
         let fleeting: Arc<dyn Fleeting> =
             Arc::new(vec![socketio.fleeting("/chat"), legacy.fleeting("/chat")]);
         let talk = Arc::new(Talk::new(chat.clone()));
-        let native = Arc::new(Native::new(chat.clone(), fleeting.clone()));
+        let tokens = token_rules(&settings.tokens).map(Tokens::new);
+        let native = Arc::new(Native::new(chat.clone(), fleeting.clone(), tokens.clone()));
         socketio.mount("/", talk.clone());
         socketio.mount("/chat", native.clone());
+        let kschat = Kschat::new(chat.clone(), tokens.clone());
+        socketio.mount("/kschat", Arc::new(kschat));
         legacy.mount("/", talk);
         legacy.mount("/chat", native);
 
@@ -129,6 +135,7 @@ impl Server {
             stopped,
         );
         let forms = logins.router(&settings, allowed)?;
+        let forms = forms.merge(logins::page_for_two(&settings, tokens.as_ref())?);
         let router = router(&settings, forms, socketio.clone(), legacy.clone());
         let mut tasks = JoinSet::new();
         for listener in listeners {
@@ -141,6 +148,9 @@ impl Server {
         tasks.spawn(legacy.clone().keep_time());
         tasks.spawn(logins.sessions.clone().keep_time());
         tasks.spawn(native::tell_presence(chat.clone(), fleeting));
+        if let Some(tokens) = tokens {
+            tasks.spawn(tokens.keep());
+        }
         let delivery = tokio::spawn(chat.clone().run(tail));
         Ok(Self {
             addresses,
@@ -197,6 +207,24 @@ impl Server {
 /// What may be said, in bytes: a message also holds its event's name, room and key.
 fn text_limit(max_message: u32) -> usize {
     max_message as usize - 500
+}
+
+/// What tokens are held to; `None` where none is taken.
+fn token_rules(settings: &settings::Tokens) -> Option<tokens::Rules> {
+    settings.are_accepted().then(|| tokens::Rules {
+        secrets: settings
+            .secrets
+            .iter()
+            .map(|secret| secret.0.clone())
+            .collect(),
+        jwks: settings.jwks.clone(),
+        issuer: settings.issuer.clone(),
+        audience: settings.audience.clone(),
+        user: settings.user.clone(),
+        name: settings.name.clone(),
+        check_not_before: settings.check_not_before == Switch::On,
+        grace: settings.grace,
+    })
 }
 
 fn router(

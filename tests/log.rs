@@ -28,6 +28,7 @@ fn post(room: &RoomName, text: &str) -> Post {
         text: text.into(),
         key: None,
         replica: "replica".into(),
+        direct: None,
     }
 }
 

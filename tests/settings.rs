@@ -108,6 +108,39 @@ fn settings_that_contradict_each_other_are_mistakes() {
 }
 
 #[test]
+fn a_secret_is_told_by_no_help_and_no_mistake() {
+    for args in [
+        &["--help"][..],
+        &["--check", "--jwt-issuer", "x", "--bogus"],
+    ] {
+        let mut server = server(args);
+        let output = server.env("HANDSHAKEN_JWT_SECRET", "hushhush").output();
+        let output = output.unwrap();
+        let told = format!("{}{}", stdout(&output), stderr(&output));
+        assert!(!told.is_empty());
+        assert!(!told.contains("hushhush"), "{told}");
+    }
+    let settings = format!(
+        "{:?}",
+        Settings::parse(["x".into(), "--jwt-secret=hushhush".into()])
+    );
+    assert!(
+        settings.contains("Secret") && !settings.contains("hushhush"),
+        "{settings}"
+    );
+}
+
+#[test]
+fn demands_on_tokens_that_nobody_could_meet_are_mistakes() {
+    for demand in ["--jwt-issuer", "--jwt-audience"] {
+        let output = server(&["--check", demand, "us"]).output().unwrap();
+        assert_eq!(code(&output), 64, "{output:?}");
+        let mistake = format!("{demand} us: no token is accepted without --jwt-secret");
+        assert!(stderr(&output).contains(&mistake), "{output:?}");
+    }
+}
+
+#[test]
 fn the_edges_of_every_range_are_right_and_what_lies_beyond_is_not() {
     for (flag, right, wrong) in [
         ("--history", ["0", "1000"], ["-1", "1001"]),
@@ -132,6 +165,22 @@ fn the_edges_of_every_range_are_right_and_what_lies_beyond_is_not() {
         ("--legacy-heartbeat-interval", ["1s", "59s"], ["60s", "0s"]),
         ("--legacy-close-timeout", ["1s", "1h"], ["0s", "2h"]),
         ("--legacy-polling-duration", ["1s", "1h"], ["0s", "2h"]),
+        ("--jwt-secret", ["a b", "a\nb\n"], ["", "\n"]),
+        (
+            "--jwt-jwks",
+            [
+                concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+                "https://a:1/k?x=y",
+            ],
+            ["nowhere.json", "http://u:p@a/"],
+        ),
+        (
+            "--jwt-jwks",
+            ["http://a/", "http://[::1]/"],
+            ["ftp://a/", "https://"],
+        ),
+        ("--jwt-not-before", ["on", "off"], ["1", ""]),
+        ("--jwt-grace", ["0s", "24h"], ["-1s", "25h"]),
         ("--drain-timeout", ["0s", "1h"], ["-1s", "2h"]),
         ("--retain", ["1000", "90d,1000"], ["999", "90d,80d"]),
         ("--retain", ["all", "1m"], ["59s", "many"]),

@@ -21,6 +21,8 @@ use crate::cores::Cores;
 use crate::proc;
 
 const START_LIMIT: Duration = Duration::from_secs(20);
+/// What the tokens of those who write direct messages are signed with.
+pub const TOKEN_SECRET: &str = "the benchmark has no secrets from anybody";
 const READY: &str = "listening on http://";
 
 /// Who is measured.
@@ -67,7 +69,10 @@ impl Programs {
                 if rules == Rules::Lifted {
                     command.args(["--event-rate", "0"]);
                 }
-                variables = &[("RUST_LOG", "warn")];
+                variables = &[
+                    ("RUST_LOG", "warn"),
+                    ("HANDSHAKEN_JWT_SECRET", TOKEN_SECRET),
+                ];
             }
         }
         // Neither a `.env` file where the benchmark is started nor a variable meant for somebody's own server may

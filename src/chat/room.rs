@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use tokio::sync::OnceCell;
 
 use super::{
+    direct::Mailboxes,
     log::{After, Log, LogError, Tail},
     message::{Message, MessageId, RoomName},
     peer::{Outlet, PeerId},
@@ -124,22 +125,23 @@ impl Rooms {
         })
     }
 
-    /// Hands what passes the log's tail to the readers, until the log closes.
-    pub async fn deliver(self: Arc<Self>, mut tail: Tail) {
+    /// Hands what passes the log's tail to the readers, and what is for one person to its box, until the
+    /// log closes.
+    pub async fn deliver(self: Arc<Self>, mut tail: Tail, direct: Arc<Mailboxes>) {
         while let Some(batch) = tail.recv().await {
             let (mut deliveries, mut bytes) = (0, 0);
             for message in batch {
-                let room = self
-                    .rooms
-                    .lock()
-                    .get(&message.room)
-                    .map(|(room, _)| room.clone());
-                if let Some(room) = room {
-                    let size = message.text.len();
-                    let readers = room.deliver(message);
-                    deliveries += readers;
-                    bytes += size * readers;
-                }
+                let size = message.text.len();
+                let readers = if message.direct.is_some() {
+                    direct.deliver(&message)
+                } else {
+                    let rooms = self.rooms.lock();
+                    let room = rooms.get(&message.room).map(|(room, _)| room.clone());
+                    drop(rooms);
+                    room.map_or(0, |room| room.deliver(message))
+                };
+                deliveries += readers;
+                bytes += size * readers;
                 if deliveries >= DELIVERIES_PER_TURN || bytes >= BYTES_PER_TURN {
                     (deliveries, bytes) = (0, 0);
                     tokio::task::yield_now().await;

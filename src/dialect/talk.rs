@@ -7,7 +7,7 @@ use std::{borrow::Cow, sync::Arc};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{Conversation, Dialect, Event, Handshake, Refusal, iso, json, log_refused};
+use super::{Conversation, Dialect, Event, Handshake, Refusal, escape, iso, json, log_refused};
 use crate::chat::{
     Chat,
     message::{AuthorName, Message, MessageId, RoomName},
@@ -156,27 +156,5 @@ impl Render for Words {
             event: "message",
             payload,
         }
-    }
-}
-
-/// The one replacement that keeps text from becoming markup.
-fn escape(text: &str) -> Cow<'_, str> {
-    if text.contains('<') {
-        text.replace('<', "&lt;").into()
-    } else {
-        text.into()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_opening_angle_bracket_is_replaced() {
-        assert_eq!(
-            escape("<b>\"Tom\" & 'Jerry'</b>"),
-            "&lt;b>\"Tom\" & 'Jerry'&lt;/b>"
-        );
     }
 }

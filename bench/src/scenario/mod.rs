@@ -3,6 +3,7 @@
 
 mod audience;
 mod crowd;
+mod direct;
 mod fanout;
 mod idle;
 mod post;
@@ -48,6 +49,9 @@ pub enum Scenario {
     /// (f) A crowd of 500 in which one client floods and one has stopped reading
     #[value(alias = "f")]
     Crowd,
+    /// (g) 1,000 pairs of people, of whom one writes, each when its last message was acknowledged
+    #[value(alias = "g")]
+    Direct,
 }
 
 impl Scenario {
@@ -59,6 +63,7 @@ impl Scenario {
             Self::Storm => "(d) reconnect storm",
             Self::Post => "(e) acknowledged posts",
             Self::Crowd => "(f) one floods, one stalls, 498 read",
+            Self::Direct => "(g) direct messages, 1,000 pairs",
         }
     }
 
@@ -76,6 +81,7 @@ impl Scenario {
             Self::Storm => storm::measure(kind, stage),
             Self::Post => post::measure(kind, stage),
             Self::Crowd => crowd::measure(kind, stage),
+            Self::Direct => direct::measure(kind, stage),
         }
     }
 }

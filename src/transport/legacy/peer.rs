@@ -1,17 +1,22 @@
 //! One client in one namespace, and the dialects that are mounted on them. What the chat sends goes
 //! out through the client's session; what the client says waits in the peer's inbox.
 
-use std::sync::{Arc, Weak};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
+use tokio::sync::oneshot;
 
 use super::{packet, session::Session};
 use crate::{
-    chat::peer::{Goodbye, Outlet, PeerId},
+    chat::peer::{Answer, Goodbye, Outlet, PeerId, Unanswered},
     dialect::{Ack, Dialect, Event, Held},
     transport::{
+        asks::{self, Answered, Asks},
         flow::Unheard,
         inbox::{self, Host, Inbox, Item},
     },
@@ -35,6 +40,17 @@ pub(super) struct Peer {
     inbox: Inbox,
     /// Where it receives fleeting events.
     pub channels: Mutex<Vec<Box<str>>>,
+    asks: Asks,
+    asked: Mutex<Asked>,
+}
+
+/// What the client was asked and has not answered.
+#[derive(Default)]
+struct Asked {
+    last: u64,
+    waiting: HashMap<u64, oneshot::Sender<Answer>>,
+    /// It is gone, and will not answer.
+    is_over: bool,
 }
 
 impl Peer {
@@ -47,6 +63,8 @@ impl Peer {
             session,
             inbox: Inbox::default(),
             channels: Mutex::default(),
+            asks: Asks::default(),
+            asked: Mutex::default(),
         })
     }
 
@@ -70,8 +88,21 @@ impl Peer {
         inbox::push(self, Item::Hear(event));
     }
 
+    /// The client answers what it was asked. An answer that nobody waits for is nothing.
+    pub(super) fn take_answer(&self, id: u64, args: Vec<Box<RawValue>>) {
+        let waiting = self.asked.lock().waiting.remove(&id);
+        if let Some(waiting) = waiting {
+            let _ = waiting.send(Ok(args));
+        }
+    }
+
     /// The client is gone from the namespace.
     pub(super) fn part(self: &Arc<Self>) {
+        {
+            let mut asked = self.asked.lock();
+            asked.is_over = true;
+            asked.waiting = HashMap::new();
+        }
         self.session.channels().forget(self);
         inbox::push(self, Item::Close);
     }
@@ -95,6 +126,33 @@ impl Outlet for Peer {
 
     fn emit(&self, event: &str, payload: &RawValue) {
         self.send(packet::event(self.endpoint, event, payload));
+    }
+
+    fn ask(&self, event: &str, payload: &RawValue, answered: Answered) {
+        let place = self.asks.begin();
+        let (id, answer) = {
+            let mut asked = self.asked.lock();
+            if asked.is_over {
+                return asks::give_up(answered, Unanswered::Gone);
+            }
+            asked.last += 1;
+            let id = asked.last;
+            let (sender, answer) = oneshot::channel();
+            if place.is_some() {
+                // Those that came too late, or not at all.
+                asked.waiting.retain(|_, waiting| !waiting.is_closed());
+                asked.waiting.insert(id, sender);
+            }
+            (id, answer)
+        };
+        self.send(packet::question(self.endpoint, id, event, payload));
+        match place {
+            None => asks::give_up(answered, Unanswered::TooMany),
+            Some(place) => {
+                let answer = async { answer.await.unwrap_or(Err(Unanswered::Gone)) };
+                asks::wait(place, answer, answered);
+            }
+        }
     }
 
     fn join(&self, channel: &str) {

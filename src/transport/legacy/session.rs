@@ -162,8 +162,15 @@ impl Session {
                 name: MESSAGE.into(),
                 args: vec![packet.message()],
             }),
-            // No dialect asks a client for answers.
-            Kind::Ack | Kind::Error | Kind::Noop | Kind::Heartbeat => return,
+            Kind::Ack => {
+                if let (Some(peer), Some((id, args))) =
+                    (self.peer(packet.endpoint), packet.answer())
+                {
+                    peer.take_answer(id, args);
+                }
+                return;
+            }
+            Kind::Error | Kind::Noop | Kind::Heartbeat => return,
         };
         let said = said.filter(|said| !RESERVED.contains(&&*said.name));
         if let (Some(said), Some(peer)) = (said, self.peer(packet.endpoint)) {
