@@ -150,6 +150,33 @@ pub fn event(endpoint: &str, name: &str, argument: &RawValue) -> String {
     format!("5::{endpoint}:{{\"name\":{name},\"args\":[{argument}]}}")
 }
 
+/// `5::`: an event with any arguments; `question` is its id where an answer is wanted.
+pub fn event_with(
+    endpoint: &str,
+    question: Option<u32>,
+    name: &str,
+    args: &[Box<RawValue>],
+) -> String {
+    let name = crate::dialect::json(&name);
+    let id = question.map_or(String::new(), |id| format!("{id}+"));
+    if args.is_empty() {
+        return format!("5:{id}:{endpoint}:{{\"name\":{name}}}");
+    }
+    let args = crate::dialect::json(&args);
+    format!("5:{id}:{endpoint}:{{\"name\":{name},\"args\":{args}}}")
+}
+
+/// `3::`: a message; `question` is its id where a receipt is wanted.
+pub fn message(endpoint: &str, question: Option<u32>, text: &str) -> String {
+    let id = question.map_or(String::new(), |id| id.to_string());
+    format!("3:{id}:{endpoint}:{text}")
+}
+
+/// `4::`: a JSON message.
+pub fn json_message(endpoint: &str, value: &RawValue) -> String {
+    format!("4::{endpoint}:{value}")
+}
+
 /// `6::`: the packet with this id arrived.
 pub fn receipt(endpoint: &str, id: &str) -> String {
     format!("6::{endpoint}:{id}")
@@ -334,6 +361,14 @@ mod tests {
             event("/chat", "welcome", &argument),
             r#"5::/chat:{"name":"welcome","args":[{"nsp":"/chat"}]}"#
         );
+        assert_eq!(event_with("", None, "woot", &[]), r#"5:::{"name":"woot"}"#);
+        assert_eq!(
+            event_with("/chat", Some(2), "woot", &[argument.clone(), argument]),
+            r#"5:2+:/chat:{"name":"woot","args":[{"nsp":"/chat"},{"nsp":"/chat"}]}"#
+        );
+        assert_eq!(message("", None, "a:b\n"), "3:::a:b\n");
+        assert_eq!(message("/chat", Some(1), ""), "3:1:/chat:");
+        assert_eq!(json_message("", &crate::dialect::json(&7)), "4:::7");
         assert_eq!(receipt("", "1"), "6:::1");
         assert_eq!(
             answer("/chat", "1", &crate::dialect::json(&"w")),

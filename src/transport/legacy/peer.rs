@@ -1,5 +1,6 @@
 //! One client in one namespace, and the dialects that are mounted on them. What the chat sends goes
-//! out through the client's session; what the client says waits in the peer's inbox.
+//! out through the client's session; what the client says waits in the peer's inbox. `client` is how
+//! programs that speak the protocol as it is see a peer.
 
 use std::sync::{Arc, Weak};
 
@@ -7,22 +8,46 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
 
-use super::{packet, session::Session};
+use super::{
+    client::{Client, Program, Questions},
+    packet,
+    session::Session,
+};
 use crate::{
-    chat::peer::{Goodbye, Outlet, PeerId},
-    dialect::{Ack, Dialect, Event, Held},
+    chat::{
+        peer::{Goodbye, Outlet, PeerId},
+        room::Rendered,
+    },
+    dialect::{Ack, Conversation, Dialect, Event, Handshake, Held, Refusal},
     transport::{
         flow::{Limits, Unheard},
         inbox::{self, Host, Inbox, Item},
     },
 };
 
-/// A dialect and where it is spoken.
+/// A program, most often a dialect, and where it is spoken with.
 #[derive(Clone)]
 pub(super) struct Mount {
     /// As packets name it: the default namespace has no name.
     pub endpoint: &'static str,
-    pub dialect: Arc<dyn Dialect>,
+    pub program: Arc<dyn Program>,
+}
+
+/// A dialect, which sees of a client no more than where its events go out.
+pub(super) struct Spoken(pub Arc<dyn Dialect>);
+
+impl Program for Spoken {
+    fn greet(
+        &self,
+        client: Client,
+        handshake: &Handshake,
+    ) -> Result<Box<dyn Conversation>, Refusal> {
+        self.0.greet(client.0, handshake)
+    }
+
+    fn goodbye(&self, why: Goodbye) -> Option<Rendered> {
+        self.0.goodbye(why)
+    }
 }
 
 /// A client in a namespace.
@@ -30,9 +55,10 @@ pub(super) struct Peer {
     id: PeerId,
     itself: Weak<Self>,
     pub endpoint: &'static str,
-    pub dialect: Arc<dyn Dialect>,
+    pub program: Arc<dyn Program>,
     session: Arc<Session>,
     inbox: Inbox,
+    pub questions: Mutex<Questions>,
     /// Where it receives fleeting events.
     pub channels: Mutex<Vec<Box<str>>>,
 }
@@ -43,9 +69,10 @@ impl Peer {
             id: PeerId::next(),
             itself: itself.clone(),
             endpoint: mount.endpoint,
-            dialect: mount.dialect.clone(),
+            program: mount.program.clone(),
             session,
             inbox: Inbox::default(),
+            questions: Mutex::default(),
             channels: Mutex::default(),
         })
     }

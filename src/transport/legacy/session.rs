@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use super::{
     channels::Channels,
+    client::Client,
     packet::{self, Kind, Packet, Wanted},
     peer::Peer,
     sessions::Sessions,
@@ -159,8 +160,13 @@ impl Session {
                 name: MESSAGE.into(),
                 args: vec![packet.message()],
             }),
-            // No dialect asks a client for answers.
-            Kind::Ack | Kind::Error | Kind::Noop | Kind::Heartbeat => return,
+            Kind::Ack => {
+                if let Some(peer) = self.peer(packet.endpoint) {
+                    peer.questions.lock().answered(packet.data);
+                }
+                return;
+            }
+            Kind::Error | Kind::Noop | Kind::Heartbeat => return,
         };
         let said = said.filter(|said| !RESERVED.contains(&&*said.name));
         if let (Some(said), Some(peer)) = (said, self.peer(packet.endpoint)) {
@@ -217,7 +223,7 @@ impl Session {
             ..self.handshake.clone()
         };
         let peer = Peer::new(&mount, self.clone());
-        let Ok(greeted) = mount.dialect.greet(peer.clone(), &handshake) else {
+        let Ok(greeted) = mount.program.greet(Client(peer.clone()), &handshake) else {
             return false;
         };
         self.seats.lock().push(Seat {
@@ -262,7 +268,7 @@ impl Session {
                 seats.iter().map(|seat| seat.peer.clone()).collect()
             };
             for peer in seats {
-                if let Some(goodbye) = peer.dialect.goodbye(why) {
+                if let Some(goodbye) = peer.program.goodbye(why) {
                     peer.emit(goodbye.event, &goodbye.payload);
                 }
             }
