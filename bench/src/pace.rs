@@ -27,6 +27,8 @@ pub struct Pace {
     pub settle: Duration,
     /// How long idle connections are watched.
     pub idle: Duration,
+    /// How long clients poll.
+    pub polling: Duration,
     /// Reconnect storms after each other on one server.
     pub storms: usize,
 }
@@ -43,6 +45,7 @@ impl Pace {
         precision: 1.06,
         settle: Duration::from_secs(2),
         idle: Duration::from_secs(30),
+        polling: Duration::from_secs(60),
         storms: 3,
     };
 
@@ -57,6 +60,7 @@ impl Pace {
         precision: 1.2,
         settle: Duration::from_millis(500),
         idle: Duration::from_secs(10),
+        polling: Duration::from_secs(5),
         storms: 1,
     };
 }

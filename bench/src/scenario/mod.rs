@@ -4,6 +4,7 @@
 mod audience;
 mod fanout;
 mod idle;
+mod poll;
 mod post;
 mod storm;
 
@@ -41,6 +42,9 @@ pub enum Scenario {
     /// (e) 50 clients that post, each when its last post was acknowledged
     #[value(alias = "e")]
     Post,
+    /// (f) 2,000 clients that poll, of Engine.IO 4 and of Socket.IO 0.9
+    #[value(alias = "f")]
+    Poll,
 }
 
 impl Scenario {
@@ -51,12 +55,13 @@ impl Scenario {
             Self::Idle => "(c) idle connections",
             Self::Storm => "(d) reconnect storm",
             Self::Post => "(e) acknowledged posts",
+            Self::Poll => "(f) polling clients",
         }
     }
 
     /// Whether a second round would tell more than the first.
     pub fn repeats(self) -> bool {
-        self != Self::Idle
+        !matches!(self, Self::Idle | Self::Poll)
     }
 
     /// Measures one server.
@@ -67,6 +72,7 @@ impl Scenario {
             Self::Idle => idle::measure(kind, stage),
             Self::Storm => storm::measure(kind, stage),
             Self::Post => post::measure(kind, stage),
+            Self::Poll => poll::measure(kind, stage),
         }
     }
 }
