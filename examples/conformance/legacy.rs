@@ -7,7 +7,7 @@ use anyhow::Context;
 use async_trait::async_trait;
 use axum::{Router, extract::Request, routing::any};
 use handshaken::{
-    chat::peer::Goodbye,
+    chat::peer::{Answer, Goodbye},
     dialect::{Conversation, Event, Handshake, Refusal},
     transport::{
         legacy::{
@@ -331,22 +331,24 @@ fn count_to_three(client: &Client, _: &Handshake) {
 }
 
 fn want_a_receipt(client: &Client, _: &Handshake) {
-    let client = client.clone();
-    tokio::spawn(async move {
-        if client.send_registered("tobi").await.is_ok() {
-            client.send("tobi 2");
+    let to = client.clone();
+    let answered = Box::new(move |answer: Answer| {
+        if answer.is_ok() {
+            to.send("tobi 2");
         }
     });
+    client.send_registered("tobi", answered);
 }
 
 fn ask(client: &Client, _: &Handshake) {
-    let client = client.clone();
-    tokio::spawn(async move {
-        let answer = client.ask("woot", &[raw(&1)]).await;
-        if answer.is_ok_and(|args| args.first().is_some_and(|arg| arg.get() == "\"test\"")) {
-            client.emit("done", &[]);
+    let to = client.clone();
+    let answered = Box::new(move |answer: Answer| {
+        let first = answer.ok().and_then(|args| args.into_iter().next());
+        if first.is_some_and(|first| first.get() == "\"test\"") {
+            to.emit("done", &[]);
         }
     });
+    client.ask("woot", &[raw(&1)], answered);
 }
 
 fn tell_query(client: &Client, handshake: &Handshake) {

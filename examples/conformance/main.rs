@@ -2,8 +2,9 @@
 //! protocol's suite on one port, those of each client generation's suite on another, and with
 //! `--legacy` those of the 0.9 suite on a free port for each of its cases. The suites are
 //! fetched and run elsewhere; docs/conformance.md tells how, and what comes of it.
-//! `cargo run --example conformance -- [--protocol ADDR] [--clients ADDR] [--legacy]`
+//! `cargo run --example conformance -- [--protocol ADDR] [--clients ADDR] [--asking ADDR] [--legacy]`
 
+mod asking;
 mod clients;
 mod legacy;
 mod namespace;
@@ -50,6 +51,10 @@ struct Arguments {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3210")]
     clients: SocketAddr,
 
+    /// Where a dialect asks its clients, for our own tests
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    asking: SocketAddr,
+
     /// Serve the cases of the 0.9 client's suite too
     #[arg(long)]
     legacy: bool,
@@ -95,6 +100,8 @@ async fn main() -> anyhow::Result<()> {
         },
         &connections,
     )?;
+    let (address, asking) = asking::serve(arguments.asking, &connections)?;
+    println!("listening on http://{address}");
     let cases = match arguments.legacy {
         true => legacy::serve(&connections)?,
         false => Vec::new(),
@@ -108,7 +115,7 @@ async fn main() -> anyhow::Result<()> {
     }
     stop.send_replace(true);
     let drained = async {
-        tokio::join!(protocol.drain(), clients.drain());
+        tokio::join!(protocol.drain(), clients.drain(), asking.drain());
         for case in &cases {
             case.drain().await;
         }

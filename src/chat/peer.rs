@@ -125,6 +125,24 @@ impl Goodbye {
     }
 }
 
+/// What a client answers to an event that asked for it: its arguments.
+pub type Answer = Result<Vec<Box<RawValue>>, Unanswered>;
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unanswered {
+    /// The peer was gone, or went without answering.
+    #[error("the peer is gone")]
+    Gone,
+    /// None came in time; one that comes later is not looked at.
+    #[error("no answer came in time")]
+    Late,
+    /// As many answers are waited for as may be. The event went out like any other, and what is answered
+    /// to it is not looked at.
+    #[error("too many answers of this peer are waited for")]
+    TooMany,
+}
+
 /// Where a peer's events go out.
 #[async_trait]
 pub trait Outlet: Send + Sync + 'static {
@@ -133,6 +151,10 @@ pub trait Outlet: Send + Sync + 'static {
     /// Queues one event with one argument. Never waits. A peer whose queue is full is cut off as
     /// [`Goodbye::SlowPeer`]: it is never left with a hole.
     fn emit(&self, event: &str, payload: &RawValue);
+
+    /// Queues one event as [`Outlet::emit`] does, and asks for an answer. `answered` is called once, whatever
+    /// happens, in a task of its own: what it does costs the caller nothing.
+    fn ask(&self, event: &str, payload: &RawValue, answered: Box<dyn FnOnce(Answer) + Send>);
 
     /// Joins a channel of fleeting events.
     fn join(&self, channel: &str);

@@ -10,7 +10,7 @@ use super::{entry::SEAT_BYTES, *};
 use crate::chat::{
     log::{Receipt, RoomActivity},
     message::{Epoch, Post},
-    peer::Goodbye,
+    peer::{Answer, Goodbye},
 };
 
 const EPOCH: Epoch = Epoch(7);
@@ -160,6 +160,10 @@ impl Outlet for Listener {
     fn emit(&self, event: &str, payload: &RawValue) {
         assert_eq!(event, "message");
         self.heard.lock().push(payload.get().parse().unwrap());
+    }
+
+    fn ask(&self, _: &str, _: &RawValue, _: Box<dyn FnOnce(Answer) + Send>) {
+        unreachable!("rooms ask nothing")
     }
 
     fn join(&self, _: &str) {}

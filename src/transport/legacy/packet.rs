@@ -110,6 +110,18 @@ impl<'a> Packet<'a> {
         })
     }
 
+    /// The id and the arguments in an answer; `None` where its data is none.
+    pub fn answer(&self) -> Option<(u64, Vec<Box<RawValue>>)> {
+        let (id, args) = match self.data.split_once('+') {
+            Some((id, "")) => (id, Vec::new()),
+            Some((id, args)) => (id, serde_json::from_str(args).ok()?),
+            None => (self.data, Vec::new()),
+        };
+        // A number as we wrote it: no sign, which `parse` would take.
+        let is_ours = id.bytes().all(|byte| byte.is_ascii_digit());
+        Some((is_ours.then(|| id.parse().ok()).flatten()?, args))
+    }
+
     /// The text of a message or the value of a JSON message, as the one argument of an event. JSON
     /// that cannot be read is `false`, as it was to the programs of the old server.
     pub fn message(&self) -> Box<RawValue> {
@@ -150,10 +162,16 @@ pub fn event(endpoint: &str, name: &str, argument: &RawValue) -> String {
     format!("5::{endpoint}:{{\"name\":{name},\"args\":[{argument}]}}")
 }
 
+/// `5:1+:`: the same, and what the client answers to it is wanted.
+pub fn question(endpoint: &str, id: u64, name: &str, argument: &RawValue) -> String {
+    let event = event(endpoint, name, argument);
+    format!("5:{id}+:{}", &event["5::".len()..])
+}
+
 /// `5::`: an event with any arguments; `question` is its id where an answer is wanted.
 pub fn event_with(
     endpoint: &str,
-    question: Option<u32>,
+    question: Option<u64>,
     name: &str,
     args: &[Box<RawValue>],
 ) -> String {
@@ -167,7 +185,7 @@ pub fn event_with(
 }
 
 /// `3::`: a message; `question` is its id where a receipt is wanted.
-pub fn message(endpoint: &str, question: Option<u32>, text: &str) -> String {
+pub fn message(endpoint: &str, question: Option<u64>, text: &str) -> String {
     let id = question.map_or(String::new(), |id| id.to_string());
     format!("3:{id}:{endpoint}:{text}")
 }
@@ -344,6 +362,37 @@ mod tests {
     }
 
     #[test]
+    fn answers_are_read_with_and_without_arguments() {
+        for (data, expected) in [
+            ("1", Some((1, vec![]))),
+            ("1+", Some((1, vec![]))),
+            ("20+[]", Some((20, vec![]))),
+            (
+                r#"3+["a+b",{"n":1}]"#,
+                Some((3, vec![r#""a+b""#, r#"{"n":1}"#])),
+            ),
+            ("", None),
+            ("+", None),
+            ("+1", None),
+            ("x", None),
+            ("-1+[]", None),
+            ("1+{}", None),
+            ("1+[", None),
+            ("1+null", None),
+            ("1+[1] 2", None),
+            ("99999999999999999999+[1]", None),
+        ] {
+            let text = format!("6:::{data}");
+            let answer = Packet::parse(&text).unwrap().answer();
+            let answer = answer.as_ref().map(|(id, args)| {
+                let args: Vec<_> = args.iter().map(|arg| arg.get()).collect();
+                (*id, args)
+            });
+            assert_eq!(answer, expected, "{data}");
+        }
+    }
+
+    #[test]
     fn a_deeply_nested_value_is_refused_or_kept_but_never_fatal() {
         let text = format!("4:::{}", "[".repeat(200_000));
         assert_eq!(Packet::parse(&text).unwrap().message().get(), "false");
@@ -373,6 +422,10 @@ mod tests {
         assert_eq!(
             answer("/chat", "1", &crate::dialect::json(&"w")),
             r#"6::/chat:1+["w"]"#
+        );
+        assert_eq!(
+            question("/chat", 7, "ask", &argument),
+            r#"5:7+:/chat:{"name":"ask","args":[{"nsp":"/chat"}]}"#
         );
         assert_eq!(error("/deny", Reason::Unauthorized), "7::/deny:2");
         assert_eq!(

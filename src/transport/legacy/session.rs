@@ -161,8 +161,10 @@ impl Session {
                 args: vec![packet.message()],
             }),
             Kind::Ack => {
-                if let Some(peer) = self.peer(packet.endpoint) {
-                    peer.questions.lock().answered(packet.data);
+                if let (Some(peer), Some((id, args))) =
+                    (self.peer(packet.endpoint), packet.answer())
+                {
+                    peer.take_answer(id, args);
                 }
                 return;
             }

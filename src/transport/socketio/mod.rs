@@ -4,6 +4,7 @@
 //! order, bounded), and a `session` ties them together. Dialects are mounted on namespaces and know
 //! nothing of all this.
 
+mod answer;
 mod eio3;
 mod first_ping;
 mod front;
@@ -30,7 +31,7 @@ use self::{
 };
 pub use self::{peer::handshake, public_id::id, session::Sessions};
 pub use super::flow::Limits;
-use super::{listener::Remote, origin::Allowed};
+use super::{asks, listener::Remote, origin::Allowed};
 use crate::{
     chat::peer::Goodbye,
     dialect::{Dialect, Fleeting},
@@ -64,6 +65,7 @@ impl SocketIo {
             .ping_interval(timing.ping_interval)
             .ping_timeout(timing.ping_timeout)
             .connect_timeout(timing.connect_timeout)
+            .ack_timeout(asks::PATIENCE)
             .max_buffer_size(limits.backlog_packets)
             .max_payload(limits.payload as u64)
             // Beyond this the codec cuts the connection off; beyond `limits.message` we say why.
