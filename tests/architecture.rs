@@ -9,7 +9,8 @@ use std::{
 
 /// Who may import what, from the room itself apart. The arrows go one way: transport → dialect → chat ← log.
 /// Only `server` knows several rooms as a whole; `settings` names two values that it reads.
-const MAY_IMPORT: [(&str, &[&str]); 9] = [
+const MAY_IMPORT: [(&str, &[&str]); 10] = [
+    ("account", &[]),
     ("chat", &[]),
     ("log", &["chat"]),
     ("dialect", &["chat"]),
@@ -31,7 +32,7 @@ const MAY_IMPORT: [(&str, &[&str]); 9] = [
 const AT_HOME: [(&str, &[&str]); 6] = [
     ("socketioxide", &["transport/socketio"]),
     ("tokio_tungstenite", &["transport"]),
-    ("rusqlite", &["log/embedded"]),
+    ("rusqlite", &["log/embedded", "account/sessions"]),
     ("clap", &["settings", "transport/web.rs"]),
     ("axum", &["transport", "server.rs"]),
     ("hyper", &["transport"]),

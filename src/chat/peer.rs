@@ -69,13 +69,15 @@ pub enum Goodbye {
     Unavailable,
     /// What it still had to be told is no longer kept; it starts anew when it comes back.
     FellBehind,
+    /// The login that it came with was ended.
+    SignedOut,
     /// The server is going down.
     Shutdown,
 }
 
 impl Goodbye {
     /// Every reason, for counters.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::SlowPeer,
         Self::Stalled,
         Self::Flooding,
@@ -83,6 +85,7 @@ impl Goodbye {
         Self::TooLarge,
         Self::Unavailable,
         Self::FellBehind,
+        Self::SignedOut,
         Self::Shutdown,
     ];
 
@@ -96,6 +99,7 @@ impl Goodbye {
             Self::TooLarge => "too_large",
             Self::Unavailable => "unavailable",
             Self::FellBehind => "fell_behind",
+            Self::SignedOut => "signed_out",
             Self::Shutdown => "shutdown",
         }
     }
@@ -110,13 +114,19 @@ impl Goodbye {
             Self::TooLarge => "a message was larger than the limit",
             Self::Unavailable => "the room cannot be read now",
             Self::FellBehind => "this connection fell too far behind",
+            Self::SignedOut => "signed out",
             Self::Shutdown => "the server is being restarted",
         }
     }
 
     /// Whether the client does well to connect again by itself.
     pub fn reconnect(self) -> bool {
-        !matches!(self, Self::Flooding | Self::BadPacket)
+        !matches!(self, Self::Flooding | Self::BadPacket | Self::SignedOut)
+    }
+
+    /// It is no news to whoever watches the server, and says nothing against the client.
+    pub fn is_ordinary(self) -> bool {
+        matches!(self, Self::SignedOut | Self::Shutdown)
     }
 
     /// The connection takes no more data, or must not hold any: what waits for it is dropped.

@@ -259,7 +259,7 @@ impl Session {
             return;
         }
         self.sessions.count_ended(why);
-        if why == Goodbye::Shutdown {
+        if why.is_ordinary() {
             tracing::debug!(remote = %self.handshake.remote, reason = why.code(), "ending a 0.9 session");
         } else {
             tracing::warn!(remote = %self.handshake.remote, reason = why.code(), "ending a 0.9 session: {}", why.message());

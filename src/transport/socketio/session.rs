@@ -203,7 +203,7 @@ impl Session {
             return;
         }
         self.sessions.ended[why as usize].fetch_add(1, Ordering::Relaxed);
-        if why == Goodbye::Shutdown {
+        if why.is_ordinary() {
             tracing::debug!(session = self.key, remote = %self.handshake.remote, reason = why.code(), "ending a session");
         } else {
             tracing::warn!(session = self.key, remote = %self.handshake.remote, reason = why.code(), "ending a session: {}", why.message());

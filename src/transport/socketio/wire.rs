@@ -157,7 +157,7 @@ fn close_status(why: Goodbye) -> u16 {
     match why {
         Goodbye::Shutdown => 1001,
         Goodbye::BadPacket => 1002,
-        Goodbye::Flooding => 1008,
+        Goodbye::Flooding | Goodbye::SignedOut => 1008,
         Goodbye::TooLarge => 1009,
         Goodbye::SlowPeer | Goodbye::Stalled | Goodbye::FellBehind | Goodbye::Unavailable => 1011,
     }

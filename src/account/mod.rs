@@ -1,0 +1,3 @@
+//! Who people are: their logins (`sessions`).
+
+pub mod sessions;

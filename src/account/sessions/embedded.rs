@@ -1,0 +1,322 @@
+//! Sessions in one SQLite file: the store of a replica on its own. One connection, used by one call at a time where
+//! it may block; each call is a matter of microseconds, and of one wait for the disk where it writes.
+
+use std::{
+    collections::HashSet,
+    fs::OpenOptions,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
+use tokio::{sync::Semaphore, task, time::timeout};
+
+use super::{Login, Record, Session, SessionError, SessionId, cookie};
+
+const FILE: &str = "sessions.db";
+
+/// Marks the file as ours: "HSSS".
+const APPLICATION_ID: i32 = 0x4853_5353;
+
+/// The version that this program writes, one for each migration.
+const VERSION: i32 = MIGRATIONS.len() as i32;
+
+/// Each takes a file from the version of its index to the next. One that was released is never
+/// changed again.
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE secret (value TEXT NOT NULL) STRICT;
+
+    CREATE TABLE sessions (
+        login INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        former TEXT UNIQUE,       -- the id that it had before
+        renewed INTEGER NOT NULL, -- when it got the id that it has, ms since 1970
+        account TEXT,             -- mail address; none for a visitor who only gave a name
+        record TEXT NOT NULL,     -- JSON
+        expires INTEGER NOT NULL  -- ms since 1970
+    ) STRICT;
+
+    CREATE INDEX sessions_by_expiry ON sessions (expires);
+    CREATE INDEX sessions_by_account ON sessions (account, expires) WHERE account IS NOT NULL;
+    CREATE INDEX visitors_by_expiry ON sessions (expires) WHERE account IS NULL;
+"];
+
+/// Sessions at once. Beyond it visitors who only gave a name go first, then whoever was away longest.
+const MOST: i64 = 200_000;
+
+/// Sessions of one account at once; beyond it the one that was away longest goes.
+const MOST_OF_ACCOUNT: i64 = 100;
+
+/// How long an id is good after the session got another: for requests under way, and for a browser that did not get
+/// the answer with the new one.
+const FORMER_AGE: Duration = Duration::from_secs(300);
+
+/// Random bytes of a secret.
+const SECRET_BYTES: usize = 32;
+
+/// How long a call waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The sessions of one data directory.
+pub(super) struct Embedded {
+    turn: Arc<Semaphore>,
+    /// Nothing once it is closed.
+    conn: Arc<Mutex<Option<Connection>>>,
+}
+
+/// A session as it was kept.
+pub(super) struct Kept {
+    pub session: Session,
+    pub expires: Timestamp,
+}
+
+/// Why the sessions could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("cannot create {}: check that its directory may be written", .file.display())]
+    File { file: PathBuf, source: io::Error },
+    #[error("{} is a database of another program: check the data directory", .file.display())]
+    Foreign { file: PathBuf },
+    #[error(
+        "{} has format {found}, this version knows formats up to {VERSION}: run the newer version that wrote it",
+        .file.display()
+    )]
+    Newer { file: PathBuf, found: i32 },
+    #[error(
+        "cannot open {}: check its permissions and the space on its disk; \
+         where it is damaged, move it away: everybody logs in again", .file.display()
+    )]
+    Storage {
+        file: PathBuf,
+        source: rusqlite::Error,
+    },
+}
+
+impl Embedded {
+    /// Opens the file, and tells the secret that is kept in it for those who name none.
+    pub fn open(dir: &Path) -> Result<(Self, String), OpenError> {
+        let file = dir.join(FILE);
+        create(&file).map_err(|source| OpenError::File {
+            file: file.clone(),
+            source,
+        })?;
+        let (conn, secret) = connect(&file)?;
+        let store = Self {
+            turn: Arc::new(Semaphore::new(1)),
+            conn: Arc::new(Mutex::new(Some(conn))),
+        };
+        Ok((store, secret))
+    }
+
+    /// The session that has this id, or had it until a moment ago.
+    pub async fn load(&self, id: String) -> Result<Option<Kept>, SessionError> {
+        self.run(move |conn| {
+            let sql = "SELECT login, id, record, expires FROM sessions
+                WHERE id = ?1 OR (former = ?1 AND renewed > ?2)";
+            let oldest = Timestamp::now().as_millisecond() - FORMER_AGE.as_millis() as i64;
+            let mut found = conn.prepare_cached(sql)?;
+            let kept = found.query_row(params![id, oldest], |row| kept(row, &id));
+            kept.optional().map(Option::flatten)
+        })
+        .await
+    }
+
+    /// Keeps a session, new or changed, and says which one it is: two requests may begin the same one.
+    pub async fn keep(
+        &self,
+        session: &Session,
+        record: String,
+        expires: Timestamp,
+    ) -> Result<Login, SessionError> {
+        let (id, account) = (session.id.clone(), session.record.mail.clone());
+        self.run(move |conn| {
+            let now = Timestamp::now().as_millisecond();
+            let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let sql = "INSERT INTO sessions (login, id, renewed, account, record, expires)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                ON CONFLICT DO UPDATE SET account = ?4, record = ?5, expires = ?6 RETURNING login";
+            let expires = expires.as_millisecond();
+            let row = params![id.login.0, &*id.text, now, account, record, expires];
+            let login = tx.prepare_cached(sql)?.query_row(row, |row| row.get(0))?;
+            if let Some(account) = account {
+                drop_most_of(&tx, &account)?;
+            }
+            drop_beyond(&tx, MOST)?;
+            tx.commit()?;
+            Ok(Login(login))
+        })
+        .await
+    }
+
+    /// Gives a session another id.
+    pub async fn renew(&self, login: Login, id: Box<str>) -> Result<(), SessionError> {
+        self.run(move |conn| {
+            let now = Timestamp::now().as_millisecond();
+            let sql = "UPDATE sessions SET former = id, id = ?2, renewed = ?3 WHERE login = ?1";
+            conn.execute(sql, params![login.0, &*id, now]).map(drop)
+        })
+        .await
+    }
+
+    pub async fn remove(&self, login: Login) -> Result<(), SessionError> {
+        let sql = "DELETE FROM sessions WHERE login = ?1";
+        self.run(move |conn| conn.execute(sql, [login.0]).map(drop))
+            .await
+    }
+
+    /// Has these last until `expires`, and drops what expired.
+    pub async fn tidy(&self, used: HashSet<Login>, expires: Timestamp) -> Result<(), SessionError> {
+        self.run(move |conn| {
+            let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            {
+                let sql = "UPDATE sessions SET expires = ?2 WHERE login = ?1";
+                let mut update = tx.prepare_cached(sql)?;
+                for login in used {
+                    update.execute([login.0, expires.as_millisecond()])?;
+                }
+            }
+            let now = Timestamp::now().as_millisecond();
+            tx.execute("DELETE FROM sessions WHERE expires <= ?1", [now])?;
+            tx.commit()
+        })
+        .await
+    }
+
+    /// Waits for the call that has its turn; those that come later are refused.
+    pub async fn close(&self) {
+        let _turn = self.turn.acquire().await;
+        self.turn.close();
+        self.conn.lock().take();
+    }
+
+    /// Runs a call where it may block, when its turn has come.
+    async fn run<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, SessionError> {
+        let turn = timeout(PATIENCE, self.turn.clone().acquire_owned())
+            .await
+            .map_err(|_| SessionError::Busy)?
+            .map_err(|_| SessionError::Closed)?;
+        let conn = self.conn.clone();
+        let called = task::spawn_blocking(move || {
+            let _turn = turn;
+            match conn.lock().as_mut() {
+                Some(conn) => call(conn).map_err(|error| SessionError::Storage(Box::new(error))),
+                None => Err(SessionError::Closed),
+            }
+        });
+        called
+            .await
+            .map_err(|error| SessionError::Storage(Box::new(error)))?
+    }
+}
+
+/// A row, where it can be read: what is damaged is no session.
+fn kept(row: &Row<'_>, asked: &str) -> rusqlite::Result<Option<Kept>> {
+    let (text, record): (String, String) = (row.get(1)?, row.get(2)?);
+    let id = SessionId {
+        login: Login(row.get(0)?),
+        text: text.into(),
+    };
+    let expires = Timestamp::from_millisecond(row.get(3)?);
+    Ok(Record::parse(&record)
+        .zip(expires.ok())
+        .map(|(record, expires)| Kept {
+            session: Session {
+                is_late: *id.text != *asked,
+                id,
+                record,
+            },
+            expires,
+        }))
+}
+
+fn drop_most_of(conn: &Connection, account: &str) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM sessions WHERE login IN (
+        SELECT login FROM sessions WHERE account = ?1 ORDER BY expires DESC LIMIT -1 OFFSET ?2)";
+    let mut beyond = conn.prepare_cached(sql)?;
+    beyond.execute(params![account, MOST_OF_ACCOUNT]).map(drop)
+}
+
+fn drop_beyond(conn: &Connection, most: i64) -> rusqlite::Result<()> {
+    let count: i64 = conn.query_row("SELECT count(*) FROM sessions", [], |row| row.get(0))?;
+    for _ in most..count {
+        let visitor = "DELETE FROM sessions WHERE login =
+            (SELECT login FROM sessions WHERE account IS NULL ORDER BY expires LIMIT 1)";
+        if conn.prepare_cached(visitor)?.execute([])? == 0 {
+            let anybody = "DELETE FROM sessions WHERE login =
+                (SELECT login FROM sessions ORDER BY expires LIMIT 1)";
+            conn.prepare_cached(anybody)?.execute([])?;
+        }
+    }
+    Ok(())
+}
+
+/// Creates the file for its owner alone.
+fn create(file: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(file).map(drop)
+}
+
+fn connect(file: &Path) -> Result<(Connection, String), OpenError> {
+    let failed = |source| OpenError::Storage {
+        file: file.into(),
+        source,
+    };
+    let mut conn = Connection::open(file).map_err(failed)?;
+    let number = |sql| conn.query_row(sql, [], |row| row.get::<_, i32>(0));
+    let version = number("PRAGMA user_version").map_err(failed)?;
+    let application = number("PRAGMA application_id").map_err(failed)?;
+    let tables = number("SELECT count(*) FROM sqlite_schema").map_err(failed)?;
+    let version = match (application, version) {
+        (0, 0) if tables == 0 => 0,
+        (APPLICATION_ID, found) if found > VERSION => {
+            let file = file.into();
+            return Err(OpenError::Newer { file, found });
+        }
+        (APPLICATION_ID, version) => usize::try_from(version).unwrap_or(0),
+        _ => return Err(OpenError::Foreign { file: file.into() }),
+    };
+    prepare(&mut conn, version).map_err(failed)?;
+    let secret = secret(&conn).map_err(failed)?;
+    Ok((conn, secret))
+}
+
+fn prepare(conn: &mut Connection, version: usize) -> rusqlite::Result<()> {
+    conn.busy_timeout(PATIENCE)?;
+    conn.pragma_update(None, "journal_mode", "wal")?;
+    // Who logged out stays so after a power cut.
+    conn.pragma_update(None, "synchronous", "full")?;
+    conn.pragma_update(None, "trusted_schema", false)?;
+    // What is deleted is not to be found in the file.
+    conn.pragma_update(None, "secure_delete", true)?;
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for migration in MIGRATIONS.iter().skip(version) {
+        tx.execute_batch(migration)?;
+    }
+    tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+    tx.pragma_update(None, "user_version", VERSION)?;
+    tx.commit()
+}
+
+/// The secret that was drawn with the file.
+fn secret(conn: &Connection) -> rusqlite::Result<String> {
+    let read = |row: &Row<'_>| row.get(0);
+    let kept = conn
+        .query_row("SELECT value FROM secret", [], read)
+        .optional()?;
+    if let Some(kept) = kept {
+        return Ok(kept);
+    }
+    let drawn = cookie::random_text(SECRET_BYTES);
+    conn.execute("INSERT INTO secret VALUES (?1)", [&drawn])?;
+    Ok(drawn)
+}
