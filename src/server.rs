@@ -10,10 +10,14 @@ use tokio::{sync::watch, task::JoinSet};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::{
+    account::sessions::{self, Sessions},
     chat::{self, Chat, peer::Goodbye},
     dialect::{
         Fleeting,
+        amqpchat::AmqpChat,
+        by_session::BySession,
         native::{self, Native},
+        rabbitpubsub::RabbitPubSub,
         talk::Talk,
     },
     log::embedded::EmbeddedLog,
@@ -64,6 +68,14 @@ impl Server {
             history: settings.history.into(),
         };
         let chat = Chat::new(Arc::new(log), replica, limits);
+        let sessions = Arc::new(Sessions::open(
+            &settings.data,
+            sessions::Rules {
+                cookie: "jsessionid".into(),
+                secrets: Vec::new(),
+                max_age: None,
+            },
+        )?);
 
         let limits = socketio::Limits {
             message: settings.max_message as usize,
@@ -104,7 +116,14 @@ impl Server {
         let native = Arc::new(Native::new(chat.clone(), fleeting.clone()));
         socketio.mount("/", talk.clone());
         socketio.mount("/chat", native.clone());
-        legacy.mount("/", talk);
+        let by_session = BySession::new(
+            chat.clone(),
+            sessions,
+            vec![Arc::new(RabbitPubSub), Arc::new(AmqpChat)],
+            talk,
+            legacy.fleeting("/"),
+        );
+        legacy.mount("/", Arc::new(by_session));
         legacy.mount("/chat", native);
 
         let listeners = (settings.listen.iter())

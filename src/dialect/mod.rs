@@ -2,7 +2,10 @@
 //! chat's messages into the events that the front end's page expects. A dialect never knows another
 //! dialect, nor bytes. A new front end is one file here, and its line in `server.rs`.
 
+pub mod amqpchat;
+pub mod by_session;
 pub mod native;
+pub mod rabbitpubsub;
 pub mod talk;
 
 use std::{fmt, net::IpAddr, sync::Arc};
@@ -11,10 +14,8 @@ use async_trait::async_trait;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::chat::{
-    peer::{Goodbye, Outlet},
-    room::Rendered,
-};
+use crate::chat::peer::{Goodbye, Outlet};
+pub use crate::chat::room::Rendered;
 
 /// One front end's words.
 pub trait Dialect: Send + Sync + 'static {

@@ -7,11 +7,8 @@ use serde_json::value::RawValue;
 
 use super::{packet, peer::Peer};
 use crate::{
-    chat::{
-        peer::{Goodbye, Outlet},
-        room::Rendered,
-    },
-    dialect::{Conversation, Handshake, Refusal},
+    chat::peer::{Goodbye, Outlet},
+    dialect::{Conversation, Handshake, Refusal, Rendered},
     transport::asks::Answered,
 };
 

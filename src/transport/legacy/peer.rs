@@ -18,11 +18,8 @@ use super::{
     session::Session,
 };
 use crate::{
-    chat::{
-        peer::{Answer, Goodbye, Outlet, PeerId, Unanswered},
-        room::Rendered,
-    },
-    dialect::{Ack, Conversation, Dialect, Event, Handshake, Held, Refusal},
+    chat::peer::{Answer, Goodbye, Outlet, PeerId, Unanswered},
+    dialect::{Ack, Conversation, Dialect, Event, Handshake, Held, Refusal, Rendered},
     transport::{
         asks::{self, Answered, Asks},
         flow::{Limits, Unheard},
@@ -192,6 +189,10 @@ impl Outlet for Peer {
     fn ask(&self, event: &str, payload: &RawValue, answered: Answered) {
         let question = |id| packet::question(self.endpoint, id, event, payload);
         self.ask_by(question, answered);
+    }
+
+    fn waiting(&self) -> usize {
+        self.session.state.lock().not_arrived()
     }
 
     fn join(&self, channel: &str) {
