@@ -22,6 +22,9 @@ use crate::{
 mod page;
 mod screens;
 
+/// Who joins and wants an answer gets the name of its login, or this.
+const NOBODY: Option<&str> = None;
+
 /// The words of one of these front ends.
 pub trait Words: Render {
     /// The name of the front end, and of the channel where its pages are told who comes and goes.
@@ -143,12 +146,12 @@ impl Conversation for Talking {
         }
     }
 
-    async fn hear(&mut self, event: Event) {
+    async fn hear(&mut self, mut event: Event) {
         if let Speaks::Page(page) = &mut self.speaks {
             return page.hear(event).await;
         }
-        // A page may connect first and give its name then.
-        if self.cookies.is_some() && self.is_joining(&event) {
+        if self.is_joining(&event) {
+            // A page may connect first and give its name then.
             match self.look_up().await {
                 Ok(Some(page)) => {
                     self.otherwise.close().await;
@@ -157,7 +160,11 @@ impl Conversation for Talking {
                     self.speaks = Speaks::Page(page);
                     return;
                 }
-                Ok(None) => {}
+                Ok(None) => {
+                    if let Some(ack) = event.ack.take() {
+                        ack.send(&NOBODY);
+                    }
+                }
                 Err(error) => return self.give_up(&error),
             }
         }

@@ -196,7 +196,12 @@ fn packets_are_written_as_the_old_server_wrote_them() {
     );
     assert_eq!(event_with("", None, "woot", &[]), r#"5:::{"name":"woot"}"#);
     assert_eq!(
-        event_with("/chat", Some(2), "woot", &[argument.clone(), argument.clone()]),
+        event_with(
+            "/chat",
+            Some(2),
+            "woot",
+            &[argument.clone(), argument.clone()]
+        ),
         r#"5:2+:/chat:{"name":"woot","args":[{"nsp":"/chat"},{"nsp":"/chat"}]}"#
     );
     assert_eq!(message("", None, "a:b\n"), "3:::a:b\n");
