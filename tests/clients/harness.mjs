@@ -64,7 +64,8 @@ export async function startServer({ args = [], env = {}, limited = false, bin } 
   const program = bin ?? process.env.HANDSHAKEN_BIN ?? path.join(repository, 'target/debug/handshaken');
   const data = freshFolder();
   const rate = limited ? [] : ['--event-rate', '0'];
-  const run = (listen) => launch(program, 'cargo build', ['--listen', listen, '--data', data, ...rate, ...args], env, 1);
+  const addresses = 1 + args.filter((arg) => arg === '--listen').length;
+  const run = (listen) => launch(program, 'cargo build', ['--listen', listen, '--data', data, ...rate, ...args], env, addresses);
 
   let launched = await run('127.0.0.1:0');
   const [url] = launched.urls;
@@ -74,6 +75,10 @@ export async function startServer({ args = [], env = {}, limited = false, bin } 
   return {
     url,
     port: Number(port),
+    /** All addresses, where the arguments name more to listen on. */
+    get urls() {
+      return launched.urls;
+    },
     get pid() {
       return launched.child.pid;
     },
