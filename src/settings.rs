@@ -2,6 +2,7 @@
 //! bound, and all mistakes are told at once (`mistakes`); `values` reads what no library has a type
 //! for. README's table is compared with this file by a test.
 
+mod accounts;
 mod legacy;
 mod mistakes;
 mod values;
@@ -17,7 +18,7 @@ use std::{
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use self::values::{count, duration, host_name, origin, retain};
-pub use self::{legacy::Legacy, mistakes::Refusal, values::Origin};
+pub use self::{accounts::Accounts, legacy::Legacy, mistakes::Refusal, values::Origin};
 use crate::{log::embedded::Retain, transport::web::ClientGeneration};
 
 /// One chat server for every generation of Socket.IO page
@@ -118,6 +119,9 @@ pub struct Settings {
     #[command(flatten)]
     pub legacy: Legacy,
 
+    #[command(flatten)]
+    pub accounts: Accounts,
+
     /// How long SIGTERM waits for clients and the log before the process ends anyway, 0s to 1h
     #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_DRAIN_TIMEOUT", default_value = "10s", value_parser = duration("0s", "1h"))]
     pub drain_timeout: Duration,
@@ -197,6 +201,7 @@ impl Settings {
             ));
         }
         self.legacy.check_together(mistakes);
+        self.accounts.check_together(&self.data, mistakes);
     }
 }
 
