@@ -162,7 +162,7 @@ impl Conversation for Talking {
                 }
                 Ok(None) => {
                     if let Some(ack) = event.ack.take() {
-                        ack.send(&NOBODY);
+                        return ack.send(&NOBODY);
                     }
                 }
                 Err(error) => return self.give_up(&error),

@@ -75,7 +75,9 @@ test('on our own page one registers, reads the password, chats with talk, logs o
   assert.equal(await page.textContent('#name'), 'Ann <b>');
 
   await server.restart();
-  talk.socket.emit('message', 'after the restart');
+  const again = await joinLater(later, server.url);
+  t.after(() => again.close());
+  again.socket.emit('message', 'after the restart');
   await shows(page, 'Guest: after the restart');
   await page.fill('#text', 'still me');
   await page.press('#text', 'Enter');

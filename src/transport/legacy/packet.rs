@@ -168,6 +168,11 @@ pub fn question(endpoint: &str, id: u64, name: &str, argument: &RawValue) -> Str
     format!("5:{id}+:{}", &event["5::".len()..])
 }
 
+/// Whether a packet that was written holds an event.
+pub fn is_event(packet: &str) -> bool {
+    packet.starts_with("5:")
+}
+
 /// `5::`: an event with any arguments; `question` is its id where an answer is wanted.
 pub fn event_with(
     endpoint: &str,

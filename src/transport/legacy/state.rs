@@ -98,7 +98,7 @@ pub struct State {
     turn: Turn,
     queue: VecDeque<Box<str>>,
     handed: Vec<Box<str>>,
-    /// Packets that nobody was there to take.
+    /// Events that nobody was there to take.
     dropped: usize,
     ended: bool,
 }
@@ -274,9 +274,10 @@ impl State {
         self.queue.len()
     }
 
-    /// How many packets are not known to have arrived, those included that never will.
+    /// How many events are not known to have arrived, those included that never will.
     pub fn not_arrived(&self) -> usize {
-        self.queue.len() + self.handed.len() + self.dropped
+        let packets = self.queue.iter().chain(&self.handed);
+        packets.filter(|packet| packet::is_event(packet)).count() + self.dropped
     }
 
     fn is_expired(&self, now: Instant) -> bool {
