@@ -1,16 +1,18 @@
 //! Puts the house together: the only file that names every room of it. Starts in the order in which
-//! things need each other, and stops in the other one.
+//! things need each other, and stops in the other one. `logins` does so for accounts and sessions.
+
+mod logins;
 
 use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use axum::{Router, extract::Request, routing::any};
+use axum::{Router, extract::Request, middleware, routing::any};
 use http::{HeaderValue, Method, header, request::Parts};
 use tokio::{sync::watch, task::JoinSet};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use self::logins::Logins;
 use crate::{
-    account::sessions::{self, Sessions},
     chat::{self, Chat, peer::Goodbye},
     dialect::{
         Fleeting,
@@ -21,11 +23,12 @@ use crate::{
         talk::Talk,
     },
     log::embedded::EmbeddedLog,
-    settings::{Origin, Settings},
+    settings::{Origin, Settings, Switch},
     transport::{
         legacy::{self, Legacy},
         listener::{self, Connections},
         origin::Allowed,
+        proxy,
         socketio::{self, SocketIo, Timing},
         web::{self, Web},
     },
@@ -49,6 +52,7 @@ const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
 pub struct Server {
     addresses: Vec<SocketAddr>,
     chat: Arc<Chat>,
+    logins: Logins,
     socketio: Arc<SocketIo>,
     legacy: Arc<Legacy>,
     stop: watch::Sender<bool>,
@@ -59,23 +63,25 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the log, binds every address, and serves. Must be called on a tokio runtime.
-    pub fn start(settings: Settings) -> anyhow::Result<Self> {
+    /// Opens the log, binds every address, opens the accounts, and serves.
+    pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         let replica: Arc<str> = settings.replica().into();
         let (log, tail) = EmbeddedLog::open(&settings.data, settings.retain)?;
+        let listeners = (settings.listen.iter())
+            .map(|address| {
+                listener::bind(*address).with_context(|| format!("cannot listen on {address}"))
+            })
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let addresses = listeners
+            .iter()
+            .map(|listener| Ok(listener.local_addr()?))
+            .collect::<anyhow::Result<_>>()?;
+        let logins = Logins::open(&settings).await?;
         let limits = chat::Limits {
             text: text_limit(settings.max_message),
             history: settings.history.into(),
         };
         let chat = Chat::new(Arc::new(log), replica, limits);
-        let sessions = Arc::new(Sessions::open(
-            &settings.data,
-            sessions::Rules {
-                cookie: "jsessionid".into(),
-                secrets: Vec::new(),
-                max_age: None,
-            },
-        )?);
 
         let limits = socketio::Limits {
             message: settings.max_message as usize,
@@ -108,7 +114,7 @@ impl Server {
                 ..Default::default()
             },
             &legacy::Transport::ALL,
-            allowed,
+            allowed.clone(),
         ));
         let fleeting: Arc<dyn Fleeting> =
             Arc::new(vec![socketio.fleeting("/chat"), legacy.fleeting("/chat")]);
@@ -118,7 +124,7 @@ impl Server {
         socketio.mount("/chat", native.clone());
         let by_session = BySession::new(
             chat.clone(),
-            sessions,
+            logins.sessions.clone(),
             vec![Arc::new(RabbitPubSub), Arc::new(AmqpChat)],
             talk,
             legacy.fleeting("/"),
@@ -126,23 +132,14 @@ impl Server {
         legacy.mount("/", Arc::new(by_session));
         legacy.mount("/chat", native);
 
-        let listeners = (settings.listen.iter())
-            .map(|address| {
-                listener::bind(*address).with_context(|| format!("cannot listen on {address}"))
-            })
-            .collect::<anyhow::Result<Vec<_>>>()?;
-        let addresses = listeners
-            .iter()
-            .map(|listener| Ok(listener.local_addr()?))
-            .collect::<anyhow::Result<_>>()?;
-
         let (stop, stopped) = watch::channel(false);
         let connections = Connections::new(
             settings.max_connections.get(),
             settings.stall_timeout,
             stopped,
         );
-        let router = router(&settings, socketio.clone(), legacy.clone());
+        let forms = logins.router(&settings, allowed)?;
+        let router = router(&settings, forms, socketio.clone(), legacy.clone());
         let mut tasks = JoinSet::new();
         for listener in listeners {
             tasks.spawn(listener::serve(
@@ -152,11 +149,13 @@ impl Server {
             ));
         }
         tasks.spawn(legacy.clone().keep_time());
+        tasks.spawn(logins.sessions.clone().keep_time());
         tasks.spawn(native::tell_presence(chat.clone(), fleeting));
         let delivery = tokio::spawn(chat.clone().run(tail));
         Ok(Self {
             addresses,
             chat,
+            logins,
             socketio,
             legacy,
             stop,
@@ -190,6 +189,7 @@ impl Server {
         let _ = self.delivery.await;
         let _ = tokio::time::timeout(LAST_WORDS, self.connections.ended()).await;
         self.tasks.shutdown().await;
+        self.logins.close().await;
         for why in Goodbye::ALL {
             let sessions = self.socketio.sessions().ended(why) + self.legacy.sessions().ended(why);
             if sessions > 0 {
@@ -209,7 +209,12 @@ fn text_limit(max_message: u32) -> usize {
     max_message as usize - 500
 }
 
-fn router(settings: &Settings, socketio: Arc<SocketIo>, legacy: Arc<Legacy>) -> Router {
+fn router(
+    settings: &Settings,
+    forms: Router,
+    socketio: Arc<SocketIo>,
+    legacy: Arc<Legacy>,
+) -> Router {
     let engine = any(move |request: Request| {
         let socketio = socketio.clone();
         async move { socketio.answer(request).await }
@@ -221,15 +226,22 @@ fn router(settings: &Settings, socketio: Arc<SocketIo>, legacy: Arc<Legacy>) -> 
     let mut router = Router::new()
         .route("/socket.io", engine.clone())
         .route("/socket.io/", engine)
+        .merge(forms)
         .merge(web::router(Web {
             public: settings.public.clone(),
             client: settings.client,
+            catch_up: settings.catch_up == Switch::On,
         }));
     if !settings.cors_origin.is_empty() {
         router = router.layer(cors(settings.cors_origin.clone()));
     }
     // Has ways of its own with other origins, older than preflights.
-    router.route("/socket.io/{*rest}", legacy)
+    router = router.route("/socket.io/{*rest}", legacy);
+    if !settings.trusted_proxy.is_empty() {
+        let trusted: Arc<[_]> = settings.trusted_proxy.clone().into();
+        router = router.layer(middleware::from_fn_with_state(trusted, proxy::see_through));
+    }
+    router
 }
 
 /// Lets pages of these origins connect with credentials. On refusals too: a browser would hide them.

@@ -5,6 +5,7 @@
 mod accounts;
 mod legacy;
 mod mistakes;
+mod sessions;
 mod values;
 
 use std::{
@@ -16,10 +17,16 @@ use std::{
 };
 
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
+use ipnet::IpNet;
 
-use self::values::{count, duration, host_name, origin, retain};
-pub use self::{accounts::Accounts, legacy::Legacy, mistakes::Refusal, values::Origin};
-use crate::{log::embedded::Retain, transport::web::ClientGeneration};
+use self::values::{count, duration, host_name, origin, proxy, retain};
+pub use self::{
+    accounts::Accounts, legacy::Legacy, mistakes::Refusal, sessions::Sessions, values::Origin,
+};
+use crate::{
+    log::embedded::Retain,
+    transport::web::{ClientGeneration, index},
+};
 
 /// One chat server for every generation of Socket.IO page
 #[derive(Clone, Debug, Parser)]
@@ -39,6 +46,11 @@ pub struct Settings {
     #[arg(long, value_name = "DIR", env = "HANDSHAKEN_PUBLIC")]
     pub public: Option<PathBuf>,
 
+    /// Folder with the template index.ejs of an old page, to be shown at / with the name of whoever
+    /// is logged in [default: none, / is a page of --public]
+    #[arg(long, value_name = "DIR", env = "HANDSHAKEN_VIEWS")]
+    pub views: Option<PathBuf>,
+
     /// Which generation of the client library /socket.io/socket.io.js is
     #[arg(
         long,
@@ -47,6 +59,16 @@ pub struct Settings {
         default_value = "4"
     )]
     pub client: ClientGeneration,
+
+    /// Whether the client libraries that are served here have a page that reconnects ask for what it
+    /// missed, instead of being told the last messages again
+    #[arg(
+        long,
+        value_name = "SWITCH",
+        env = "HANDSHAKEN_CATCH_UP",
+        default_value = "on"
+    )]
+    pub catch_up: Switch,
 
     /// Folder of the message log; created when missing
     #[arg(
@@ -70,6 +92,11 @@ pub struct Settings {
     /// for any; may be given several times [default: none]
     #[arg(long, value_name = "ORIGIN", env = "HANDSHAKEN_CORS_ORIGIN", value_delimiter = ',', value_parser = origin)]
     pub cors_origin: Vec<Origin>,
+
+    /// Address or network of a proxy in front, 10.0.0.7 or 10.0.0.0/8, whose X-Forwarded-For and
+    /// X-Forwarded-Proto are believed; may be given several times [default: none]
+    #[arg(long, value_name = "NETWORK", env = "HANDSHAKEN_TRUSTED_PROXY", value_delimiter = ',', value_parser = proxy)]
+    pub trusted_proxy: Vec<IpNet>,
 
     /// Messages that a newcomer to a room gets, 0 to 1000
     #[arg(long, value_name = "COUNT", env = "HANDSHAKEN_HISTORY", default_value_t = 25, value_parser = clap::value_parser!(u16).range(0..=1000))]
@@ -122,6 +149,9 @@ pub struct Settings {
     #[command(flatten)]
     pub accounts: Accounts,
 
+    #[command(flatten)]
+    pub sessions: Sessions,
+
     /// How long SIGTERM waits for clients and the log before the process ends anyway, 0s to 1h
     #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_DRAIN_TIMEOUT", default_value = "10s", value_parser = duration("0s", "1h"))]
     pub drain_timeout: Duration,
@@ -138,6 +168,13 @@ pub struct Settings {
     /// Check the settings and exit
     #[arg(long)]
     pub check: bool,
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    On,
+    Off,
 }
 
 /// How log lines are written.
@@ -185,6 +222,11 @@ impl Settings {
         if let Some(dir) = self.public.as_ref().filter(|dir| !dir.is_dir()) {
             mistakes.push(format!("--public {}: not a folder", dir.display()));
         }
+        if let Some(views) = &self.views
+            && let Err(errors) = index::read(views)
+        {
+            mistakes.extend(errors.iter().map(|error| format!("--views: {error}")));
+        }
         if self.data.exists() && !self.data.is_dir() {
             mistakes.push(format!("--data {}: not a folder", self.data.display()));
         }
@@ -202,6 +244,7 @@ impl Settings {
         }
         self.legacy.check_together(mistakes);
         self.accounts.check_together(&self.data, mistakes);
+        self.sessions.check_together(mistakes);
     }
 }
 

@@ -137,6 +137,14 @@ fn the_edges_of_every_range_are_right_and_what_lies_beyond_is_not() {
         ("--retain", ["all", "1m"], ["59s", "many"]),
         ("--cors-origin", ["*", "http://a:1"], ["a", "http://a/b"]),
         ("--client", ["0.9", "4"], ["1.7", "5"]),
+        ("--session-cookie", ["a", "connect.sid"], ["", "a b"]),
+        ("--session-secret", ["a", "old,new"], ["", "a,"]),
+        ("--session-max-age", ["1m", "400d"], ["59s", "401d"]),
+        (
+            "--trusted-proxy",
+            ["10.0.0.7,::1", "fd00::/8"],
+            ["proxy", "10.0.0.0/33"],
+        ),
         ("--host-name", ["a", "Küche"], ["", "a\nb"]),
     ] {
         for value in right {
@@ -203,10 +211,90 @@ fn a_file_named_env_is_read_and_the_environment_wins_over_it() {
 }
 
 #[test]
+fn passwords_of_a_database_and_a_mail_server_are_shown_nowhere() {
+    const SECRET: &str = "geheim";
+    let urls = [
+        (
+            "mysql://chat:geheim@db/chat",
+            "smtps://chat:geheim@mail.example",
+        ),
+        (
+            "mysql://chat:geheim@db:port/chat",
+            "smtps://chat:geheim@mail.example:port",
+        ),
+        ("geheim", "geheim"),
+        (
+            "postgres://chat:geheim@db",
+            "https://chat:geheim@mail.example",
+        ),
+    ];
+    for (right, (database, smtp)) in [true, false, false, false].into_iter().zip(urls) {
+        for asked in ["--check", "--help"] {
+            let mut command = server(&[asked, "--smtp-from", "chat@mail.example"]);
+            let from_flags = server(&[
+                asked,
+                "--smtp-from",
+                "chat@mail.example",
+                "--database",
+                database,
+                "--smtp",
+                smtp,
+            ])
+            .output();
+            let from_variables = command
+                .env("HANDSHAKEN_DATABASE", database)
+                .env("HANDSHAKEN_SMTP", smtp)
+                .output();
+            for output in [from_flags.unwrap(), from_variables.unwrap()] {
+                let refused = asked == "--check" && !right;
+                assert_eq!(code(&output), if refused { 64 } else { 0 }, "{output:?}");
+                assert!(!stdout(&output).contains(SECRET), "{output:?}");
+                let told = stderr(&output);
+                assert!(!told.contains(SECRET), "{told}");
+                assert!(
+                    !refused || (told.contains("--database ") && told.contains("--smtp ")),
+                    "{told}"
+                );
+            }
+        }
+    }
+    let flags = [
+        "",
+        "--database",
+        urls[0].0,
+        "--smtp",
+        urls[0].1,
+        "--smtp-from",
+        "chat@mail.example",
+    ];
+    let settings = Settings::parse(flags.map(Into::into)).unwrap();
+    assert!(!format!("{settings:?}").contains(SECRET), "{settings:?}");
+    let options = settings.accounts.options(&settings.data).unwrap();
+    assert!(!format!("{options:?}").contains(SECRET), "{options:?}");
+}
+
+#[test]
+fn a_mail_server_needs_a_sender_and_a_sender_a_server() {
+    for (flag, value, missing) in [
+        ("--smtp", "smtps://mail.example", "--smtp-from"),
+        ("--smtp-from", "chat@mail.example", "--smtp"),
+    ] {
+        let output = server(&["--check", flag, value]).output().unwrap();
+        assert_eq!(code(&output), 64, "{output:?}");
+        assert!(
+            stderr(&output).contains(&format!("give {missing} too")),
+            "{output:?}"
+        );
+    }
+}
+
+#[test]
 fn a_port_in_use_is_told_with_the_address() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let output = server(&["--listen", &address]).output().unwrap();
+    let data = TempDir::new().unwrap();
+    let mut command = server(&["--listen", &address, "--data"]);
+    let output = command.arg(data.path()).output().unwrap();
     assert_eq!(code(&output), 1, "{output:?}");
     let told = stderr(&output);
     assert!(

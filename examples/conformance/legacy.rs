@@ -352,8 +352,8 @@ fn ask(client: &Client, _: &Handshake) {
 }
 
 fn tell_query(client: &Client, handshake: &Handshake) {
-    let foo = handshake.query("foo");
-    client.send_json(&raw(&json!({ "query": { "foo": foo } })));
+    let told = json!({ "query": { "foo": handshake.query("foo") } });
+    client.send_json(&raw(&told));
 }
 
 fn hear_a_list(client: &Client, event: Event, _: usize) {

@@ -1,24 +1,21 @@
 //! Registers and logs in: checks what was given, has a place for its hash or says that it is busy, counts it as an
 //! attempt, asks the table, hashes. In that order, so that what is refused costs nothing.
 
-use std::{
-    collections::{HashSet, VecDeque},
-    fmt,
-    net::IpAddr,
-    num::{NonZeroU32, NonZeroUsize},
-    time::Duration,
-};
+use std::{net::IpAddr, time::Duration};
 
 use parking_lot::Mutex;
 
 use super::{
     attempts::{Attempts, Network, Refused},
     errors::{LoginError, OpenError, RegisterError, UnfitName},
-    mail::{self, Mailer, Smtp},
-    passwords::{self, HashError, Passwords, Verdict},
-    users::{DatabaseUrl, Key, NotAdded, Users},
+    mail::{self, Mailer},
+    options::{Limits, Options},
+    passwords::{self, HashError, Passwords, Place, Verdict},
+    places::Places,
+    user::{Registered, User, UserId},
+    users::{Key, NotAdded, Users},
 };
-use crate::chat::message::{AUTHOR_NAME_MAX, AuthorName};
+use crate::chat::message::AuthorName;
 
 /// The longest mail address, in bytes (RFC 5321, and its erratum 1690).
 const MAIL_MAX: usize = 254;
@@ -28,35 +25,6 @@ const OLD_MAIL_MAX: usize = 255;
 
 /// Time for which registrations of an address are counted.
 const REGISTRATION_WINDOW: Duration = Duration::from_secs(3600);
-
-/// Places of users that are remembered: those they logged in from.
-const PLACES: usize = 65_536;
-
-/// What accounts need to know.
-#[derive(Clone, Debug)]
-pub struct Options {
-    pub database: DatabaseUrl,
-    /// Connections to the database at once.
-    pub connections: NonZeroU32,
-    /// Passwords that are hashed at once; each takes 19 MiB and a core.
-    pub hashes_at_once: NonZeroUsize,
-    pub limits: Limits,
-    /// By which registration mails are sent.
-    pub smtp: Option<Smtp>,
-}
-
-/// How often something may fail, or be done.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Failed logins of one account.
-    pub account_failures: NonZeroU32,
-    /// Failed logins from one address (IPv6: from one /64).
-    pub address_failures: NonZeroU32,
-    /// The time for which failures are counted.
-    pub failure_window: Duration,
-    /// Registrations from one address (IPv6: from one /64) per hour.
-    pub registrations: NonZeroU32,
-}
 
 /// Whoever can register and log in.
 pub struct Accounts {
@@ -77,50 +45,6 @@ enum Counted {
     /// An account, tried from where it has been logged in before. Counted apart, so that nobody who guesses from
     /// elsewhere keeps its owner out.
     AtHome(Key, Network),
-}
-
-/// A user's number, which never changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct UserId(pub i64);
-
-impl fmt::Display for UserId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// Somebody with an account. Name and mail are as they were registered: not escaped, and in a table of the old
-/// chat's anything.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
-    pub id: UserId,
-    pub name: String,
-    pub mail: String,
-}
-
-impl User {
-    /// The name under which the user speaks. A name of the old chat's that is too long is cut, one that cannot be
-    /// shown becomes `user 7`.
-    pub fn author(&self) -> AuthorName {
-        let cut: String = self.name.trim().chars().take(AUTHOR_NAME_MAX).collect();
-        let author = cut.parse().or_else(|_| format!("user {}", self.id).parse());
-        author.expect("a short name without control characters")
-    }
-}
-
-/// A new account, with its password: it is known here and nowhere else.
-#[derive(Clone)]
-pub struct Registered {
-    pub user: User,
-    pub password: String,
-}
-
-impl fmt::Debug for Registered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registered")
-            .field("user", &self.user)
-            .finish_non_exhaustive()
-    }
 }
 
 impl Accounts {
@@ -155,13 +79,35 @@ impl Accounts {
             return Err(RegisterError::InvalidMail);
         }
         let place = self.passwords.place().ok_or(RegisterError::Busy)?;
+        let network = Network::from(from);
         let attempt = self
             .registrations
-            .begin([(Network::from(from), self.limits.registrations.get())]);
+            .begin([(network, self.limits.registrations.get())]);
         let attempt = attempt.map_err(|refused| match refused {
             Refused::TooMany(retry_after) => RegisterError::TooMany { retry_after },
             Refused::TooManyAtOnce => RegisterError::Busy,
         })?;
+        let made = self.make(place, name, mail).await;
+        match made {
+            Err(RegisterError::Busy | RegisterError::Database(_)) => attempt.forgive(),
+            // It counts, whether the name was free or not: names can be guessed, too.
+            _ => drop(attempt),
+        }
+        let registered = made?;
+        self.places.lock().add(Key::of(mail), network);
+        if let Some(mailer) = &self.mailer {
+            mailer.welcome(registered.user.id.0, mail);
+        }
+        Ok(registered)
+    }
+
+    /// Makes the account, if name and mail are free.
+    async fn make(
+        &self,
+        place: Place,
+        name: &str,
+        mail: &str,
+    ) -> Result<Registered, RegisterError> {
         // Asked first, because it is cheaper than a hash; the database decides in the end.
         if self
             .users
@@ -192,11 +138,6 @@ impl Accounts {
             Err(NotAdded::Unkept) => return Err(UnfitName::Unkept.into()),
             Err(NotAdded::Database(error)) => return Err(RegisterError::Database(error)),
         };
-        // It counts, like every one that was not refused.
-        drop(attempt);
-        if let Some(mailer) = &self.mailer {
-            mailer.welcome(id, mail);
-        }
         let user = User {
             id: UserId(id),
             name: name.into(),
@@ -213,7 +154,9 @@ impl Accounts {
         password: &str,
         from: IpAddr,
     ) -> Result<User, LoginError> {
-        let mail = mail.trim();
+        // Longer than any address: as unknown as the whole.
+        let mail: String = mail.trim().chars().take(OLD_MAIL_MAX + 1).collect();
+        let mail = mail.as_str();
         if mail.is_empty() || password.is_empty() {
             return Err(LoginError::Missing);
         }
@@ -312,31 +255,4 @@ fn can_be_stored(mail: &str) -> bool {
 
 fn no_hash(error: HashError) {
     tracing::error!(%error, "registration or login refused as busy");
-}
-
-/// Where accounts have been logged in from, the oldest forgotten first.
-#[derive(Default)]
-struct Places {
-    known: HashSet<(Key, Network)>,
-    order: VecDeque<(Key, Network)>,
-}
-
-impl Places {
-    fn has(&self, account: &Key, network: Network) -> bool {
-        self.known.contains(&(account.clone(), network))
-    }
-
-    fn add(&mut self, account: Key, network: Network) {
-        let place = (account, network);
-        if self.known.contains(&place) {
-            return;
-        }
-        if self.order.len() >= PLACES
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.known.remove(&oldest);
-        }
-        self.order.push_back(place.clone());
-        self.known.insert(place);
-    }
 }

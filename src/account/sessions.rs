@@ -9,16 +9,26 @@ mod record;
 mod tests;
 mod watch;
 
-use std::{collections::HashSet, fmt, path::Path, sync::Arc, time::Duration};
+use std::{collections::HashSet, fmt, net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
 use self::{cookie::Seal, embedded::Embedded, watch::Watched};
 pub use self::{embedded::OpenError, record::Record, watch::Watch};
+use super::attempts::{Attempts, Network, Refused};
 
 /// How long a login lasts that is not used, where the settings do not say; connect-redis's default.
 const DEFAULT_MAX_AGE: Duration = Duration::from_secs(86_400);
+
+/// The time for which is counted what waits for the disk.
+const COUNTED: Duration = Duration::from_secs(60);
+
+/// Names that visitors from one address may give within that time.
+const NAMINGS: u32 = 60;
+
+/// Ids that one session gets within that time; then it keeps the one that it has.
+const RENEWALS: u32 = 30;
 
 /// How often is noted which sessions were used, and those that expired go.
 const TIDY_PERIOD: Duration = Duration::from_secs(30);
@@ -37,8 +47,12 @@ pub struct Rules {
 /// Every login of this replica's visitors.
 pub struct Sessions {
     seal: Seal,
+    has_drawn: bool,
     max_age: Option<Duration>,
     store: Embedded,
+    /// Visitors who gave a name.
+    names: Attempts<Network>,
+    renewals: Attempts<Login>,
     watched: Arc<Watched>,
     /// Used since that was last noted. As many as there are sessions, at most.
     used: Mutex<HashSet<Login>>,
@@ -85,24 +99,44 @@ pub enum SessionError {
     Storage(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("sessions are closed, the server is going down")]
     Closed,
+    #[error("too many names from this address, try again in {} s", retry_after.as_secs())]
+    TooMany { retry_after: Duration },
+}
+
+impl From<Refused> for SessionError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::TooMany(retry_after) => Self::TooMany { retry_after },
+            Refused::TooManyAtOnce => Self::Busy,
+        }
+    }
 }
 
 impl Sessions {
     /// Opens the sessions in `dir`, which there must be. Blocks for a moment.
     pub fn open(dir: &Path, rules: Rules) -> Result<Self, OpenError> {
-        let (store, drawn) = Embedded::open(dir)?;
-        let secrets = if rules.secrets.is_empty() {
-            vec![drawn]
-        } else {
-            rules.secrets
-        };
+        let store = Embedded::open(dir)?;
+        let (mut secrets, mut has_drawn) = (rules.secrets, false);
+        if secrets.is_empty() {
+            let (secret, is_new) = store.secret()?;
+            secrets.push(secret);
+            has_drawn = is_new;
+        }
         Ok(Self {
             seal: Seal::new(rules.cookie, &secrets),
+            has_drawn,
+            names: Attempts::new(COUNTED),
+            renewals: Attempts::new(COUNTED),
             max_age: rules.max_age,
             store,
             watched: Arc::default(),
             used: Mutex::default(),
         })
+    }
+
+    /// Whether a secret was drawn now, because none was given and none kept.
+    pub fn has_drawn_secret(&self) -> bool {
+        self.has_drawn
     }
 
     /// The session that a request's whole `Cookie` header names; cookies that are forged, expired or of
@@ -137,7 +171,14 @@ impl Sessions {
 
     /// Gives a visitor a name that nothing proves: in the session that the cookies name, or in one under the id
     /// that the visitor was given with the page.
-    pub async fn name_visitor(&self, cookies: &str, user: String) -> Result<Session, SessionError> {
+    pub async fn name_visitor(
+        &self,
+        cookies: &str,
+        user: String,
+        from: IpAddr,
+    ) -> Result<Session, SessionError> {
+        // It counts, whatever becomes of it.
+        let _attempt = self.names.begin([(Network::from(from), NAMINGS)])?;
         let session = match self.of(cookies).await? {
             Some(mut session) => {
                 session.record.user = Some(user);
@@ -165,10 +206,12 @@ impl Sessions {
     /// The session under a new id. The old one is good for some minutes more, for requests under way and answers that
     /// get lost; whoever comes with it gets the new one.
     pub async fn renew(&self, session: &Session) -> Result<SessionId, SessionError> {
-        if session.is_late {
+        let login = session.id.login;
+        // It counts, like names, whatever becomes of it.
+        let attempt = self.renewals.begin([(login, RENEWALS)]);
+        if session.is_late || attempt.is_err() {
             return Ok(session.id.clone());
         }
-        let login = session.id.login;
         let id = SessionId {
             text: cookie::random_id().into(),
             login,

@@ -1,7 +1,13 @@
 //! The users' table, in SQLite, MySQL or PostgreSQL through sqlx. `url` says where it is, `sql` in which words it
 //! is asked, `shape` takes over a table of the old chat's or makes one, `key` says which names are the same.
 
-use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
+use std::{
+    fs::{DirBuilder, OpenOptions},
+    io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+    time::Duration,
+};
 
 use sqlx::{
     AnyPool, ConnectOptions, Executor,
@@ -39,9 +45,10 @@ pub enum DatabaseError {
     NoConnection,
     #[error("no answer within {} s", PATIENCE.as_secs())]
     NoAnswer,
-    #[error(transparent)]
+    // Its text has its causes in it.
+    #[error("{0}")]
     Sql(sqlx::Error),
-    #[error("the file cannot be made: {0}")]
+    #[error("the file cannot be made")]
     File(#[from] io::Error),
 }
 
@@ -222,10 +229,13 @@ fn is_unkept(error: &sqlx::Error) -> bool {
         || error.code().is_some_and(|code| code == POSTGRES_UNKEPT)
 }
 
-/// Makes a new file readable to nobody else: it holds mail addresses and hashes.
+/// Makes a new file, and its folder, readable to nobody else: it holds mail addresses and hashes.
 fn make_file(path: &Path) -> io::Result<()> {
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
     }
     let options = OpenOptions::new()
         .write(true)
@@ -235,5 +245,26 @@ fn make_file(path: &Path) -> io::Result<()> {
     match options {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_hash_that_was_changed_meanwhile_is_not_written_over() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = DatabaseUrl::file(&folder.path().join("accounts.db")).unwrap();
+        let users = Users::open(&file, 2).await.unwrap();
+        let ann = users.add("ann", "ann@example.org", "old").await.unwrap();
+        let bob = users.add("bob", "bob@example.org", "old").await.unwrap();
+        let pass = async |mail: &str| users.by_mail(mail).await.unwrap().and_then(|row| row.pass);
+
+        assert!(users.replace_hash(ann, "old", "new").await.unwrap());
+        assert!(!users.replace_hash(ann, "old", "newer").await.unwrap());
+        assert_eq!(pass("ann@example.org").await.as_deref(), Some("new"));
+        assert!(!users.replace_hash(bob, "older", "new").await.unwrap());
+        assert_eq!(pass("bob@example.org").await.as_deref(), Some("old"));
     }
 }

@@ -74,7 +74,7 @@ pub struct Accounts {
 
 /// A value that is shown nowhere. Reading it never fails, because clap quotes what it cannot read.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(pub(super) String);
 
 impl FromStr for Secret {
     type Err = std::convert::Infallible;

@@ -6,5 +6,6 @@ mod inbox;
 pub mod legacy;
 pub mod listener;
 pub mod origin;
+pub mod proxy;
 pub mod socketio;
 pub mod web;

@@ -21,7 +21,10 @@ use self::folder::Folder;
 
 mod embedded;
 mod folder;
+pub mod forms;
+pub mod index;
 mod representation;
+pub mod views;
 
 /// What the web transport serves.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +33,8 @@ pub struct Web {
     pub public: Option<PathBuf>,
     /// Which client library `/socket.io/socket.io.js` is.
     pub client: ClientGeneration,
+    /// Whether the client libraries have pages that reconnect ask for what they missed.
+    pub catch_up: bool,
 }
 
 /// A major version of the Socket.IO client library, as pages ask for it.
@@ -59,7 +64,7 @@ pub fn router(web: Web) -> Router {
             let serve = |cache_control: HeaderValue| {
                 let name = name.clone();
                 get(async move |headers: HeaderMap| {
-                    bundle(generation, &name, cache_control, &headers)
+                    bundle(generation, &name, web.catch_up, cache_control, &headers)
                 })
             };
             if generation == web.client {
@@ -85,10 +90,11 @@ async fn health() -> impl IntoResponse {
 fn bundle(
     generation: ClientGeneration,
     name: &str,
+    catches_up: bool,
     cache_control: HeaderValue,
     request: &HeaderMap,
 ) -> Response {
-    match embedded::bundle(generation, name, cache_control) {
+    match embedded::bundle(generation, name, catches_up, cache_control) {
         Some(asset) => asset.respond(request),
         None => not_found(
             "this build lacks the Socket.IO client libraries: run `npm ci`, then build again\n",

@@ -57,12 +57,11 @@ export function freshFolder() {
 }
 
 /**
- * The server on a free port and an empty log. Events are not limited in rate unless `limited` says so: most
+ * The server on a free port and an empty log, or that of another one that has stopped. Events are not limited in rate unless `limited` says so: most
  * tests send far more at once than a person could.
  */
-export async function startServer({ args = [], env = {}, limited = false, bin } = {}) {
+export async function startServer({ args = [], env = {}, limited = false, bin, data = freshFolder() } = {}) {
   const program = bin ?? process.env.HANDSHAKEN_BIN ?? path.join(repository, 'target/debug/handshaken');
-  const data = freshFolder();
   const rate = limited ? [] : ['--event-rate', '0'];
   const addresses = 1 + args.filter((arg) => arg === '--listen').length;
   const run = (listen) => launch(program, 'cargo build', ['--listen', listen, '--data', data, ...rate, ...args], env, addresses);
@@ -79,6 +78,7 @@ export async function startServer({ args = [], env = {}, limited = false, bin } 
     get urls() {
       return launched.urls;
     },
+    data,
     get pid() {
       return launched.child.pid;
     },

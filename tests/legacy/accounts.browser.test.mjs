@@ -65,7 +65,7 @@ test('on our own page one registers, reads the password, chats with talk, logs o
   await page.press('#text', 'Enter');
   await shows(page, `Ann <b>: Ann <b> says ${ATTACK} & &lt;`);
   assert.equal(await page.locator('#lines .you').last().textContent(), 'Ann <b>');
-  await eventually('talk is told', () => talk.messages.some(({ author, text }) => author === 'Ann <b>' && text.startsWith('Ann &lt;b> says &lt;img')));
+  await eventually('talk is told', () => talk.messages.some(({ author, text }) => author === 'Ann &lt;b>' && text.startsWith('Ann &lt;b> says &lt;img')));
   talk.socket.emit('message', 'hello Ann <b>');
   await shows(page, 'Guest: hello Ann <b>');
   assert.equal(await attacked(page), undefined);

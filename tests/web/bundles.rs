@@ -22,6 +22,7 @@ async fn each_generation_has_its_own_client_library() {
         let web = router(Web {
             public: None,
             client: generation.parse().unwrap(),
+            ..Web::default()
         });
         let chosen = get(&web, "/socket.io/socket.io.js").await;
         let named = get(&web, &format!("/socket.io/{generation}/socket.io.js")).await;
@@ -69,6 +70,33 @@ async fn bundles_and_source_maps_are_those_of_the_npm_package() {
     assert_eq!(default.status, StatusCode::OK);
     let absent = get(&web, "/socket.io/0.9/socket.io.msgpack.min.js").await;
     assert_eq!(absent.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn what_has_pages_catch_up_follows_the_library_and_nothing_else() {
+    let [plain, adding] = [false, true].map(|catch_up| {
+        router(Web {
+            catch_up,
+            ..Web::default()
+        })
+    });
+    let addition = fs::read("src/transport/web/library/catch-up.js").unwrap();
+    for generation in ["0.9", "1", "2", "3", "4"] {
+        let path = format!("/socket.io/{generation}/socket.io.js");
+        let (before, after) = (get(&plain, &path).await, get(&adding, &path).await);
+        assert_eq!(after.body, [&*before.body, &*addition].concat());
+        assert_ne!(before.header("etag"), after.header("etag"));
+        let known = [("if-none-match", after.header("etag"))];
+        let again = ask(&adding, "GET", &path, &known).await;
+        assert_eq!(again.status, StatusCode::NOT_MODIFIED);
+    }
+    for name in ["socket.io.esm.min.js", "socket.io.js.map"] {
+        let path = format!("/socket.io/4/{name}");
+        assert_eq!(
+            get(&plain, &path).await.body,
+            get(&adding, &path).await.body
+        );
+    }
 }
 
 #[tokio::test]

@@ -63,6 +63,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The sessions of one data directory.
 pub(super) struct Embedded {
+    file: PathBuf,
     turn: Arc<Semaphore>,
     /// Nothing once it is closed.
     conn: Arc<Mutex<Option<Connection>>>,
@@ -97,19 +98,30 @@ pub enum OpenError {
 }
 
 impl Embedded {
-    /// Opens the file, and tells the secret that is kept in it for those who name none.
-    pub fn open(dir: &Path) -> Result<(Self, String), OpenError> {
+    pub fn open(dir: &Path) -> Result<Self, OpenError> {
         let file = dir.join(FILE);
         create(&file).map_err(|source| OpenError::File {
             file: file.clone(),
             source,
         })?;
-        let (conn, secret) = connect(&file)?;
-        let store = Self {
+        let conn = connect(&file)?;
+        Ok(Self {
+            file,
             turn: Arc::new(Semaphore::new(1)),
             conn: Arc::new(Mutex::new(Some(conn))),
+        })
+    }
+
+    /// The secret that is kept with the sessions, and whether it was drawn just now. Blocks.
+    pub fn secret(&self) -> Result<(String, bool), OpenError> {
+        let failed = |source| OpenError::Storage {
+            file: self.file.clone(),
+            source,
         };
-        Ok((store, secret))
+        match self.conn.lock().as_ref() {
+            Some(conn) => secret(conn).map_err(failed),
+            None => Err(failed(rusqlite::Error::InvalidQuery)),
+        }
     }
 
     /// The session that has this id, or had it until a moment ago.
@@ -266,7 +278,7 @@ fn create(file: &Path) -> io::Result<()> {
     options.open(file).map(drop)
 }
 
-fn connect(file: &Path) -> Result<(Connection, String), OpenError> {
+fn connect(file: &Path) -> Result<Connection, OpenError> {
     let failed = |source| OpenError::Storage {
         file: file.into(),
         source,
@@ -286,8 +298,7 @@ fn connect(file: &Path) -> Result<(Connection, String), OpenError> {
         _ => return Err(OpenError::Foreign { file: file.into() }),
     };
     prepare(&mut conn, version).map_err(failed)?;
-    let secret = secret(&conn).map_err(failed)?;
-    Ok((conn, secret))
+    Ok(conn)
 }
 
 fn prepare(conn: &mut Connection, version: usize) -> rusqlite::Result<()> {
@@ -307,16 +318,41 @@ fn prepare(conn: &mut Connection, version: usize) -> rusqlite::Result<()> {
     tx.commit()
 }
 
-/// The secret that was drawn with the file.
-fn secret(conn: &Connection) -> rusqlite::Result<String> {
-    let read = |row: &Row<'_>| row.get(0);
+fn secret(conn: &Connection) -> rusqlite::Result<(String, bool)> {
     let kept = conn
-        .query_row("SELECT value FROM secret", [], read)
+        .query_row("SELECT value FROM secret", [], |row| row.get(0))
         .optional()?;
     if let Some(kept) = kept {
-        return Ok(kept);
+        return Ok((kept, false));
     }
     let drawn = cookie::random_text(SECRET_BYTES);
     conn.execute("INSERT INTO secret VALUES (?1)", [&drawn])?;
-    Ok(drawn)
+    Ok((drawn, true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn visitors_go_first_and_then_whoever_was_away_longest() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        prepare(&mut conn, 0).unwrap();
+        for (login, account, expires) in [
+            (1, Some("a"), 30),
+            (2, None, 40),
+            (3, Some("b"), 10),
+            (4, None, 20),
+            (5, Some("c"), 50),
+        ] {
+            let sql = "INSERT INTO sessions VALUES (?1, ?1, NULL, 0, ?2, '{}', ?3)";
+            conn.execute(sql, params![login, account, expires]).unwrap();
+        }
+        for (most, left) in [(5, "1,2,3,4,5"), (4, "1,2,3,5"), (2, "1,5")] {
+            drop_beyond(&conn, most).unwrap();
+            let sql = "SELECT group_concat(login ORDER BY login) FROM sessions";
+            let logins = conn.query_row(sql, [], |row| row.get(0));
+            assert_eq!(logins, Ok(left.to_owned()));
+        }
+    }
 }

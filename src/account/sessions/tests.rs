@@ -1,6 +1,9 @@
 //! Cookies and records against those of Node's express-session, and sessions from their beginning to their end.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    net::Ipv4Addr,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use tempfile::TempDir;
 
@@ -13,6 +16,8 @@ const SECRET_OF_EXPRESS: &str = "your secret here";
 
 /// The record that express-session kept for it.
 const RECORD_OF_EXPRESS: &str = r#"{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"name":"Ann","mail":"a@b.c"}"#;
+
+const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 fn open(dir: &TempDir, secrets: &[&str]) -> Sessions {
     let rules = Rules {
@@ -155,17 +160,50 @@ async fn a_renewed_session_is_known_by_both_ids_and_has_the_new_one() {
 }
 
 #[tokio::test]
+async fn a_session_gets_only_so_many_ids_at_once_and_lives_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let sessions = open(&dir, &["one"]);
+    let session = sessions.begin(ann()).await.unwrap();
+    let mut held = cookie(&sessions, &session.id);
+    let mut ids = HashSet::new();
+    for _ in 0..RENEWALS + 10 {
+        let session = sessions.of(&held).await.unwrap().unwrap();
+        held = cookie(&sessions, &sessions.renew(&session).await.unwrap());
+        ids.insert(held.clone());
+    }
+    assert_eq!(ids.len(), RENEWALS as usize);
+}
+
+#[tokio::test]
 async fn a_visitor_is_known_by_the_first_cookie_once_there_is_a_name() {
     let dir = tempfile::tempdir().unwrap();
     let sessions = open(&dir, &["one"]);
     let first = cookie(&sessions, &sessions.unused());
     assert!(sessions.of(&first).await.unwrap().is_none());
     for user in ["Bob", "Rob"] {
-        let named = sessions.name_visitor(&first, user.into()).await.unwrap();
+        let named = sessions
+            .name_visitor(&first, user.into(), HOME)
+            .await
+            .unwrap();
         assert_eq!(cookie(&sessions, &named.id), first);
         let found = sessions.of(&first).await.unwrap().unwrap();
         assert_eq!(found.record.user.as_deref(), Some(user));
     }
+}
+
+#[tokio::test]
+async fn names_from_one_address_are_bounded() {
+    let dir = tempfile::tempdir().unwrap();
+    let sessions = open(&dir, &["one"]);
+    for _ in 0..NAMINGS {
+        let named = sessions.name_visitor("", "Bob".into(), HOME).await;
+        named.unwrap();
+    }
+    let refused = sessions.name_visitor("", "Bob".into(), HOME).await;
+    assert!(matches!(refused, Err(SessionError::TooMany { .. })));
+    let elsewhere = "192.0.2.1".parse().unwrap();
+    let named = sessions.name_visitor("", "Bob".into(), elsewhere).await;
+    named.unwrap();
 }
 
 #[tokio::test]

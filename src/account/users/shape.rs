@@ -46,6 +46,7 @@ async fn alter(
         .fetch_all(&mut *transaction)
         .await?;
     if columns.is_empty() {
+        tracing::info!("the users' table is made");
         transaction.execute(sqlx::raw_sql(sql.create)).await?;
         columns = COLUMNS.map(str::to_owned).into();
     }
@@ -57,6 +58,7 @@ async fn alter(
         .fetch_optional(&mut *transaction)
         .await?;
     if let Some(widen) = widen {
+        tracing::info!(column = "pass", "a column of the users' table is widened");
         // Made by the database from what it knows of its own column.
         transaction
             .execute(sqlx::raw_sql(AssertSqlSafe(widen)))
@@ -67,6 +69,7 @@ async fn alter(
         ("mail_key", sql.add_mail_key),
     ] {
         if !has(column) {
+            tracing::info!(column, "a column is added to the users' table");
             transaction.execute(sqlx::raw_sql(add)).await?;
         }
     }

@@ -52,9 +52,9 @@ static SQLITE: Statements = Statements {
     // SQLite keeps text of any length in any column.
     widen: "SELECT '' WHERE 1 = 0",
     add_name_key: "ALTER TABLE users ADD COLUMN name_key VARCHAR(64);
-        CREATE UNIQUE INDEX users_name_key ON users (name_key)",
+        CREATE UNIQUE INDEX users_by_name_key ON users (name_key)",
     add_mail_key: "ALTER TABLE users ADD COLUMN mail_key VARCHAR(64);
-        CREATE UNIQUE INDEX users_mail_key ON users (mail_key)",
+        CREATE UNIQUE INDEX users_by_mail_key ON users (mail_key)",
     keyless: "SELECT CAST(id AS BIGINT), CAST(name AS TEXT), CAST(mail AS TEXT) FROM users
         WHERE id > $1 AND (name_key IS NULL OR mail_key IS NULL) ORDER BY id LIMIT 500",
     set_name_key: "UPDATE users SET name_key = $1 WHERE id = $2 AND name_key IS NULL",
@@ -88,9 +88,9 @@ static MYSQL: Statements = Statements {
         WHERE table_schema = DATABASE() AND table_name = 'users' AND column_name = 'pass'
             AND character_maximum_length < 255",
     add_name_key: "ALTER TABLE users ADD COLUMN name_key VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL,
-        ADD UNIQUE INDEX users_name_key (name_key)",
+        ADD UNIQUE INDEX users_by_name_key (name_key)",
     add_mail_key: "ALTER TABLE users ADD COLUMN mail_key VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL,
-        ADD UNIQUE INDEX users_mail_key (mail_key)",
+        ADD UNIQUE INDEX users_by_mail_key (mail_key)",
     keyless: "SELECT CAST(id AS SIGNED), CAST(name AS CHAR), CAST(mail AS CHAR) FROM users
         WHERE id > ? AND (name_key IS NULL OR mail_key IS NULL) ORDER BY id LIMIT 500",
     set_name_key: "UPDATE users SET name_key = ? WHERE id = ? AND name_key IS NULL",
@@ -121,9 +121,9 @@ static POSTGRES: Statements = Statements {
         WHERE attrelid = to_regclass('users') AND attname = 'pass' AND NOT attisdropped
             AND atttypid IN ('varchar'::regtype, 'bpchar'::regtype) AND atttypmod BETWEEN 0 AND 258",
     add_name_key: "ALTER TABLE users ADD COLUMN name_key VARCHAR(64);
-        CREATE UNIQUE INDEX users_name_key ON users (name_key)",
+        CREATE UNIQUE INDEX users_by_name_key ON users (name_key)",
     add_mail_key: "ALTER TABLE users ADD COLUMN mail_key VARCHAR(64);
-        CREATE UNIQUE INDEX users_mail_key ON users (mail_key)",
+        CREATE UNIQUE INDEX users_by_mail_key ON users (mail_key)",
     keyless: "SELECT CAST(id AS BIGINT), CAST(name AS TEXT), CAST(mail AS TEXT) FROM users
         WHERE id > $1 AND (name_key IS NULL OR mail_key IS NULL) ORDER BY id LIMIT 500",
     set_name_key: "UPDATE users SET name_key = $1 WHERE id = $2 AND name_key IS NULL",

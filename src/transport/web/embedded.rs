@@ -43,6 +43,8 @@ const OWN_POLICY: [(HeaderName, HeaderValue); 3] = [
 /// One embedded file, ready to be sent.
 pub struct Asset {
     file: EmbeddedFile,
+    /// What of ours follows the file.
+    addition: Option<EmbeddedFile>,
     content_type: HeaderValue,
     cache_control: HeaderValue,
 }
@@ -55,6 +57,7 @@ pub fn page(path: &str) -> Option<Asset> {
     let path = path.strip_prefix('/')?;
     Some(Asset {
         file: Public::get(path)?,
+        addition: None,
         content_type: content_type(path),
         cache_control: REVALIDATE,
     })
@@ -68,6 +71,7 @@ pub fn library(path: &str) -> Option<Asset> {
     }
     Some(Asset {
         file: Public::get(path)?,
+        addition: None,
         content_type: content_type(path),
         cache_control: LIBRARY,
     })
@@ -89,10 +93,12 @@ pub fn bundle_names(generation: ClientGeneration) -> BTreeSet<Cow<'static, str>>
         .collect()
 }
 
-/// A bundle or source map of a generation.
+/// A bundle or source map of a generation; a bundle that pages include by name with what has it catch up, where
+/// that is wanted.
 pub fn bundle(
     generation: ClientGeneration,
     name: &str,
+    catches_up: bool,
     cache_control: HeaderValue,
 ) -> Option<Asset> {
     let file = match generation {
@@ -108,8 +114,11 @@ pub fn bundle(
     } else {
         content_type(name)
     };
+    // A module has no name that pages share.
+    let adds = catches_up && name.ends_with(".js") && !name.contains(".esm.");
     Some(Asset {
         file,
+        addition: adds.then(|| Addition::get("catch-up.js")).flatten(),
         content_type,
         cache_control,
     })
@@ -125,9 +134,10 @@ impl Asset {
         let mut response = if unchanged {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
-            let content = match self.file.data {
-                Cow::Borrowed(data) => Bytes::from_static(data),
-                Cow::Owned(data) => Bytes::from(data),
+            let content = match (self.file.data, self.addition) {
+                (data, Some(addition)) => Bytes::from([&*data, &*addition.data].concat()),
+                (Cow::Borrowed(data), None) => Bytes::from_static(data),
+                (Cow::Owned(data), None) => Bytes::from(data),
             };
             ([(CONTENT_TYPE, self.content_type)], content).into_response()
         };
@@ -148,8 +158,10 @@ impl Asset {
     fn etag(&self) -> ETag {
         // Half of the SHA-256 is more than enough to tell two versions apart.
         let mut quoted = String::from("\"");
-        for byte in &self.file.metadata.sha256_hash()[..16] {
-            write!(quoted, "{byte:02x}").expect("a String takes everything");
+        for part in std::iter::once(&self.file).chain(&self.addition) {
+            for byte in &part.metadata.sha256_hash()[..16] {
+                write!(quoted, "{byte:02x}").expect("a String takes everything");
+            }
         }
         quoted.push('"');
         quoted.parse().expect("quoted hex digits are an ETag")
@@ -162,6 +174,11 @@ impl Asset {
 #[exclude = "*/.*"]
 #[allow_missing = true]
 struct Public;
+
+/// What is added to client libraries.
+#[derive(RustEmbed)]
+#[folder = "src/transport/web/library"]
+struct Addition;
 
 #[derive(RustEmbed)]
 #[folder = "node_modules/socket.io-client-0.9/dist"]

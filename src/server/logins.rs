@@ -1,0 +1,83 @@
+//! Puts accounts and sessions together with the routes that lead to them.
+
+use std::sync::Arc;
+
+use axum::Router;
+
+use crate::{
+    account::{
+        Accounts,
+        sessions::{Rules, Sessions},
+    },
+    settings::Settings,
+    transport::{
+        origin::Allowed,
+        web::{
+            forms::Forms,
+            index::{self, Index},
+        },
+    },
+};
+
+/// Who has an account, and who is logged in.
+pub struct Logins {
+    pub accounts: Arc<Accounts>,
+    pub sessions: Arc<Sessions>,
+}
+
+impl Logins {
+    /// Opens both; the data folder must be there.
+    pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
+        let options = settings.accounts.options(&settings.data);
+        let options = options.map_err(|mistakes| anyhow::anyhow!(mistakes.join("; ")))?;
+        let rules = Rules {
+            cookie: settings.sessions.cookie.clone(),
+            secrets: settings.sessions.secrets(),
+            max_age: settings.sessions.max_age,
+        };
+        let sessions = Sessions::open(&settings.data, rules)?;
+        if sessions.has_drawn_secret() {
+            tracing::warn!(
+                "no --session-secret: drew one, and keep it in the data folder; set one where logins of another server are to count"
+            );
+        }
+        if settings.sessions.has_short_secret() {
+            tracing::warn!(
+                "--session-secret is short enough to be found by trying: put a longer one before it"
+            );
+        }
+        Ok(Self {
+            accounts: Arc::new(Accounts::open(options).await?),
+            sessions: Arc::new(sessions),
+        })
+    }
+
+    /// The routes of forms, and of the old page at `/` where the settings name one.
+    pub fn router(&self, settings: &Settings, allowed: Allowed) -> anyhow::Result<Router> {
+        let forms = Forms::new(
+            self.accounts.clone(),
+            self.sessions.clone(),
+            allowed,
+            settings.stall_timeout,
+        );
+        let Some(views) = &settings.views else {
+            return Ok(forms.router());
+        };
+        let view = index::read(views).map_err(|errors| {
+            let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+            anyhow::anyhow!("--views: {}", errors.join("; "))
+        })?;
+        let index = Index {
+            view,
+            sessions: self.sessions.clone(),
+            server: settings.replica(),
+        };
+        Ok(forms.router().merge(index::router(index)))
+    }
+
+    /// Finishes what is under way, and closes both.
+    pub async fn close(&self) {
+        self.sessions.close().await;
+        self.accounts.close().await;
+    }
+}
