@@ -180,3 +180,24 @@ async fn the_settings_say_what_the_cookie_is_called_and_how_long_it_is_good() {
         "{record}"
     );
 }
+
+#[tokio::test]
+async fn sessions_that_cannot_be_written_are_told_and_nothing_else_suffers() {
+    let (server, _views) = server_with_accounts(&[]);
+    let mut browser = Browser::new(server.address());
+    let pass = browser.enter("Ann").await;
+    let mut other = Browser::new(server.address());
+    let held = file(server.data());
+    held.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let answer = other.login("Ann", &pass).await;
+    let told = "Registrations and logins do not work at the moment, please try again later!";
+    assert_eq!(answer, serde_json::json!({ "error": told }));
+    assert_eq!(other.cookie, None);
+    for path in ["/", "/logout"] {
+        assert_eq!(browser.get(path).await.status, 503, "{path}");
+    }
+    assert_eq!(other.get("/health").await.status, 200);
+    assert_eq!(other.who().await, "nobody");
+    held.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(browser.who().await, "Ann");
+}
