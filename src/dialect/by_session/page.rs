@@ -145,15 +145,16 @@ impl Page {
     pub(super) async fn hear(&mut self, mut event: Event) {
         let said = self.words.understand(&event);
         let is_opened = matches!(said, Ok(Said::Joined));
+        // Before what was said: whoever asks who it is may begin with an empty page then.
+        if is_opened && let Some(ack) = event.ack.take() {
+            ack.send(&self.author.as_str());
+        }
         let opened = self
             .reading
             .as_mut()
             .and_then(|reading| reading.opened.take());
         // Whoever says something else was opened before, and shows something.
         let was_waited_for = opened.is_some_and(|opened| opened.send(is_opened).is_ok());
-        if is_opened && let Some(ack) = event.ack.take() {
-            ack.send(&self.author.as_str());
-        }
         match said {
             Ok(Said::Joined) if self.has_joined => {}
             Ok(Said::Joined) => {
