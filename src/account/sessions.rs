@@ -161,12 +161,7 @@ impl Sessions {
 
     /// Begins a session with an id that nobody has seen.
     pub async fn begin(&self, record: Record) -> Result<Session, SessionError> {
-        let session = Session {
-            id: self.unused(),
-            record,
-            is_late: false,
-        };
-        self.keep(session).await
+        self.begin_as(self.unused(), record).await
     }
 
     /// Gives a visitor a name that nothing proves: in the session that the cookies name, or in one under the id
@@ -179,28 +174,23 @@ impl Sessions {
     ) -> Result<Session, SessionError> {
         // It counts, whatever becomes of it.
         let _attempt = self.names.begin([(Network::from(from), NAMINGS)])?;
-        let session = match self.of(cookies).await? {
-            Some(mut session) => {
-                session.record.user = Some(user);
-                session
+        let mut id = self.unused();
+        if let Some(mut session) = self.of(cookies).await? {
+            session.record.user = Some(user.clone());
+            let (record, expires) = self.written(&session.record);
+            let login = session.id.login;
+            if self.store.change(login, record, expires).await? {
+                return Ok(session);
             }
-            None => {
-                let mut id = self.unused();
-                if let Some(given) = self.seal.ids(cookies).next() {
-                    id.text = given.into();
-                }
-                let record = Record {
-                    user: Some(user),
-                    ..Record::default()
-                };
-                Session {
-                    id,
-                    record,
-                    is_late: false,
-                }
-            }
+            // It has ended since, and its id with it.
+        } else if let Some(given) = self.seal.ids(cookies).next() {
+            id.text = given.into();
+        }
+        let record = Record {
+            user: Some(user),
+            ..Record::default()
         };
-        self.keep(session).await
+        self.begin_as(id, record).await
     }
 
     /// The session under a new id. The old one is good for some minutes more, for requests under way and answers that
@@ -285,13 +275,23 @@ impl Sessions {
         }
     }
 
-    async fn keep(&self, mut session: Session) -> Result<Session, SessionError> {
+    async fn begin_as(&self, mut id: SessionId, record: Record) -> Result<Session, SessionError> {
+        let (json, expires) = self.written(&record);
+        id.login = self.store.begin(&id, &record, json, expires).await?;
+        Ok(Session {
+            id,
+            record,
+            is_late: false,
+        })
+    }
+
+    /// A record as it is kept, and until when.
+    fn written(&self, record: &Record) -> (String, Timestamp) {
         let expires = self.expiry();
-        let record = session
-            .record
-            .to_json(self.max_age.map(|age| (age, expires)));
-        session.id.login = self.store.keep(&session, record, expires).await?;
-        Ok(session)
+        (
+            record.to_json(self.max_age.map(|age| (age, expires))),
+            expires,
+        )
     }
 
     fn expiry(&self) -> Timestamp {

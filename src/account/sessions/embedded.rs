@@ -1,10 +1,11 @@
 //! Sessions in one SQLite file: the store of a replica on its own. One connection, used by one call at a time where
-//! it may block; each call is a matter of microseconds, and of one wait for the disk where it writes.
+//! it may block; each call is a matter of microseconds, and of one wait for the disk where it writes. `open` says
+//! what is in the file. Another store has the same calls.
+
+mod open;
 
 use std::{
     collections::HashSet,
-    fs::OpenOptions,
-    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -15,35 +16,8 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 use tokio::{sync::Semaphore, task, time::timeout};
 
-use super::{Login, Record, Session, SessionError, SessionId, cookie};
-
-const FILE: &str = "sessions.db";
-
-/// Marks the file as ours: "HSSS".
-const APPLICATION_ID: i32 = 0x4853_5353;
-
-/// The version that this program writes, one for each migration.
-const VERSION: i32 = MIGRATIONS.len() as i32;
-
-/// Each takes a file from the version of its index to the next. One that was released is never
-/// changed again.
-const MIGRATIONS: &[&str] = &["
-    CREATE TABLE secret (value TEXT NOT NULL) STRICT;
-
-    CREATE TABLE sessions (
-        login INTEGER PRIMARY KEY,
-        id TEXT NOT NULL UNIQUE,
-        former TEXT UNIQUE,       -- the id that it had before
-        renewed INTEGER NOT NULL, -- when it got the id that it has, ms since 1970
-        account TEXT,             -- mail address; none for a visitor who only gave a name
-        record TEXT NOT NULL,     -- JSON
-        expires INTEGER NOT NULL  -- ms since 1970
-    ) STRICT;
-
-    CREATE INDEX sessions_by_expiry ON sessions (expires);
-    CREATE INDEX sessions_by_account ON sessions (account, expires) WHERE account IS NOT NULL;
-    CREATE INDEX visitors_by_expiry ON sessions (expires) WHERE account IS NULL;
-"];
+pub use self::open::OpenError;
+use super::{Login, Record, Session, SessionError, SessionId};
 
 /// Sessions at once. Beyond it visitors who only gave a name go first, then whoever was away longest.
 const MOST: i64 = 200_000;
@@ -54,9 +28,6 @@ const MOST_OF_ACCOUNT: i64 = 100;
 /// How long an id is good after the session got another: for requests under way, and for a browser that did not get
 /// the answer with the new one.
 const FORMER_AGE: Duration = Duration::from_secs(300);
-
-/// Random bytes of a secret.
-const SECRET_BYTES: usize = 32;
 
 /// How long a call waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -75,36 +46,9 @@ pub(super) struct Kept {
     pub expires: Timestamp,
 }
 
-/// Why the sessions could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    #[error("cannot create {}: check that its directory may be written", .file.display())]
-    File { file: PathBuf, source: io::Error },
-    #[error("{} is a database of another program: check the data directory", .file.display())]
-    Foreign { file: PathBuf },
-    #[error(
-        "{} has format {found}, this version knows formats up to {VERSION}: run the newer version that wrote it",
-        .file.display()
-    )]
-    Newer { file: PathBuf, found: i32 },
-    #[error(
-        "cannot open {}: check its permissions and the space on its disk; \
-         where it is damaged, move it away: everybody logs in again", .file.display()
-    )]
-    Storage {
-        file: PathBuf,
-        source: rusqlite::Error,
-    },
-}
-
 impl Embedded {
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
-        let file = dir.join(FILE);
-        create(&file).map_err(|source| OpenError::File {
-            file: file.clone(),
-            source,
-        })?;
-        let conn = connect(&file)?;
+        let (conn, file) = open::open(dir)?;
         Ok(Self {
             file,
             turn: Arc::new(Semaphore::new(1)),
@@ -119,7 +63,7 @@ impl Embedded {
             source,
         };
         match self.conn.lock().as_ref() {
-            Some(conn) => secret(conn).map_err(failed),
+            Some(conn) => open::secret(conn).map_err(failed),
             None => Err(failed(rusqlite::Error::InvalidQuery)),
         }
     }
@@ -128,7 +72,7 @@ impl Embedded {
     pub async fn load(&self, id: String) -> Result<Option<Kept>, SessionError> {
         self.run(move |conn| {
             let sql = "SELECT login, id, record, expires FROM sessions
-                WHERE id = ?1 OR (former = ?1 AND renewed > ?2)";
+                WHERE id = ?1 OR (former = ?1 AND renewed > ?2) ORDER BY id = ?1 DESC";
             let oldest = Timestamp::now().as_millisecond() - FORMER_AGE.as_millis() as i64;
             let mut found = conn.prepare_cached(sql)?;
             let kept = found.query_row(params![id, oldest], |row| kept(row, &id));
@@ -137,22 +81,23 @@ impl Embedded {
         .await
     }
 
-    /// Keeps a session, new or changed, and says which one it is: two requests may begin the same one.
-    pub async fn keep(
+    /// Keeps a new session, and says which one it is: two requests may begin the same one.
+    pub async fn begin(
         &self,
-        session: &Session,
-        record: String,
+        id: &SessionId,
+        record: &Record,
+        json: String,
         expires: Timestamp,
     ) -> Result<Login, SessionError> {
-        let (id, account) = (session.id.clone(), session.record.mail.clone());
+        let (id, account) = (id.clone(), record.mail.clone());
         self.run(move |conn| {
             let now = Timestamp::now().as_millisecond();
             let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let sql = "INSERT INTO sessions (login, id, renewed, account, record, expires)
                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-                ON CONFLICT DO UPDATE SET account = ?4, record = ?5, expires = ?6 RETURNING login";
+                ON CONFLICT (id) DO UPDATE SET account = ?4, record = ?5, expires = ?6 RETURNING login";
             let expires = expires.as_millisecond();
-            let row = params![id.login.0, &*id.text, now, account, record, expires];
+            let row = params![id.login.0, &*id.text, now, account, json, expires];
             let login = tx.prepare_cached(sql)?.query_row(row, |row| row.get(0))?;
             if let Some(account) = account {
                 drop_most_of(&tx, &account)?;
@@ -160,6 +105,21 @@ impl Embedded {
             drop_beyond(&tx, MOST)?;
             tx.commit()?;
             Ok(Login(login))
+        })
+        .await
+    }
+
+    /// Changes what is kept of a session; false where it has ended.
+    pub async fn change(
+        &self,
+        login: Login,
+        record: String,
+        expires: Timestamp,
+    ) -> Result<bool, SessionError> {
+        self.run(move |conn| {
+            let sql = "UPDATE sessions SET record = ?2, expires = ?3 WHERE login = ?1";
+            let row = params![login.0, record, expires.as_millisecond()];
+            Ok(conn.execute(sql, row)? > 0)
         })
         .await
     }
@@ -269,67 +229,6 @@ fn drop_beyond(conn: &Connection, most: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Creates the file for its owner alone.
-fn create(file: &Path) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(file).map(drop)
-}
-
-fn connect(file: &Path) -> Result<Connection, OpenError> {
-    let failed = |source| OpenError::Storage {
-        file: file.into(),
-        source,
-    };
-    let mut conn = Connection::open(file).map_err(failed)?;
-    let number = |sql| conn.query_row(sql, [], |row| row.get::<_, i32>(0));
-    let version = number("PRAGMA user_version").map_err(failed)?;
-    let application = number("PRAGMA application_id").map_err(failed)?;
-    let tables = number("SELECT count(*) FROM sqlite_schema").map_err(failed)?;
-    let version = match (application, version) {
-        (0, 0) if tables == 0 => 0,
-        (APPLICATION_ID, found) if found > VERSION => {
-            let file = file.into();
-            return Err(OpenError::Newer { file, found });
-        }
-        (APPLICATION_ID, version) => usize::try_from(version).unwrap_or(0),
-        _ => return Err(OpenError::Foreign { file: file.into() }),
-    };
-    prepare(&mut conn, version).map_err(failed)?;
-    Ok(conn)
-}
-
-fn prepare(conn: &mut Connection, version: usize) -> rusqlite::Result<()> {
-    conn.busy_timeout(PATIENCE)?;
-    conn.pragma_update(None, "journal_mode", "wal")?;
-    // Who logged out stays so after a power cut.
-    conn.pragma_update(None, "synchronous", "full")?;
-    conn.pragma_update(None, "trusted_schema", false)?;
-    // What is deleted is not to be found in the file.
-    conn.pragma_update(None, "secure_delete", true)?;
-    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for migration in MIGRATIONS.iter().skip(version) {
-        tx.execute_batch(migration)?;
-    }
-    tx.pragma_update(None, "application_id", APPLICATION_ID)?;
-    tx.pragma_update(None, "user_version", VERSION)?;
-    tx.commit()
-}
-
-fn secret(conn: &Connection) -> rusqlite::Result<(String, bool)> {
-    let kept = conn
-        .query_row("SELECT value FROM secret", [], |row| row.get(0))
-        .optional()?;
-    if let Some(kept) = kept {
-        return Ok((kept, false));
-    }
-    let drawn = cookie::random_text(SECRET_BYTES);
-    conn.execute("INSERT INTO secret VALUES (?1)", [&drawn])?;
-    Ok((drawn, true))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -337,7 +236,7 @@ mod tests {
     #[test]
     fn visitors_go_first_and_then_whoever_was_away_longest() {
         let mut conn = Connection::open_in_memory().unwrap();
-        prepare(&mut conn, 0).unwrap();
+        open::prepare(&mut conn, 0).unwrap();
         for (login, account, expires) in [
             (1, Some("a"), 30),
             (2, None, 40),

@@ -192,6 +192,20 @@ async fn a_visitor_is_known_by_the_first_cookie_once_there_is_a_name() {
 }
 
 #[tokio::test]
+async fn what_ended_while_it_was_changed_stays_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let sessions = open(&dir, &["one"]);
+    let session = sessions.begin(ann()).await.unwrap();
+    let before = cookie(&sessions, &session.id);
+    // As when the logout comes between reading and writing.
+    let (record, expires) = sessions.written(&session.record);
+    sessions.end(&session.id).await.unwrap();
+    let changed = sessions.store.change(session.id.login, record, expires);
+    assert!(!changed.await.unwrap());
+    assert!(sessions.of(&before).await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn names_from_one_address_are_bounded() {
     let dir = tempfile::tempdir().unwrap();
     let sessions = open(&dir, &["one"]);
