@@ -341,7 +341,7 @@ fn a_data_folder_that_another_server_uses_is_told_so() {
 /// The program with these arguments, nothing of ours in its environment, and a working folder without a `.env`.
 fn server(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_handshaken"));
-    command.args(args).current_dir(std::env::temp_dir());
+    command.args(args).current_dir(env!("CARGO_TARGET_TMPDIR"));
     for variable in ["NODE_PORT", "PORT", "RUST_LOG"] {
         command.env_remove(variable);
     }

@@ -34,7 +34,7 @@ use crate::server::Kind;
 /// Measures Handshaken beside a Node Socket.IO server on this machine
 #[derive(Parser)]
 struct Arguments {
-    /// Scenarios to measure, all by default; a to f are short for them
+    /// Scenarios to measure, all by default; a to g are short for them
     scenarios: Vec<Scenario>,
     /// The same as a list: --only fanout,storm
     #[arg(long, value_delimiter = ',', conflicts_with = "scenarios")]
@@ -42,7 +42,7 @@ struct Arguments {
     /// Short windows, one round: under 90 seconds, rougher numbers
     #[arg(long)]
     quick: bool,
-    /// How long the clients of (f) poll, instead of 60 s, or 5 s with --quick
+    /// How long the clients of (g) poll, instead of 60 s, or 5 s with --quick
     #[arg(long, value_name = "SECONDS")]
     polling: Option<u64>,
     /// Servers to measure

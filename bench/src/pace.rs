@@ -31,6 +31,8 @@ pub struct Pace {
     pub polling: Duration,
     /// Reconnect storms after each other on one server.
     pub storms: usize,
+    /// Pairs of windows in the crowd, without and with those who misbehave.
+    pub pairs: usize,
 }
 
 impl Pace {
@@ -47,6 +49,7 @@ impl Pace {
         idle: Duration::from_secs(30),
         polling: Duration::from_secs(60),
         storms: 3,
+        pairs: 3,
     };
 
     pub const QUICK: Self = Self {
@@ -62,5 +65,6 @@ impl Pace {
         idle: Duration::from_secs(10),
         polling: Duration::from_secs(5),
         storms: 1,
+        pairs: 1,
     };
 }

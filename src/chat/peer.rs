@@ -59,7 +59,7 @@ pub enum Goodbye {
     SlowPeer,
     /// It accepted no byte for the stall timeout.
     Stalled,
-    /// It went on sending faster than the event rate for the flood timeout.
+    /// It was slowed down for the flood timeout, and went on sending faster than the event rate.
     Flooding,
     /// It sent what its protocol does not allow.
     BadPacket,

@@ -7,11 +7,11 @@ mod harness;
 
 mod crowd;
 mod drain;
+mod full;
 mod kill;
 mod leaks;
-
 mod namespaces;
-
+mod pace;
 mod packets;
 mod seam;
 mod slow;

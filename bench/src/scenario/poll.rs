@@ -1,4 +1,4 @@
-//! (f): clients that poll, of Socket.IO 0.9 and of Engine.IO 4 one after the other, while somebody talks slowly. What a
+//! (g): clients that poll, of Socket.IO 0.9 and of Engine.IO 4 one after the other, while somebody talks slowly. What a
 //! poll costs, and whether each client stays known and hears everything.
 
 use std::sync::atomic::Ordering::Relaxed;

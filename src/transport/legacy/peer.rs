@@ -22,7 +22,7 @@ use crate::{
     dialect::{Ack, Conversation, Dialect, Event, Handshake, Held, Refusal, Rendered},
     transport::{
         asks::{self, Answered, Asks},
-        flow::{Limits, Unheard},
+        flow::Unheard,
         inbox::{self, Host, Inbox, Item},
     },
 };
@@ -161,14 +161,6 @@ impl Peer {
 impl Host for Peer {
     fn inbox(&self) -> &Inbox {
         &self.inbox
-    }
-
-    fn limits(&self) -> &Limits {
-        self.session.limits()
-    }
-
-    fn is_ending(&self) -> bool {
-        self.session.has_ended()
     }
 
     fn is_cut_off(&self) -> bool {
