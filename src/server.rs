@@ -17,8 +17,11 @@ use crate::{
     chat::{self, Chat, peer::Goodbye},
     dialect::{
         Fleeting,
+        amqpchat::AmqpChat,
+        by_session::BySession,
         kschat::Kschat,
         native::{self, Native},
+        rabbitpubsub::RabbitPubSub,
         talk::Talk,
     },
     log::embedded::EmbeddedLog,
@@ -125,7 +128,14 @@ impl Server {
         socketio.mount("/chat", native.clone());
         let kschat = Kschat::new(chat.clone(), tokens.clone());
         socketio.mount("/kschat", Arc::new(kschat));
-        legacy.mount("/", talk);
+        let by_session = BySession::new(
+            chat.clone(),
+            logins.sessions.clone(),
+            vec![Arc::new(RabbitPubSub), Arc::new(AmqpChat)],
+            talk,
+            legacy.fleeting("/"),
+        );
+        legacy.mount("/", Arc::new(by_session));
         legacy.mount("/chat", native);
 
         let (stop, stopped) = watch::channel(false);

@@ -6,6 +6,7 @@ mod crowd;
 mod direct;
 mod fanout;
 mod idle;
+mod poll;
 mod post;
 mod storm;
 
@@ -52,6 +53,9 @@ pub enum Scenario {
     /// (g) 1,000 pairs of people, of whom one writes, each when its last message was acknowledged
     #[value(alias = "g")]
     Direct,
+    /// (h) 2,000 clients that poll, of Engine.IO 4 and of Socket.IO 0.9
+    #[value(alias = "h")]
+    Poll,
 }
 
 impl Scenario {
@@ -64,12 +68,13 @@ impl Scenario {
             Self::Post => "(e) acknowledged posts",
             Self::Crowd => "(f) one floods, one stalls, 498 read",
             Self::Direct => "(g) direct messages, 1,000 pairs",
+            Self::Poll => "(h) polling clients",
         }
     }
 
     /// Whether a second round would tell more than the first.
     pub fn repeats(self) -> bool {
-        !matches!(self, Self::Idle | Self::Crowd)
+        !matches!(self, Self::Idle | Self::Crowd | Self::Poll)
     }
 
     /// Measures one server.
@@ -82,6 +87,7 @@ impl Scenario {
             Self::Post => post::measure(kind, stage),
             Self::Crowd => crowd::measure(kind, stage),
             Self::Direct => direct::measure(kind, stage),
+            Self::Poll => poll::measure(kind, stage),
         }
     }
 }

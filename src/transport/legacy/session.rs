@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use super::{
     channels::Channels,
+    client::Client,
     packet::{self, Kind, Packet, Wanted},
     peer::Peer,
     sessions::Sessions,
@@ -227,7 +228,7 @@ impl Session {
             ..self.handshake.clone()
         };
         let peer = Peer::new(&mount, self.clone());
-        let Ok(greeted) = mount.dialect.greet(peer.clone(), &handshake) else {
+        let Ok(greeted) = mount.program.greet(Client(peer.clone()), &handshake) else {
             return false;
         };
         self.seats.lock().push(Seat {
@@ -272,7 +273,7 @@ impl Session {
                 seats.iter().map(|seat| seat.peer.clone()).collect()
             };
             for peer in seats {
-                if let Some(goodbye) = peer.dialect.goodbye(why) {
+                if let Some(goodbye) = peer.program.goodbye(why) {
                     peer.emit(goodbye.event, &goodbye.payload);
                 }
             }
