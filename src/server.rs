@@ -25,8 +25,11 @@ use crate::{
     cluster,
     dialect::{
         Fleeting,
+        amqpchat::AmqpChat,
+        by_session::BySession,
         kschat::Kschat,
         native::{self, Native},
+        rabbitpubsub::RabbitPubSub,
         talk::Talk,
     },
     log::{embedded::EmbeddedLog, redis::RedisLog},
@@ -144,7 +147,14 @@ impl Server {
         socketio.mount("/chat", native.clone());
         let kschat = Kschat::new(chat.clone(), tokens.clone());
         socketio.mount("/kschat", Arc::new(kschat));
-        legacy.mount("/", talk);
+        let by_session = BySession::new(
+            chat.clone(),
+            logins.sessions.clone(),
+            vec![Arc::new(RabbitPubSub), Arc::new(AmqpChat)],
+            talk,
+            legacy.fleeting("/"),
+        );
+        legacy.mount("/", Arc::new(by_session));
         legacy.mount("/chat", native);
 
         let (stop, stopped) = watch::channel(false);
@@ -269,7 +279,7 @@ fn token_rules(settings: &settings::Tokens) -> Option<tokens::Rules> {
         audience: settings.audience.clone(),
         user: settings.user.clone(),
         name: settings.name.clone(),
-        check_not_before: settings.check_not_before,
+        check_not_before: settings.check_not_before == Switch::On,
         grace: settings.grace,
     })
 }

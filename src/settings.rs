@@ -110,13 +110,13 @@ pub struct Settings {
     #[arg(long, value_name = "BYTES", env = "HANDSHAKEN_MAX_MESSAGE", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
     pub max_message: u32,
 
-    /// Events that one connection may send per second, over a longer time, 1 to 1000000, or 0 for
-    /// no limit; twice as many at once. Whoever sends faster is slowed down, and after the flood
+    /// Packets (events, mostly) that one connection may send per second, 1 to 1000000, or 0 for no
+    /// limit; they are read evenly spaced. Whoever sends faster is slowed down, and after the flood
     /// timeout cut off
     #[arg(long, value_name = "COUNT", env = "HANDSHAKEN_EVENT_RATE", default_value_t = 50, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub event_rate: u32,
 
-    /// How long a connection may go on sending faster than the event rate, 1s to 1h
+    /// How long a connection that sends faster than the event rate may be slowed down, 1s to 1h
     #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_FLOOD_TIMEOUT", default_value = "10s", value_parser = duration("1s", "1h"))]
     pub flood_timeout: Duration,
 
@@ -134,8 +134,8 @@ pub struct Settings {
     #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_STALL_TIMEOUT", default_value = "20s", value_parser = duration("1s", "5m"))]
     pub stall_timeout: Duration,
 
-    /// Connections at once, 1 to 10000000; more wait to be accepted. As many Socket.IO sessions;
-    /// more are refused
+    /// Connections at once, 1 to 10000000; more are told 503, a health check is answered. As many
+    /// Socket.IO sessions; more are refused
     #[arg(long, value_name = "COUNT", env = "HANDSHAKEN_MAX_CONNECTIONS", default_value = "50000", value_parser = count(1, 10_000_000))]
     pub max_connections: NonZeroUsize,
 

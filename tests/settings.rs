@@ -206,6 +206,7 @@ fn the_edges_of_every_range_are_right_and_what_lies_beyond_is_not() {
             ["http://a/", "http://[::1]/"],
             ["ftp://a/", "https://"],
         ),
+        ("--jwt-not-before", ["on", "off"], ["1", ""]),
         ("--jwt-grace", ["0s", "24h"], ["-1s", "25h"]),
         ("--drain-timeout", ["0s", "1h"], ["-1s", "2h"]),
         ("--retain", ["1000", "90d,1000"], ["999", "90d,80d"]),
@@ -422,7 +423,7 @@ fn a_data_folder_that_another_server_uses_is_told_so() {
 /// The program with these arguments, nothing of ours in its environment, and a working folder without a `.env`.
 fn server(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_handshaken"));
-    command.args(args).current_dir(std::env::temp_dir());
+    command.args(args).current_dir(env!("CARGO_TARGET_TMPDIR"));
     let of_others = [
         "NODE_PORT",
         "PORT",

@@ -33,6 +33,14 @@ pub enum Kind {
     Handshaken,
 }
 
+/// What Handshaken holds its clients to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rules {
+    /// No event rate, as Node has none: for load that few clients make in place of many.
+    Lifted,
+    Default,
+}
+
 /// Where the servers' programs are.
 #[derive(Clone, Debug)]
 pub struct Programs {
@@ -45,7 +53,7 @@ pub struct Programs {
 }
 
 impl Programs {
-    fn command(&self, kind: Kind, data: &Path) -> Command {
+    fn command(&self, kind: Kind, rules: Rules, data: &Path) -> Command {
         let mut command;
         let variables: &[(&str, &str)];
         match kind {
@@ -56,8 +64,11 @@ impl Programs {
             }
             Kind::Handshaken => {
                 command = Command::new(&self.handshaken);
-                command.args(["--listen", "127.0.0.1:0", "--event-rate", "0", "--data"]);
+                command.args(["--listen", "127.0.0.1:0", "--data"]);
                 command.arg(data.join("data"));
+                if rules == Rules::Lifted {
+                    command.args(["--event-rate", "0"]);
+                }
                 variables = &[
                     ("RUST_LOG", "warn"),
                     ("HANDSHAKEN_JWT_SECRET", TOKEN_SECRET),
@@ -85,13 +96,13 @@ pub struct Server {
 
 impl Server {
     /// Starts a server on its cores and waits until it accepts.
-    pub fn start(kind: Kind, programs: &Programs, cores: &Cores) -> Result<Self> {
+    pub fn start(kind: Kind, rules: Rules, programs: &Programs, cores: &Cores) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("handshaken-bench-")
             .tempdir_in(&programs.data_root)
             .with_context(|| format!("cannot make a folder in {}", programs.data_root.display()))?;
         let complaints = folder.path().join("stderr");
-        let mut command = programs.command(kind, folder.path());
+        let mut command = programs.command(kind, rules, folder.path());
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -1,10 +1,12 @@
 //! The events that the public suites of Socket.IO expect, on the server's own transport: those of the
-//! protocol's suite on one port, those of each client generation's suite on another. The suites are
+//! protocol's suite on one port, those of each client generation's suite on another, and with
+//! `--legacy` those of the 0.9 suite on a free port for each of its cases. The suites are
 //! fetched and run elsewhere; docs/conformance.md tells how, and what comes of it.
-//! `cargo run --example conformance -- [--protocol ADDR] [--clients ADDR] [--asking ADDR]`
+//! `cargo run --example conformance -- [--protocol ADDR] [--clients ADDR] [--asking ADDR] [--legacy]`
 
 mod asking;
 mod clients;
+mod legacy;
 mod namespace;
 mod protocol;
 
@@ -52,6 +54,10 @@ struct Arguments {
     /// Where a dialect asks its clients, for our own tests
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     asking: SocketAddr,
+
+    /// Serve the cases of the 0.9 client's suite too
+    #[arg(long)]
+    legacy: bool,
 }
 
 /// One of the two servers.
@@ -96,6 +102,10 @@ async fn main() -> anyhow::Result<()> {
     )?;
     let (address, asking) = asking::serve(arguments.asking, &connections)?;
     println!("listening on http://{address}");
+    let cases = match arguments.legacy {
+        true => legacy::serve(&connections)?,
+        false => Vec::new(),
+    };
     // Whoever waits for the lines may read a pipe.
     std::io::stdout().flush()?;
 
@@ -104,7 +114,12 @@ async fn main() -> anyhow::Result<()> {
         interrupted = tokio::signal::ctrl_c() => interrupted?,
     }
     stop.send_replace(true);
-    let drained = async { tokio::join!(protocol.drain(), clients.drain(), asking.drain()) };
+    let drained = async {
+        tokio::join!(protocol.drain(), clients.drain(), asking.drain());
+        for case in &cases {
+            case.drain().await;
+        }
+    };
     tokio::time::timeout(DRAIN_TIMEOUT, drained)
         .await
         .context("clients are still there")?;

@@ -47,8 +47,9 @@ export class LogView {
     // A message that was unfolded may have moved the end out of sight.
     this.#list.addEventListener('click', () => this.#scrolled());
     document.addEventListener('visibilitychange', update);
-    // The keyboard of a phone, a growing text box: what was at the end stays there.
-    new ResizeObserver(() => this.#atEnd && this.#scrollToEnd()).observe(this.#scroller);
+    // The keyboard of a phone, a growing text box, words that appear above: what was at the end stays there.
+    const resized = new ResizeObserver(() => this.#atEnd && this.#scrollToEnd());
+    for (const it of [this.#scroller, this.#beginning, this.#list]) resized.observe(it);
   }
 
   /** Goes to the newest message. */

@@ -2,13 +2,13 @@
 // have got equally far, below the last of them.
 
 import { markWords } from './conversation.js';
-import { byId, perFrame } from './dom.js';
+import { byId, el, perFrame } from './dom.js';
 
 /** Says on a mark how far its message has got. */
 export function paintMark(element, mark) {
   if (element.dataset.mark === mark) return;
   element.dataset.mark = mark;
-  element.textContent = markWords[mark];
+  element.replaceChildren(el('span', 'mark-words', markWords[mark]));
 }
 
 export function watchMarks(chat, directs) {

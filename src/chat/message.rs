@@ -62,6 +62,14 @@ impl fmt::Display for RoomName {
 pub struct AuthorName(Arc<str>);
 
 impl AuthorName {
+    /// The name of somebody whom another system let be called something that could not be a name here:
+    /// without what cannot be, and cut. `None` where nothing is left.
+    pub fn shortened(name: &str) -> Option<Self> {
+        let printable = name.chars().filter(|c| !is_unprintable(*c));
+        let printable: String = printable.take(AUTHOR_NAME_MAX).collect();
+        printable.parse().ok()
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -10,12 +10,14 @@ pub mod room;
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::Timestamp;
+
 use self::{
     direct::Mailboxes,
     log::{Conversation, Log, LogError, Receipt, RoomActivity, Standing, Tail},
     message::{AuthorName, Envelope, IdempotencyKey, Message, MessageId, Post, RoomName, UserId},
     presence::Presence,
-    room::Rooms,
+    room::{Rooms, Start},
 };
 
 /// Text in one page of scrollback, in bytes; one message at least. The page is one answer, and what
@@ -151,6 +153,16 @@ impl Chat {
         let older = messages.len() - fit;
         messages.drain(..older);
         Ok((messages, older > 0))
+    }
+
+    /// Where a reader starts that wants what was said from a moment on, the last `limit` at most. Where that
+    /// cannot be read now, whoever follows finds out.
+    pub async fn since(&self, room: &RoomName, moment: Timestamp, limit: usize) -> Start {
+        let last = self.log.last(room, limit).await.unwrap_or_default();
+        let before = last.iter().rfind(|message| message.time < moment);
+        before.map_or(Start::Last(limit), |message| {
+            Start::After(message.id, limit)
+        })
     }
 
     /// The rooms that hold a message, the most recently used first, at most `limit`.

@@ -59,7 +59,7 @@ pub enum Goodbye {
     SlowPeer,
     /// It accepted no byte for the stall timeout.
     Stalled,
-    /// It went on sending faster than the event rate for the flood timeout.
+    /// It was slowed down for the flood timeout, and went on sending faster than the event rate.
     Flooding,
     /// It sent what its protocol does not allow.
     BadPacket,
@@ -173,6 +173,11 @@ pub trait Outlet: Send + Sync + 'static {
     /// Queues one event as [`Outlet::emit`] does, and asks for an answer. `answered` is called once, whatever
     /// happens, in a task of its own: what it does costs the caller nothing.
     fn ask(&self, event: &str, payload: &RawValue, answered: Box<dyn FnOnce(Answer) + Send>);
+
+    /// How many events are queued and not known to have gone out. An outlet that cannot tell says none.
+    fn waiting(&self) -> usize {
+        0
+    }
 
     /// Joins a channel of fleeting events.
     fn join(&self, channel: &str);

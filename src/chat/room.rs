@@ -175,6 +175,13 @@ impl Rooms {
         }
     }
 
+    /// The newest message that the readers of a room were given; `None` where nobody reads it.
+    pub fn newest(&self, name: &RoomName) -> Option<MessageId> {
+        let room = self.rooms.lock().get(name).map(|(room, _)| room.clone())?;
+        let state = room.state.lock();
+        state.recent.back().map(|message| message.id)
+    }
+
     /// How many rooms are held in memory.
     pub fn in_use(&self) -> usize {
         self.rooms.lock().len()

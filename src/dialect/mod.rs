@@ -2,9 +2,12 @@
 //! chat's messages into the events that the front end's page expects. A dialect never knows another
 //! dialect, nor bytes. A new front end is one file here, and its line in `server.rs`.
 
+pub mod amqpchat;
 mod bearer;
+pub mod by_session;
 pub mod kschat;
 pub mod native;
+pub mod rabbitpubsub;
 pub mod talk;
 
 use std::{borrow::Cow, fmt, net::IpAddr, sync::Arc};
@@ -14,10 +17,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::{RawValue, to_raw_value};
 
 pub use self::bearer::SeveralTokens;
-use crate::chat::{
-    peer::{Goodbye, Outlet},
-    room::Rendered,
-};
+use crate::chat::peer::{Goodbye, Outlet};
+pub use crate::chat::room::Rendered;
 
 /// One front end's words.
 pub trait Dialect: Send + Sync + 'static {
@@ -48,8 +49,8 @@ pub trait Conversation: Send {
     async fn close(&mut self);
 }
 
-/// What is known of a peer when it connects.
-#[derive(Clone, Debug)]
+/// What is known of a peer when it connects. A token may be in its query and in its payload.
+#[derive(Clone)]
 pub struct Handshake {
     /// The address it came from.
     pub remote: IpAddr,
@@ -74,6 +75,14 @@ pub struct Credentials {
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Credentials")
+    }
+}
+
+impl fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handshake")
+            .field("remote", &self.remote)
+            .finish_non_exhaustive()
     }
 }
 

@@ -176,7 +176,10 @@ impl Talking {
         };
         let name = match given {
             Some(name) => name,
-            None => (name.unwrap_or_default().parse()).map_err(Problem::BadName)?,
+            None => name
+                .ok_or(Problem::BadRequest("`name` is missing"))?
+                .parse()
+                .map_err(Problem::BadName)?,
         };
         if let Some(identity) = proved {
             self.proof.accept(&self.peer, identity);

@@ -10,7 +10,7 @@ use crate::{
         sessions::{Rules, Sessions},
         tokens::Tokens,
     },
-    settings::Settings,
+    settings::{Settings, Switch},
     transport::{
         origin::Allowed,
         web::{
@@ -28,7 +28,9 @@ pub fn page_for_two(settings: &Settings, tokens: Option<&Arc<Tokens>>) -> anyhow
     let Some(views) = views.filter(|views| views.join(kschat::FILE).exists()) else {
         return Ok(Router::new());
     };
-    let demo = tokens.filter(|_| settings.tokens.demo).cloned();
+    let demo = tokens
+        .filter(|_| settings.tokens.demo == Switch::On)
+        .cloned();
     if demo.is_some() {
         tracing::warn!(
             "--demo: whoever opens /kschat?uid=… gets the token of that user; let nobody else reach this machine, and no proxy lead to it"

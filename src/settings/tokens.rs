@@ -4,7 +4,7 @@ use std::{convert::Infallible, fmt, net::SocketAddr, str::FromStr, time::Duratio
 
 use clap::Args;
 
-use super::values::duration;
+use super::{Switch, values::duration};
 use crate::account::tokens::{JwksSource, Path};
 
 /// Who users are to the application that the chat belongs to.
@@ -75,9 +75,13 @@ pub struct Tokens {
     #[arg(
         id = "jwt-not-before",
         long = "jwt-not-before",
-        env = "HANDSHAKEN_JWT_NOT_BEFORE"
+        value_name = "SWITCH",
+        env = "HANDSHAKEN_JWT_NOT_BEFORE",
+        num_args = 0..=1,
+        default_value = "off",
+        default_missing_value = "on"
     )]
-    pub check_not_before: bool,
+    pub check_not_before: Switch,
 
     /// How long a connection may go on after its token has expired, 0s to 24h
     #[arg(id = "jwt-grace", long = "jwt-grace", value_name = "DURATION", env = "HANDSHAKEN_JWT_GRACE", default_value = "60s", value_parser = duration("0s", "24h"))]
@@ -85,8 +89,15 @@ pub struct Tokens {
 
     /// Give the page of --views' client.ejs a token for whatever user its address names; for trying it
     /// out: everybody is who they say. Only where all addresses to listen on are loopback
-    #[arg(long = "demo", env = "HANDSHAKEN_DEMO")]
-    pub demo: bool,
+    #[arg(
+        long = "demo",
+        value_name = "SWITCH",
+        env = "HANDSHAKEN_DEMO",
+        num_args = 0..=1,
+        default_value = "off",
+        default_missing_value = "on"
+    )]
+    pub demo: Switch,
 }
 
 /// Known to nobody who reads a log.
@@ -125,7 +136,7 @@ impl Tokens {
         {
             mistakes.push(format!("--jwt-jwks {}: not a file", path.display()));
         }
-        if self.demo {
+        if self.demo == Switch::On {
             if let Some(address) = listen.iter().find(|address| !address.ip().is_loopback()) {
                 mistakes.push(format!(
                     "--demo: everybody would be whoever they say, and --listen {address} is not loopback"

@@ -6,6 +6,7 @@ mod inbox;
 pub mod legacy;
 pub mod listener;
 pub mod origin;
+mod pace;
 pub mod proxy;
 pub mod socketio;
 pub mod web;

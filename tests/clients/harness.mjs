@@ -63,7 +63,8 @@ export function freshFolder() {
 export async function startServer({ args = [], env = {}, limited = false, bin, data = freshFolder() } = {}) {
   const program = bin ?? process.env.HANDSHAKEN_BIN ?? path.join(repository, 'target/debug/handshaken');
   const rate = limited ? [] : ['--event-rate', '0'];
-  const run = (listen) => launch(program, 'cargo build', ['--listen', listen, '--data', data, ...rate, ...args], env, 1);
+  const addresses = 1 + args.filter((arg) => arg === '--listen').length;
+  const run = (listen) => launch(program, 'cargo build', ['--listen', listen, '--data', data, ...rate, ...args], env, addresses);
 
   let launched = await run('127.0.0.1:0');
   const [url] = launched.urls;
@@ -73,6 +74,10 @@ export async function startServer({ args = [], env = {}, limited = false, bin, d
   return {
     url,
     port: Number(port),
+    /** All addresses, where the arguments name more to listen on. */
+    get urls() {
+      return launched.urls;
+    },
     data,
     get pid() {
       return launched.child.pid;

@@ -8,11 +8,11 @@ mod harness;
 mod boxes;
 mod crowd;
 mod drain;
+mod full;
 mod kill;
 mod leaks;
-
 mod namespaces;
-
+mod pace;
 mod packets;
 mod seam;
 mod slow;

@@ -113,12 +113,21 @@ impl Polling {
         ask(self.address, "POST", &self.path(), kind, body).await
     }
 
-    /// The next packet; `None` once the session is over.
+    /// The next packet that says something; `None` once the session is over.
     pub async fn next(&mut self) -> Option<String> {
+        loop {
+            let packet = self.next_with_noop().await?;
+            if packet != "6" {
+                return Some(packet);
+            }
+        }
+    }
+
+    /// The next packet; `None` once the session is over.
+    pub async fn next_with_noop(&mut self) -> Option<String> {
         loop {
             match self.came.pop_front() {
                 Some(packet) if packet == "1" => return None,
-                Some(packet) if packet == "6" => continue,
                 Some(packet) => return Some(packet),
                 None => {}
             }

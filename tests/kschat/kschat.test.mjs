@@ -275,7 +275,8 @@ test('a full box is said to the sender, and there is room again once something w
   await here.say('bob', 'two');
   here.tell('Send', { uId: 'ann', pId: 'bob', msg: 'too much', rno: 1 });
   await here.answered(3);
-  assert.deepEqual(here.sent()[2], { RC: 1, ER: 3 });
+  // What was kept is told when the log has told it, which may be after the refusal.
+  assert.deepEqual(here.sent().filter(({ ER }) => ER !== 0), [{ RC: 1, ER: 3 }]);
   const there = await visit(t, small.url, 'bob');
   await there.heard(2);
   await eventually('there is room', async () => {

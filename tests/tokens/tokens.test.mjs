@@ -68,7 +68,7 @@ test('whoever has no token chats on, as nobody in particular', async (t) => {
   const hello = await (await chat(t)).request('hello', { name: 'somebody' });
   assert.deepEqual([hello.ok, hello.user], [true, null]);
   const nameless = await (await chat(t, { auth: { token: token({ sub: 'x' }, { key }) } })).request('hello', {});
-  await refused(nameless, 'bad_name', /empty/);
+  await refused(nameless, 'bad_request', /missing/);
 });
 
 test('who somebody is, is told to the room, and a hello that fails changes nothing of it', async (t) => {
@@ -78,7 +78,7 @@ test('who somebody is, is told to the room, and a hello that fails changes nothi
   const { id } = await peer.request('hello', { name: 'another name' });
   assert.deepEqual((await people(peer)).find((each) => each.id === id), { id, name: 'Ann', user: '7' });
   // A token of somebody else, but no name: refused as a whole.
-  await refused(await peer.request('hello', { token: token({ sub: 'bob' }, { key }) }), 'bad_name', /empty/);
+  await refused(await peer.request('hello', { token: token({ sub: 'bob' }, { key }) }), 'bad_request', /missing/);
   assert.deepEqual((await people(peer)).find((each) => each.id === id), { id, name: 'Ann', user: '7' });
 
   const impostor = await chat(t);

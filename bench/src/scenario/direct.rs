@@ -1,4 +1,4 @@
-//! (f): pairs of users of the native dialect, each known by a token. One of each pair writes to the other, who
+//! (g): pairs of users of the native dialect, each known by a token. One of each pair writes to the other, who
 //! acknowledges; the next message goes out when the server has acknowledged the last.
 
 use std::sync::atomic::Ordering::Relaxed;

@@ -168,6 +168,38 @@ pub fn question(endpoint: &str, id: u64, name: &str, argument: &RawValue) -> Str
     format!("5:{id}+:{}", &event["5::".len()..])
 }
 
+/// Whether a packet that was written holds an event.
+pub fn is_event(packet: &str) -> bool {
+    packet.starts_with("5:")
+}
+
+/// `5::`: an event with any arguments; `question` is its id where an answer is wanted.
+pub fn event_with(
+    endpoint: &str,
+    question: Option<u64>,
+    name: &str,
+    args: &[Box<RawValue>],
+) -> String {
+    let name = crate::dialect::json(&name);
+    let id = question.map_or(String::new(), |id| format!("{id}+"));
+    if args.is_empty() {
+        return format!("5:{id}:{endpoint}:{{\"name\":{name}}}");
+    }
+    let args = crate::dialect::json(&args);
+    format!("5:{id}:{endpoint}:{{\"name\":{name},\"args\":{args}}}")
+}
+
+/// `3::`: a message; `question` is its id where a receipt is wanted.
+pub fn message(endpoint: &str, question: Option<u64>, text: &str) -> String {
+    let id = question.map_or(String::new(), |id| id.to_string());
+    format!("3:{id}:{endpoint}:{text}")
+}
+
+/// `4::`: a JSON message.
+pub fn json_message(endpoint: &str, value: &RawValue) -> String {
+    format!("4::{endpoint}:{value}")
+}
+
 /// `6::`: the packet with this id arrived.
 pub fn receipt(endpoint: &str, id: &str) -> String {
     format!("6::{endpoint}:{id}")

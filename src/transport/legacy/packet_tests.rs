@@ -1,4 +1,4 @@
-//! Packets of the grammar and beyond it, read and written.
+//! What every packet of the grammar means, and what is none.
 
 use super::*;
 
@@ -194,6 +194,19 @@ fn packets_are_written_as_the_old_server_wrote_them() {
         event("/chat", "welcome", &argument),
         r#"5::/chat:{"name":"welcome","args":[{"nsp":"/chat"}]}"#
     );
+    assert_eq!(event_with("", None, "woot", &[]), r#"5:::{"name":"woot"}"#);
+    assert_eq!(
+        event_with(
+            "/chat",
+            Some(2),
+            "woot",
+            &[argument.clone(), argument.clone()]
+        ),
+        r#"5:2+:/chat:{"name":"woot","args":[{"nsp":"/chat"},{"nsp":"/chat"}]}"#
+    );
+    assert_eq!(message("", None, "a:b\n"), "3:::a:b\n");
+    assert_eq!(message("/chat", Some(1), ""), "3:1:/chat:");
+    assert_eq!(json_message("", &crate::dialect::json(&7)), "4:::7");
     assert_eq!(receipt("", "1"), "6:::1");
     assert_eq!(
         answer("/chat", "1", &crate::dialect::json(&"w")),

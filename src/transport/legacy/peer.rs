@@ -1,5 +1,6 @@
 //! One client in one namespace, and the dialects that are mounted on them. What the chat sends goes
-//! out through the client's session; what the client says waits in the peer's inbox.
+//! out through the client's session; what the client says waits in the peer's inbox. `client` is how
+//! programs that speak the protocol as it is see a peer.
 
 use std::{
     collections::HashMap,
@@ -11,23 +12,44 @@ use parking_lot::Mutex;
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
-use super::{packet, session::Session};
+use super::{
+    client::{Client, Program},
+    packet,
+    session::Session,
+};
 use crate::{
     chat::peer::{Answer, Goodbye, Outlet, PeerId, Unanswered},
-    dialect::{Ack, Dialect, Event, Held},
+    dialect::{Ack, Conversation, Dialect, Event, Handshake, Held, Refusal, Rendered},
     transport::{
         asks::{self, Answered, Asks},
-        flow::{Limits, Unheard},
+        flow::Unheard,
         inbox::{self, Host, Inbox, Item},
     },
 };
 
-/// A dialect and where it is spoken.
+/// A program, most often a dialect, and where it is spoken with.
 #[derive(Clone)]
 pub(super) struct Mount {
     /// As packets name it: the default namespace has no name.
     pub endpoint: &'static str,
-    pub dialect: Arc<dyn Dialect>,
+    pub program: Arc<dyn Program>,
+}
+
+/// A dialect, which sees of a client no more than where its events go out.
+pub(super) struct Spoken(pub Arc<dyn Dialect>);
+
+impl Program for Spoken {
+    fn greet(
+        &self,
+        client: Client,
+        handshake: &Handshake,
+    ) -> Result<Box<dyn Conversation>, Refusal> {
+        self.0.greet(client.0, handshake)
+    }
+
+    fn goodbye(&self, why: Goodbye) -> Option<Rendered> {
+        self.0.goodbye(why)
+    }
 }
 
 /// A client in a namespace.
@@ -35,7 +57,7 @@ pub(super) struct Peer {
     id: PeerId,
     itself: Weak<Self>,
     pub endpoint: &'static str,
-    pub dialect: Arc<dyn Dialect>,
+    pub program: Arc<dyn Program>,
     session: Arc<Session>,
     inbox: Inbox,
     /// Where it receives fleeting events.
@@ -59,7 +81,7 @@ impl Peer {
             id: PeerId::next(),
             itself: itself.clone(),
             endpoint: mount.endpoint,
-            dialect: mount.dialect.clone(),
+            program: mount.program.clone(),
             session,
             inbox: Inbox::default(),
             channels: Mutex::default(),
@@ -88,6 +110,34 @@ impl Peer {
         inbox::push(self, Item::Hear(event));
     }
 
+    /// Sends a packet that asks for an answer, made with its id.
+    pub(super) fn ask_by(&self, question: impl FnOnce(u64) -> String, answered: Answered) {
+        let place = self.asks.begin();
+        let (id, answer) = {
+            let mut asked = self.asked.lock();
+            if asked.is_over {
+                return asks::give_up(answered, Unanswered::Gone);
+            }
+            asked.last += 1;
+            let id = asked.last;
+            let (sender, answer) = oneshot::channel();
+            if place.is_some() {
+                // Those that came too late, or not at all.
+                asked.waiting.retain(|_, waiting| !waiting.is_closed());
+                asked.waiting.insert(id, sender);
+            }
+            (id, answer)
+        };
+        self.send(question(id));
+        match place {
+            None => asks::give_up(answered, Unanswered::TooMany),
+            Some(place) => {
+                let answer = async { answer.await.unwrap_or(Err(Unanswered::Gone)) };
+                asks::wait(place, answer, answered);
+            }
+        }
+    }
+
     /// The client answers what it was asked. An answer that nobody waits for is nothing.
     pub(super) fn take_answer(&self, id: u64, args: Vec<Box<RawValue>>) {
         let waiting = self.asked.lock().waiting.remove(&id);
@@ -113,14 +163,6 @@ impl Host for Peer {
         &self.inbox
     }
 
-    fn limits(&self) -> &Limits {
-        self.session.limits()
-    }
-
-    fn is_ending(&self) -> bool {
-        self.session.has_ended()
-    }
-
     fn is_cut_off(&self) -> bool {
         self.session.goodbye().is_some_and(|why| !why.reconnect())
     }
@@ -137,30 +179,12 @@ impl Outlet for Peer {
     }
 
     fn ask(&self, event: &str, payload: &RawValue, answered: Answered) {
-        let place = self.asks.begin();
-        let (id, answer) = {
-            let mut asked = self.asked.lock();
-            if asked.is_over {
-                return asks::give_up(answered, Unanswered::Gone);
-            }
-            asked.last += 1;
-            let id = asked.last;
-            let (sender, answer) = oneshot::channel();
-            if place.is_some() {
-                // Those that came too late, or not at all.
-                asked.waiting.retain(|_, waiting| !waiting.is_closed());
-                asked.waiting.insert(id, sender);
-            }
-            (id, answer)
-        };
-        self.send(packet::question(self.endpoint, id, event, payload));
-        match place {
-            None => asks::give_up(answered, Unanswered::TooMany),
-            Some(place) => {
-                let answer = async { answer.await.unwrap_or(Err(Unanswered::Gone)) };
-                asks::wait(place, answer, answered);
-            }
-        }
+        let question = |id| packet::question(self.endpoint, id, event, payload);
+        self.ask_by(question, answered);
+    }
+
+    fn waiting(&self) -> usize {
+        self.session.state.lock().not_arrived()
     }
 
     fn join(&self, channel: &str) {

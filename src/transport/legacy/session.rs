@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use super::{
     channels::Channels,
+    client::Client,
     packet::{self, Kind, Packet, Wanted},
     peer::Peer,
     sessions::Sessions,
@@ -133,6 +134,9 @@ impl Session {
 
     /// Takes one packet of the client's. What is none is ignored, as it always was.
     pub(super) fn hear(self: &Arc<Self>, packet: &str) {
+        if !self.flow.came() {
+            return self.close(Goodbye::Flooding);
+        }
         let packet = text::mend(packet);
         let Some(packet) = Packet::parse(&packet) else {
             return tracing::debug!(remote = %self.handshake.remote, "ignored what is no packet");
@@ -224,7 +228,7 @@ impl Session {
             ..self.handshake.clone()
         };
         let peer = Peer::new(&mount, self.clone());
-        let Ok(greeted) = mount.dialect.greet(peer.clone(), &handshake) else {
+        let Ok(greeted) = mount.program.greet(Client(peer.clone()), &handshake) else {
             return false;
         };
         self.seats.lock().push(Seat {
@@ -269,7 +273,7 @@ impl Session {
                 seats.iter().map(|seat| seat.peer.clone()).collect()
             };
             for peer in seats {
-                if let Some(goodbye) = peer.dialect.goodbye(why) {
+                if let Some(goodbye) = peer.program.goodbye(why) {
                     peer.emit(goodbye.event, &goodbye.payload);
                 }
             }

@@ -1,19 +1,22 @@
 //! The Socket.IO transport: socketioxide, made safe. A request comes in at `front` (Node's exact
 //! answers, old clients' bodies), the engine (`service`) speaks Engine.IO, each upgraded connection
-//! runs over a `wire` (never blocks, bounded), each client in a namespace is a `peer` (events in
+//! runs over a `wire` (never blocks, bounded, read frame by frame), each client in a namespace is a `peer` (events in
 //! order, bounded), and a `session` ties them together. Dialects are mounted on namespaces and know
 //! nothing of all this.
 
 mod answer;
 mod eio3;
-mod first_ping;
+mod eio4;
+mod frames;
 mod front;
-mod old_frames;
 mod peer;
+mod probe;
 mod public_id;
 mod refusal;
+mod reword;
 mod service;
 mod session;
+mod stand_in;
 pub(super) mod text;
 mod wire;
 

@@ -2,6 +2,7 @@
 //! inbox, from which a dialect's conversation hears them.
 
 use std::{
+    borrow::Cow,
     pin::Pin,
     sync::{Arc, Weak},
 };
@@ -17,13 +18,13 @@ use socketioxide::{
     socket::Socket,
 };
 
-use super::{answer::Args, session::Session, text};
+use super::{answer::Args, reword::PLACEHOLDER, session::Session, text};
 use crate::{
     chat::peer::{Answer, Goodbye, Outlet, PeerId, Unanswered},
     dialect::{Ack, Conversation, Dialect, Event, Handshake, Held, Refusal},
     transport::{
         asks::{self, Answered, Asks},
-        flow::{Limits, Unheard},
+        flow::Unheard,
         inbox::{self, Host, Inbox, Item},
     },
 };
@@ -120,14 +121,6 @@ fn read_answer(session: &Arc<Session>, told: Result<Args, AckError>) -> Answer {
 impl Host for Peer {
     fn inbox(&self) -> &Inbox {
         &self.inbox
-    }
-
-    fn limits(&self) -> &Limits {
-        self.session.limits()
-    }
-
-    fn is_ending(&self) -> bool {
-        self.session.goodbye().is_some()
     }
 
     fn is_cut_off(&self) -> bool {
@@ -279,14 +272,20 @@ struct Intake {
 impl MessageHandler<LocalAdapter, Intake> for Intake {
     fn call(&self, socket: Arc<Socket<LocalAdapter>>, mut value: Value, ack_id: Option<i64>) {
         let peer = &self.peer;
-        let size = value.as_str().map_or(0, |packet| packet.len());
+        let packet = value.as_str().map(|packet| &**packet).unwrap_or_default();
+        // The placeholder is there for the engine.
+        let array = match packet
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_prefix(PLACEHOLDER))
+        {
+            Some(rest) => Cow::Owned(format!("[{rest}")),
+            None => Cow::Borrowed(packet),
+        };
+        let size = array.len();
         if size > peer.session.limits().message {
             return peer.session.close(Goodbye::TooLarge);
         }
-        let parts = value
-            .as_str()
-            .map(|packet| text::mend(packet))
-            .and_then(|packet| serde_json::from_str::<Vec<Box<RawValue>>>(&packet).ok());
+        let parts = serde_json::from_str::<Vec<Box<RawValue>>>(&text::mend(&array)).ok();
         let Some(mut args) = parts.filter(|parts| !parts.is_empty()) else {
             return peer.session.close(Goodbye::BadPacket);
         };
