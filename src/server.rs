@@ -3,7 +3,10 @@
 
 mod logins;
 
-use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    fs::DirBuilder, net::SocketAddr, num::NonZeroU32, os::unix::fs::DirBuilderExt, sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
 use axum::{Router, extract::Request, middleware, routing::any};
@@ -14,7 +17,12 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use self::logins::Logins;
 use crate::{
     account::tokens::{self, Tokens},
-    chat::{self, Chat, peer::Goodbye},
+    chat::{
+        self, Chat,
+        log::{Log, Tail},
+        peer::Goodbye,
+    },
+    cluster,
     dialect::{
         Fleeting,
         amqpchat::AmqpChat,
@@ -24,7 +32,8 @@ use crate::{
         rabbitpubsub::RabbitPubSub,
         talk::Talk,
     },
-    log::embedded::EmbeddedLog,
+    log::{embedded::EmbeddedLog, redis::RedisLog},
+    redis::Redis,
     settings::{self, Origin, Settings, Switch},
     transport::{
         legacy::{self, Legacy},
@@ -68,7 +77,8 @@ impl Server {
     /// Opens the log, binds every address, opens the accounts, and serves.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         let replica: Arc<str> = settings.replica().into();
-        let (log, tail) = EmbeddedLog::open(&settings.data, settings.retain)?;
+        let redis = shared_redis(&settings);
+        let (log, tail) = open_log(&settings, redis.as_ref())?;
         let listeners = (settings.listen.iter())
             .map(|address| {
                 listener::bind(*address).with_context(|| format!("cannot listen on {address}"))
@@ -84,7 +94,7 @@ impl Server {
             history: settings.history.into(),
             pending: settings.direct.max_pending.get(),
         };
-        let chat = Chat::new(Arc::new(log), replica, limits);
+        let chat = Chat::new(log, replica, limits);
 
         let limits = socketio::Limits {
             message: settings.max_message as usize,
@@ -119,11 +129,20 @@ impl Server {
             &legacy::Transport::ALL,
             allowed.clone(),
         ));
-        let fleeting: Arc<dyn Fleeting> =
+        let here: Arc<dyn Fleeting> =
             Arc::new(vec![socketio.fleeting("/chat"), legacy.fleeting("/chat")]);
+        let mut tasks = JoinSet::new();
+        let fleeting: Arc<dyn Fleeting> = match redis {
+            Some(redis) => {
+                let (everywhere, carrier) = cluster::fleeting::everywhere(redis, here.clone())?;
+                tasks.spawn(carrier.run());
+                Arc::new(everywhere)
+            }
+            None => here.clone(),
+        };
         let talk = Arc::new(Talk::new(chat.clone()));
         let tokens = token_rules(&settings.tokens).map(Tokens::new);
-        let native = Arc::new(Native::new(chat.clone(), fleeting.clone(), tokens.clone()));
+        let native = Arc::new(Native::new(chat.clone(), fleeting, tokens.clone()));
         socketio.mount("/", talk.clone());
         socketio.mount("/chat", native.clone());
         let kschat = Kschat::new(chat.clone(), tokens.clone());
@@ -147,7 +166,6 @@ impl Server {
         let forms = logins.router(&settings, allowed)?;
         let forms = forms.merge(logins::page_for_two(&settings, tokens.as_ref())?);
         let router = router(&settings, forms, socketio.clone(), legacy.clone());
-        let mut tasks = JoinSet::new();
         for listener in listeners {
             tasks.spawn(listener::serve(
                 listener,
@@ -157,7 +175,7 @@ impl Server {
         }
         tasks.spawn(legacy.clone().keep_time());
         tasks.spawn(logins.sessions.clone().keep_time());
-        tasks.spawn(native::tell_presence(chat.clone(), fleeting));
+        tasks.spawn(native::tell_presence(chat.clone(), here));
         if let Some(tokens) = tokens {
             tasks.spawn(tokens.keep());
         }
@@ -212,6 +230,35 @@ impl Server {
         }
         tracing::info!("everything accepted is kept");
     }
+}
+
+/// The Redis that this replica shares with others, if it is one of several.
+fn shared_redis(settings: &Settings) -> Option<Redis> {
+    let address = settings.redis.address.clone()?;
+    tracing::info!(redis = %address, prefix = settings.redis.prefix, "sharing a redis");
+    Some(Redis::new(address, &settings.redis.prefix))
+}
+
+/// The log of all replicas, or of this one where there are no others.
+fn open_log(settings: &Settings, redis: Option<&Redis>) -> anyhow::Result<(Arc<dyn Log>, Tail)> {
+    Ok(match redis {
+        Some(redis) => {
+            // Logins are kept there all the same.
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&settings.data)
+                .with_context(|| {
+                    format!("cannot use data directory {}", settings.data.display())
+                })?;
+            let (log, tail) = RedisLog::open(redis.clone(), settings.retain)?;
+            (Arc::new(log), tail)
+        }
+        None => {
+            let (log, tail) = EmbeddedLog::open(&settings.data, settings.retain)?;
+            (Arc::new(log), tail)
+        }
+    })
 }
 
 /// What may be said, in bytes: a message also holds its event's name, room and key.

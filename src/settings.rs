@@ -6,6 +6,7 @@ mod accounts;
 mod direct;
 mod legacy;
 mod mistakes;
+mod redis;
 mod sessions;
 mod tokens;
 mod values;
@@ -23,8 +24,8 @@ use ipnet::IpNet;
 
 use self::values::{count, duration, host_name, origin, proxy, retain};
 pub use self::{
-    accounts::Accounts, direct::Direct, legacy::Legacy, mistakes::Refusal, sessions::Sessions,
-    tokens::Tokens, values::Origin,
+    accounts::Accounts, direct::Direct, legacy::Legacy, mistakes::Refusal, redis::Redis,
+    sessions::Sessions, tokens::Tokens, values::Origin,
 };
 use crate::{
     log::embedded::Retain,
@@ -156,6 +157,9 @@ pub struct Settings {
     pub tokens: Tokens,
 
     #[command(flatten)]
+    pub redis: Redis,
+
+    #[command(flatten)]
     pub accounts: Accounts,
 
     #[command(flatten)]
@@ -262,6 +266,7 @@ impl Settings {
         self.tokens.check_together(&self.listen, mistakes);
         self.accounts.check_together(&self.data, mistakes);
         self.sessions.check_together(mistakes);
+        self.redis.check_together(mistakes);
     }
 }
 

@@ -1,23 +1,38 @@
 //! The log's boxes: direct messages wait in them until they are acknowledged, over all conversations, in
 //! one order; how conversations stand; files of the version before.
 
+#[path = "harness/mod.rs"]
+mod harness;
+
 use std::{path::Path, sync::Arc, time::Duration};
 
 use handshaken::{
     chat::{
-        log::{Became, Log, LogError, Mark, Standing, Tail},
+        log::{Became, Log, LogError, Mark, Standing, Tail, Told},
         message::{Envelope, Message, MessageId, Post, RoomName, UserId},
     },
     log::embedded::{EmbeddedLog, Retain},
 };
+use harness::home::Home;
 use rusqlite::Connection;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const ALL: usize = 10_000;
 
+crate::promises! {
+    what_is_written_to_one_person_waits_in_one_order_over_all_conversations,
+    what_was_acknowledged_does_not_wait_any_more_nor_after_opening_again,
+    a_full_box_refuses_and_keeps_nothing_until_there_is_room,
+    ids_are_kept_in_the_form_in_which_they_came,
+    how_a_conversation_stands_follows_what_was_acknowledged_and_read,
+    conversations_are_listed_by_their_newest_message,
+    one_may_write_to_oneself,
+    what_retention_lets_go_does_not_wait_any_more_and_makes_room,
+}
+
 /// Opens the log and lets its tail go.
-fn open(dir: &Path) -> EmbeddedLog {
-    EmbeddedLog::open(dir, Retain::default()).unwrap().0
+fn open(home: &Home) -> Arc<dyn Log> {
+    home.open().0
 }
 
 fn user(id: &str) -> UserId {
@@ -53,17 +68,17 @@ fn keyed(key: &str, post: Post) -> Post {
     }
 }
 
-async fn write(log: &EmbeddedLog, from: &str, to: &str, text: &str) -> Arc<Message> {
+async fn write(log: &Arc<dyn Log>, from: &str, to: &str, text: &str) -> Arc<Message> {
     log.append(letter(from, to, text)).await.unwrap()
 }
 
-async fn waiting(log: &EmbeddedLog, to: &str) -> Vec<Arc<Message>> {
+async fn waiting(log: &Arc<dyn Log>, to: &str) -> Vec<Arc<Message>> {
     log.pending(&user(to), 0, ALL).await.unwrap()
 }
 
 async fn told(mut tail: Tail) -> Vec<Arc<Message>> {
     let mut told = Vec::new();
-    while let Some(batch) = tail.recv().await {
+    while let Some(Told::Kept(batch)) = tail.recv().await {
         told.extend(batch);
     }
     told
@@ -93,10 +108,8 @@ fn id(seq: u64, of: &Message) -> MessageId {
     MessageId { seq, ..of.id }
 }
 
-#[tokio::test]
-async fn what_is_written_to_one_person_waits_in_one_order_over_all_conversations() {
-    let dir = tempfile::tempdir().unwrap();
-    let (log, tail) = EmbeddedLog::open(dir.path(), Retain::default()).unwrap();
+async fn what_is_written_to_one_person_waits_in_one_order_over_all_conversations(home: Home) {
+    let (log, tail) = home.open();
     let telling = tokio::spawn(told(tail));
     write(&log, "ann", "bob", "one").await;
     write(&log, "cid", "bob", "two").await;
@@ -124,10 +137,8 @@ async fn what_is_written_to_one_person_waits_in_one_order_over_all_conversations
     assert!(told.contains(&last));
 }
 
-#[tokio::test]
-async fn what_was_acknowledged_does_not_wait_any_more_nor_after_opening_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let log = open(dir.path());
+async fn what_was_acknowledged_does_not_wait_any_more_nor_after_opening_again(home: Home) {
+    let log = open(&home);
     for text in ["one", "two", "three"] {
         write(&log, "ann", "bob", text).await;
     }
@@ -146,16 +157,14 @@ async fn what_was_acknowledged_does_not_wait_any_more_nor_after_opening_again() 
     assert!(marks.try_recv().is_err(), "marked twice");
     assert_eq!(texts(&waiting(&log, "bob").await), ["one", "three"]);
     log.close().await;
-    let log = open(dir.path());
+    let log = open(&home);
     assert_eq!(texts(&waiting(&log, "bob").await), ["one", "three"]);
     let next = write(&log, "ann", "bob", "four").await;
     assert_eq!(place(&next), 4, "a place is given out twice");
 }
 
-#[tokio::test]
-async fn a_full_box_refuses_and_keeps_nothing_until_there_is_room() {
-    let dir = tempfile::tempdir().unwrap();
-    let log = open(dir.path());
+async fn a_full_box_refuses_and_keeps_nothing_until_there_is_room(home: Home) {
+    let log = open(&home);
     let small = |key: &str, post| keyed(key, into_box_of(2, post));
     log.append(small("a", letter("ann", "bob", "one")))
         .await
@@ -184,10 +193,8 @@ async fn a_full_box_refuses_and_keeps_nothing_until_there_is_room() {
     assert_eq!(kept.direct.as_ref().unwrap().key, "c".parse().ok());
 }
 
-#[tokio::test]
-async fn ids_are_kept_in_the_form_in_which_they_came() {
-    let dir = tempfile::tempdir().unwrap();
-    let log = open(dir.path());
+async fn ids_are_kept_in_the_form_in_which_they_came(home: Home) {
+    let log = open(&home);
     let number: UserId = serde_json::from_str("7").unwrap();
     let mut post = letter("ann", "7", "to a number");
     post.direct.as_mut().unwrap().to = number;
@@ -199,10 +206,8 @@ async fn ids_are_kept_in_the_form_in_which_they_came() {
     assert_eq!(forms, ["7", "\"7\""]);
 }
 
-#[tokio::test]
-async fn how_a_conversation_stands_follows_what_was_acknowledged_and_read() {
-    let dir = tempfile::tempdir().unwrap();
-    let log = open(dir.path());
+async fn how_a_conversation_stands_follows_what_was_acknowledged_and_read(home: Home) {
+    let log = open(&home);
     let (ann, bob) = (user("ann"), user("bob"));
     assert_eq!(log.standing(&ann, &bob).await.unwrap(), Standing::default());
     let first = write(&log, "ann", "bob", "one").await;
@@ -258,10 +263,8 @@ async fn how_a_conversation_stands_follows_what_was_acknowledged_and_read() {
     }
 }
 
-#[tokio::test]
-async fn conversations_are_listed_by_their_newest_message() {
-    let dir = tempfile::tempdir().unwrap();
-    let log = open(dir.path());
+async fn conversations_are_listed_by_their_newest_message(home: Home) {
+    let log = open(&home);
     write(&log, "ann", "bob", "old").await;
     next_millisecond().await;
     write(&log, "cid", "bob", "one").await;
@@ -292,10 +295,8 @@ async fn conversations_are_listed_by_their_newest_message() {
     assert!(log.conversations(&user("dan"), 9).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn one_may_write_to_oneself() {
-    let dir = tempfile::tempdir().unwrap();
-    let log = open(dir.path());
+async fn one_may_write_to_oneself(home: Home) {
+    let log = open(&home);
     let note = write(&log, "ann", "ann", "note").await;
     assert_eq!(texts(&waiting(&log, "ann").await), ["note"]);
     let ann = user("ann");
@@ -309,21 +310,19 @@ async fn one_may_write_to_oneself() {
     );
 }
 
-#[tokio::test]
-async fn what_retention_lets_go_does_not_wait_any_more_and_makes_room() {
-    let dir = tempfile::tempdir().unwrap();
+async fn what_retention_lets_go_does_not_wait_any_more_and_makes_room(home: Home) {
     let retain = Retain {
         messages_per_room: Some(2),
         age: None,
     };
-    let (log, tail) = EmbeddedLog::open(dir.path(), retain).unwrap();
+    let (log, tail) = home.open_keeping(retain);
     drop(tail);
     for n in 0..5 {
         let post = into_box_of(5, letter("ann", "bob", &n.to_string()));
         log.append(post).await.unwrap();
     }
     log.close().await;
-    let (log, tail) = EmbeddedLog::open(dir.path(), retain).unwrap();
+    let (log, tail) = home.open_keeping(retain);
     drop(tail);
     let pruned = async {
         while waiting(&log, "bob").await.len() > 2 {
@@ -344,6 +343,12 @@ async fn what_retention_lets_go_does_not_wait_any_more_and_makes_room() {
     }
     let full = log.append(into_box_of(5, letter("ann", "bob", "8"))).await;
     assert!(matches!(full, Err(LogError::BoxFull(5))), "{full:?}");
+}
+
+fn open_folder(dir: &Path) -> Arc<dyn Log> {
+    let (log, tail) = EmbeddedLog::open(dir, Retain::default()).unwrap();
+    drop(tail);
+    Arc::new(log)
 }
 
 /// What the version before direct messages wrote.
@@ -376,7 +381,7 @@ async fn a_file_of_the_version_before_is_taken_over_with_all_that_is_in_it() {
     old.execute_batch(VERSION_1).unwrap();
     drop(old);
     for _ in 0..2 {
-        let log = open(dir.path());
+        let log = open_folder(dir.path());
         let kept = log.last(&RoomName::lobby(), ALL).await.unwrap();
         let seen: Vec<_> = (kept.iter())
             .map(|message| {
@@ -405,6 +410,6 @@ async fn a_file_of_the_version_before_is_taken_over_with_all_that_is_in_it() {
         assert_eq!(waiting(&log, "bob").await.last(), Some(&placed));
         log.close().await;
     }
-    let log = open(dir.path());
+    let log = open_folder(dir.path());
     assert_eq!(texts(&waiting(&log, "bob").await), ["new", "new"]);
 }

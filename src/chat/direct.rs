@@ -4,7 +4,10 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -42,6 +45,8 @@ pub trait Correspondent: Send + Sync + 'static {
 pub struct Mailboxes {
     log: Arc<dyn Log>,
     boxes: Mutex<HashMap<UserId, (Arc<Mailbox>, usize)>>,
+    /// How often places have lost their meaning.
+    beginnings: AtomicU64,
     emptied: Notify,
 }
 
@@ -50,6 +55,7 @@ impl Mailboxes {
         Arc::new(Self {
             log,
             boxes: Mutex::default(),
+            beginnings: AtomicU64::new(0),
             emptied: Notify::new(),
         })
     }
@@ -79,6 +85,19 @@ impl Mailboxes {
             hold.work();
         }
         shown
+    }
+
+    /// Reads all boxes anew: messages passed unseen, or places were given out a second time. What
+    /// waits is shown again.
+    pub fn start_anew(self: &Arc<Self>) {
+        self.beginnings.fetch_add(1, Ordering::Relaxed);
+        let users: Vec<_> = self.boxes.lock().keys().cloned().collect();
+        for user in users {
+            if let Some(hold) = Hold::find(self, &user) {
+                hold.mailbox.start_anew();
+                hold.work();
+            }
+        }
     }
 
     /// Tells what becomes of messages, for ever.
@@ -132,11 +151,17 @@ pub struct Delivery {
     mailboxes: Arc<Mailboxes>,
     user: UserId,
     place: u64,
+    /// Of [`Mailboxes::beginnings`], when it was shown.
+    beginning: u64,
 }
 
 impl Delivery {
     /// The peer has the message: it is recorded, and the user is not sent it again.
     pub fn acknowledge(self) {
+        if self.beginning != self.mailboxes.beginnings.load(Ordering::Relaxed) {
+            // Another message may have this place by now; this one is shown again if it waits.
+            return;
+        }
         // The peer may be gone by now, and the box with it.
         let hold = Hold::take(&self.mailboxes, self.user);
         hold.mailbox.acknowledge(self.place);
@@ -199,6 +224,7 @@ impl Hold {
             mailboxes: self.mailboxes.clone(),
             user: self.user.clone(),
             place,
+            beginning: self.mailboxes.beginnings.load(Ordering::Relaxed),
         }
     }
 

@@ -281,7 +281,9 @@ impl From<&LogError> for Failure {
     fn from(error: &LogError) -> Self {
         match error {
             LogError::BoxFull(_) => Self::BoxFull,
-            LogError::Busy | LogError::Closed | LogError::Storage(_) => Self::Unavailable,
+            LogError::Busy | LogError::Unknown | LogError::Closed | LogError::Storage(_) => {
+                Self::Unavailable
+            }
         }
     }
 }

@@ -93,7 +93,10 @@ impl Mailbox {
     /// What waits was read: all of it if there is less than the limit. None where it could not be read.
     pub fn read(&self, hold: &Hold, waiting: Option<&[Arc<Message>]>, limit: usize) {
         let mut state = self.0.lock();
-        state.is_reading = false;
+        if !std::mem::take(&mut state.is_reading) {
+            // Begun before everything started anew.
+            return;
+        }
         let Some(waiting) = waiting else {
             state.is_whole = false;
             if !std::mem::replace(&mut state.is_in_trouble, true) {
@@ -166,6 +169,16 @@ impl Mailbox {
             after: state.shown,
             limit: WINDOW - state.window.len(),
         })
+    }
+
+    /// What is known of places here is not true any more.
+    pub fn start_anew(&self) {
+        let mut state = self.0.lock();
+        state.window.clear();
+        state.bytes = 0;
+        state.acknowledged.clear();
+        state.shown = 0;
+        (state.is_reading, state.is_whole) = (false, false);
     }
 
     /// The log is closed.

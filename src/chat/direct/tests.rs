@@ -298,6 +298,45 @@ async fn what_is_acknowledged_on_another_replica_makes_room_and_is_told_to_the_s
 }
 
 #[tokio::test]
+async fn when_places_begin_anew_what_waits_is_shown_again_and_old_answers_count_for_nothing() {
+    let log = Scripted::holding(5);
+    let boxes = Mailboxes::new(log.clone());
+    let bob = Tab::new();
+    let _bob = boxes.open(user("bob"), bob.clone());
+    eventually("all is shown", || bob.shown() == places(1..=5)).await;
+    log.acknowledge(&user("bob"), vec![1, 2, 3]).await.unwrap();
+    boxes.start_anew();
+    eventually("what waits is shown again", || {
+        bob.shown() == [1, 2, 3, 4, 5, 4, 5]
+    })
+    .await;
+    bob.acknowledge(5);
+    stillness().await;
+    assert_eq!(log.acknowledged(), [1, 2, 3], "an answer of before counts");
+    bob.acknowledge(2);
+    eventually("the answers of now count", || log.is_empty()).await;
+}
+
+#[tokio::test]
+async fn what_was_read_before_places_began_anew_is_not_believed() {
+    let log = Scripted::holding(0);
+    for place in 7..=9 {
+        log.keep(place);
+    }
+    log.hold_answers();
+    let boxes = Mailboxes::new(log.clone());
+    let bob = Tab::new();
+    let _bob = boxes.open(user("bob"), bob.clone());
+    log.asked.notified().await;
+    for place in 1..=2 {
+        log.keep(place);
+    }
+    boxes.start_anew();
+    log.answer_all();
+    eventually("all is shown", || bob.shown() == [1, 2, 7, 8, 9]).await;
+}
+
+#[tokio::test]
 async fn the_senders_peers_are_shown_its_message_and_asked_nothing() {
     let log = Scripted::holding(0);
     let boxes = Mailboxes::new(log.clone());

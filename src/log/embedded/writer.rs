@@ -16,10 +16,7 @@ use super::{
     open::{self, Opened},
     prune::Pruner,
 };
-use crate::chat::{
-    log::{LogError, Mark},
-    message::Message,
-};
+use crate::chat::log::{LogError, Mark, Told};
 
 /// The most tasks in one transaction.
 const BATCH_TASKS: usize = 1024;
@@ -39,7 +36,7 @@ pub(super) struct Writer {
     pub opened: Opened,
     pub queue: mpsc::Receiver<Job>,
     /// None once nobody reads it any more.
-    pub tail: Option<mpsc::Sender<Vec<Arc<Message>>>>,
+    pub tail: Option<mpsc::Sender<Told>>,
     pub marks: broadcast::Sender<Mark>,
     pub pruner: Pruner,
     /// No more posts are accepted.
@@ -48,7 +45,7 @@ pub(super) struct Writer {
     pub tail_abandoned: CancellationToken,
 }
 
-type TailPlace = OwnedPermit<Vec<Arc<Message>>>;
+type TailPlace = OwnedPermit<Told>;
 
 impl Writer {
     /// Runs until the log is closed and everything accepted has been answered.
@@ -127,7 +124,7 @@ impl Writer {
                 if let Some(place) = place
                     && !new.is_empty()
                 {
-                    place.send(new);
+                    place.send(Told::Kept(new));
                 }
                 for mark in marks {
                     let _ = self.marks.send(mark);
