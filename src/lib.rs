@@ -8,8 +8,10 @@
 
 pub mod account;
 pub mod chat;
+pub mod cluster;
 pub mod dialect;
 pub mod log;
+pub mod redis;
 pub mod server;
 pub mod settings;
 pub mod telemetry;

@@ -3,7 +3,10 @@
 
 mod logins;
 
-use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    fs::DirBuilder, net::SocketAddr, num::NonZeroU32, os::unix::fs::DirBuilderExt, sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
 use axum::{
@@ -20,15 +23,26 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use self::logins::Logins;
 use crate::{
-    chat::{self, Chat, peer::Goodbye},
+    account::tokens::{self, Tokens},
+    chat::{
+        self, Chat,
+        log::{Log, Tail},
+        peer::Goodbye,
+    },
+    cluster,
     dialect::{
         Fleeting,
+        amqpchat::AmqpChat,
+        by_session::BySession,
         infinite::Infinite,
+        kschat::Kschat,
         native::{self, Native},
+        rabbitpubsub::RabbitPubSub,
         talk::Talk,
     },
-    log::embedded::EmbeddedLog,
-    settings::{Origin, Settings, Switch},
+    log::{embedded::EmbeddedLog, redis::RedisLog},
+    redis::Redis,
+    settings::{self, Origin, Settings, Switch},
     transport::{
         legacy::{self, Legacy},
         listener::{self, Connections},
@@ -73,7 +87,8 @@ impl Server {
     /// Opens the log, binds every address, opens the accounts, and serves.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         let replica: Arc<str> = settings.replica().into();
-        let (log, tail) = EmbeddedLog::open(&settings.data, settings.retain)?;
+        let redis = shared_redis(&settings);
+        let (log, tail) = open_log(&settings, redis.as_ref())?;
         let listeners = (settings.listen.iter())
             .map(|address| {
                 listener::bind(*address).with_context(|| format!("cannot listen on {address}"))
@@ -87,8 +102,9 @@ impl Server {
         let limits = chat::Limits {
             text: text_limit(settings.max_message),
             history: settings.history.into(),
+            pending: settings.direct.max_pending.get(),
         };
-        let chat = Chat::new(Arc::new(log), replica, limits);
+        let chat = Chat::new(log, replica, limits);
 
         let limits = socketio::Limits {
             message: settings.max_message as usize,
@@ -130,16 +146,35 @@ impl Server {
                 ping_interval: settings.ping_interval,
                 ping_timeout: settings.ping_timeout,
             },
-            allowed,
+            allowed.clone(),
             Arc::new(Infinite::new(chat.clone(), zone)),
         ));
-        let fleeting: Arc<dyn Fleeting> =
+        let here: Arc<dyn Fleeting> =
             Arc::new(vec![socketio.fleeting("/chat"), legacy.fleeting("/chat")]);
+        let mut tasks = JoinSet::new();
+        let fleeting: Arc<dyn Fleeting> = match redis {
+            Some(redis) => {
+                let (everywhere, carrier) = cluster::fleeting::everywhere(redis, here.clone())?;
+                tasks.spawn(carrier.run());
+                Arc::new(everywhere)
+            }
+            None => here.clone(),
+        };
         let talk = Arc::new(Talk::new(chat.clone()));
-        let native = Arc::new(Native::new(chat.clone(), fleeting.clone()));
+        let tokens = token_rules(&settings.tokens).map(Tokens::new);
+        let native = Arc::new(Native::new(chat.clone(), fleeting, tokens.clone()));
         socketio.mount("/", talk.clone());
         socketio.mount("/chat", native.clone());
-        legacy.mount("/", talk);
+        let kschat = Kschat::new(chat.clone(), tokens.clone());
+        socketio.mount("/kschat", Arc::new(kschat));
+        let by_session = BySession::new(
+            chat.clone(),
+            logins.sessions.clone(),
+            vec![Arc::new(RabbitPubSub), Arc::new(AmqpChat)],
+            talk,
+            legacy.fleeting("/"),
+        );
+        legacy.mount("/", Arc::new(by_session));
         legacy.mount("/chat", native);
 
         let (stop, stopped) = watch::channel(false);
@@ -149,6 +184,7 @@ impl Server {
             stopped,
         );
         let forms = logins.router(&settings, allowed)?;
+        let forms = forms.merge(logins::page_for_two(&settings, tokens.as_ref())?);
         let router = router(
             &settings,
             forms,
@@ -156,7 +192,6 @@ impl Server {
             legacy.clone(),
             websocket.clone(),
         );
-        let mut tasks = JoinSet::new();
         for listener in listeners {
             tasks.spawn(listener::serve(
                 listener,
@@ -166,7 +201,10 @@ impl Server {
         }
         tasks.spawn(legacy.clone().keep_time());
         tasks.spawn(logins.sessions.clone().keep_time());
-        tasks.spawn(native::tell_presence(chat.clone(), fleeting));
+        tasks.spawn(native::tell_presence(chat.clone(), here));
+        if let Some(tokens) = tokens {
+            tasks.spawn(tokens.keep());
+        }
         let delivery = tokio::spawn(chat.clone().run(tail));
         Ok(Self {
             addresses,
@@ -232,9 +270,56 @@ impl Server {
     }
 }
 
+/// The Redis that this replica shares with others, if it is one of several.
+fn shared_redis(settings: &Settings) -> Option<Redis> {
+    let address = settings.redis.address.clone()?;
+    tracing::info!(redis = %address, prefix = settings.redis.prefix, "sharing a redis");
+    Some(Redis::new(address, &settings.redis.prefix))
+}
+
+/// The log of all replicas, or of this one where there are no others.
+fn open_log(settings: &Settings, redis: Option<&Redis>) -> anyhow::Result<(Arc<dyn Log>, Tail)> {
+    Ok(match redis {
+        Some(redis) => {
+            // Logins are kept there all the same.
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&settings.data)
+                .with_context(|| {
+                    format!("cannot use data directory {}", settings.data.display())
+                })?;
+            let (log, tail) = RedisLog::open(redis.clone(), settings.retain)?;
+            (Arc::new(log), tail)
+        }
+        None => {
+            let (log, tail) = EmbeddedLog::open(&settings.data, settings.retain)?;
+            (Arc::new(log), tail)
+        }
+    })
+}
+
 /// What may be said, in bytes: a message also holds its event's name, room and key.
 fn text_limit(max_message: u32) -> usize {
     max_message as usize - 500
+}
+
+/// What tokens are held to; `None` where none is taken.
+fn token_rules(settings: &settings::Tokens) -> Option<tokens::Rules> {
+    settings.are_accepted().then(|| tokens::Rules {
+        secrets: settings
+            .secrets
+            .iter()
+            .map(|secret| secret.0.clone())
+            .collect(),
+        jwks: settings.jwks.clone(),
+        issuer: settings.issuer.clone(),
+        audience: settings.audience.clone(),
+        user: settings.user.clone(),
+        name: settings.name.clone(),
+        check_not_before: settings.check_not_before == Switch::On,
+        grace: settings.grace,
+    })
 }
 
 fn router(

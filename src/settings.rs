@@ -3,9 +3,12 @@
 //! for. README's table is compared with this file by a test.
 
 mod accounts;
+mod direct;
 mod legacy;
 mod mistakes;
+mod redis;
 mod sessions;
+mod tokens;
 mod values;
 
 use std::{
@@ -22,11 +25,12 @@ use jiff::tz::TimeZone;
 
 use self::values::{count, duration, host_name, origin, proxy, retain, time_zone};
 pub use self::{
-    accounts::Accounts, legacy::Legacy, mistakes::Refusal, sessions::Sessions, values::Origin,
+    accounts::Accounts, direct::Direct, legacy::Legacy, mistakes::Refusal, redis::Redis,
+    sessions::Sessions, tokens::Tokens, values::Origin,
 };
 use crate::{
     log::embedded::Retain,
-    transport::web::{ClientGeneration, index},
+    transport::web::{ClientGeneration, index, kschat},
 };
 
 /// One chat server for every generation of Socket.IO page
@@ -149,7 +153,16 @@ pub struct Settings {
     pub ping_timeout: Duration,
 
     #[command(flatten)]
+    pub direct: Direct,
+
+    #[command(flatten)]
     pub legacy: Legacy,
+
+    #[command(flatten)]
+    pub tokens: Tokens,
+
+    #[command(flatten)]
+    pub redis: Redis,
 
     #[command(flatten)]
     pub accounts: Accounts,
@@ -227,9 +240,16 @@ impl Settings {
         if let Some(dir) = self.public.as_ref().filter(|dir| !dir.is_dir()) {
             mistakes.push(format!("--public {}: not a folder", dir.display()));
         }
-        if let Some(views) = &self.views
-            && let Err(errors) = index::read(views)
-        {
+        if let Some(views) = &self.views {
+            let has_client = views.join(kschat::FILE).exists();
+            let mut errors = Vec::new();
+            if has_client {
+                errors.extend(kschat::read(views).err().into_iter().flatten());
+            }
+            // Where there is neither, it is this one that is missed.
+            if !has_client || views.join(index::FILE).exists() {
+                errors.extend(index::read(views).err().into_iter().flatten());
+            }
             mistakes.extend(errors.iter().map(|error| format!("--views: {error}")));
         }
         if self.data.exists() && !self.data.is_dir() {
@@ -248,8 +268,10 @@ impl Settings {
             ));
         }
         self.legacy.check_together(mistakes);
+        self.tokens.check_together(&self.listen, mistakes);
         self.accounts.check_together(&self.data, mistakes);
         self.sessions.check_together(mistakes);
+        self.redis.check_together(mistakes);
     }
 }
 

@@ -91,6 +91,33 @@ fn all_mistakes_are_told_at_once_wherever_they_were_made() {
 }
 
 #[test]
+fn a_password_in_a_wrong_address_of_redis_is_not_repeated() {
+    for (variable, named) in [("HANDSHAKEN_REDIS", "--redis"), ("REDIS_URL", "REDIS_URL")] {
+        let mut server = server(&["--check"]);
+        let output = server.env(variable, "redis://ann:s3cret@h/x").output();
+        let output = output.unwrap();
+        assert_eq!(code(&output), 64, "{output:?}");
+        let told = stderr(&output);
+        assert!(
+            told.contains(&format!("{named}: not a Redis URL")),
+            "{told}"
+        );
+        assert!(!told.contains("s3cret"), "{told}");
+    }
+}
+
+#[test]
+fn the_variables_that_other_programs_read_name_the_redis_too() {
+    let output = server(&["--check"]).env("REDIS_HOST", "::1").output();
+    assert_eq!(code(&output.unwrap()), 0);
+    let mut server = server(&["--check"]);
+    let output = server.env("REDIS_HOST", "h").env("REDIS_PORT", "many");
+    let output = output.output().unwrap();
+    assert_eq!(code(&output), 64, "{output:?}");
+    assert!(stderr(&output).contains("REDIS_PORT=many"), "{output:?}");
+}
+
+#[test]
 fn settings_that_contradict_each_other_are_mistakes() {
     let small = ["--max-backlog", "100000", "--max-message", "200000"];
     let few = ["--max-backlog-packets", "16", "--history", "16"];
@@ -104,6 +131,39 @@ fn settings_that_contradict_each_other_are_mistakes() {
         let output = server(&args).arg("--check").output().unwrap();
         assert_eq!(code(&output), 64, "{output:?}");
         assert!(stderr(&output).contains(mistake), "{output:?}");
+    }
+}
+
+#[test]
+fn a_secret_is_told_by_no_help_and_no_mistake() {
+    for args in [
+        &["--help"][..],
+        &["--check", "--jwt-issuer", "x", "--bogus"],
+    ] {
+        let mut server = server(args);
+        let output = server.env("HANDSHAKEN_JWT_SECRET", "hushhush").output();
+        let output = output.unwrap();
+        let told = format!("{}{}", stdout(&output), stderr(&output));
+        assert!(!told.is_empty());
+        assert!(!told.contains("hushhush"), "{told}");
+    }
+    let settings = format!(
+        "{:?}",
+        Settings::parse(["x".into(), "--jwt-secret=hushhush".into()])
+    );
+    assert!(
+        settings.contains("Secret") && !settings.contains("hushhush"),
+        "{settings}"
+    );
+}
+
+#[test]
+fn demands_on_tokens_that_nobody_could_meet_are_mistakes() {
+    for demand in ["--jwt-issuer", "--jwt-audience"] {
+        let output = server(&["--check", demand, "us"]).output().unwrap();
+        assert_eq!(code(&output), 64, "{output:?}");
+        let mistake = format!("{demand} us: no token is accepted without --jwt-secret");
+        assert!(stderr(&output).contains(&mistake), "{output:?}");
     }
 }
 
@@ -132,6 +192,22 @@ fn the_edges_of_every_range_are_right_and_what_lies_beyond_is_not() {
         ("--legacy-heartbeat-interval", ["1s", "59s"], ["60s", "0s"]),
         ("--legacy-close-timeout", ["1s", "1h"], ["0s", "2h"]),
         ("--legacy-polling-duration", ["1s", "1h"], ["0s", "2h"]),
+        ("--jwt-secret", ["a b", "a\nb\n"], ["", "\n"]),
+        (
+            "--jwt-jwks",
+            [
+                concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+                "https://a:1/k?x=y",
+            ],
+            ["nowhere.json", "http://u:p@a/"],
+        ),
+        (
+            "--jwt-jwks",
+            ["http://a/", "http://[::1]/"],
+            ["ftp://a/", "https://"],
+        ),
+        ("--jwt-not-before", ["on", "off"], ["1", ""]),
+        ("--jwt-grace", ["0s", "24h"], ["-1s", "25h"]),
         ("--drain-timeout", ["0s", "1h"], ["-1s", "2h"]),
         ("--retain", ["1000", "90d,1000"], ["999", "90d,80d"]),
         ("--retain", ["all", "1m"], ["59s", "many"]),
@@ -142,6 +218,12 @@ fn the_edges_of_every_range_are_right_and_what_lies_beyond_is_not() {
         ),
         ("--cors-origin", ["*", "http://a:1"], ["a", "http://a/b"]),
         ("--client", ["0.9", "4"], ["1.7", "5"]),
+        (
+            "--redis",
+            ["redis://:p@h:1/2", "redis+sentinel://h,i:7/name"],
+            ["h:6379", "rediss://h/#insecure"],
+        ),
+        ("--redis-prefix", ["a", "chat-1.x:y"], ["", "a b"]),
         ("--session-cookie", ["a", "connect.sid"], ["", "a b"]),
         ("--session-secret", ["a", "old,new"], ["", "a,"]),
         ("--session-max-age", ["1m", "400d"], ["59s", "401d"]),
@@ -347,7 +429,15 @@ fn a_data_folder_that_another_server_uses_is_told_so() {
 fn server(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_handshaken"));
     command.args(args).current_dir(env!("CARGO_TARGET_TMPDIR"));
-    for variable in ["NODE_PORT", "PORT", "RUST_LOG"] {
+    let of_others = [
+        "NODE_PORT",
+        "PORT",
+        "RUST_LOG",
+        "REDIS_URL",
+        "REDIS_HOST",
+        "REDIS_PORT",
+    ];
+    for variable in of_others {
         command.env_remove(variable);
     }
     for (name, _) in std::env::vars_os() {

@@ -27,6 +27,8 @@ pub struct Pace {
     pub settle: Duration,
     /// How long idle connections are watched.
     pub idle: Duration,
+    /// How long clients poll.
+    pub polling: Duration,
     /// Reconnect storms after each other on one server.
     pub storms: usize,
     /// Pairs of windows in the crowd, without and with those who misbehave.
@@ -45,6 +47,7 @@ impl Pace {
         precision: 1.06,
         settle: Duration::from_secs(2),
         idle: Duration::from_secs(30),
+        polling: Duration::from_secs(60),
         storms: 3,
         pairs: 3,
     };
@@ -60,6 +63,7 @@ impl Pace {
         precision: 1.2,
         settle: Duration::from_millis(500),
         idle: Duration::from_secs(10),
+        polling: Duration::from_secs(5),
         storms: 1,
         pairs: 1,
     };

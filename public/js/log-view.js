@@ -86,7 +86,7 @@ export class LogView {
     }
     this.#generation = room.generation;
     this.#unreadLine = room.firstUnread;
-    this.#list.setAttribute('aria-label', `Messages in ${room.name}`);
+    this.#list.setAttribute('aria-label', room.isDirect ? `Messages with ${room.title}` : `Messages in ${room.name}`);
     this.#fill(Math.min(this.#newest - PAGE + 1, room.firstUnread ?? Infinity));
     this.#scrollToEnd();
     this.#showUnreadLine();
@@ -108,7 +108,8 @@ export class LogView {
 
   #entry(seq) {
     const previous = seq > this.#from ? this.#room.at(seq - 1) : undefined;
-    return messageEntry(this.#room.at(seq), previous, seq === this.#unreadLine);
+    const message = this.#room.at(seq);
+    return messageEntry(message, previous, seq === this.#unreadLine, message.mine ? this.#room.markOf(message) : null);
   }
 
   #update() {
@@ -246,7 +247,7 @@ export class LogView {
     const atTop = this.#from === this.#oldest;
     let words = '';
     if (messages.length === 0) words = state === 'joined' ? 'Nothing has been said here yet. Say hello!' : '';
-    else if (atTop && beginning) words = 'This is where what is kept of this room begins.';
+    else if (atTop && beginning) words = `This is where what is kept of this ${this.#room.isDirect ? 'conversation' : 'room'} begins.`;
     else if (atTop && this.#failed) words = 'Older messages could not be loaded. Scroll to try again.';
     else if (atTop && !this.#connection.ready) words = 'Older messages can be loaded when the connection is back.';
     else if (atTop) words = 'Loading older messages…';

@@ -60,13 +60,19 @@ pub struct Sessions {
 
 /// Which login a session is: the same for as long as it lasts, while its id may change. No secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Login(i64);
+pub struct Login(i64);
 
 /// A session's id: whoever knows one, and the secret, is that visitor.
 #[derive(Clone)]
 pub struct SessionId {
     text: Box<str>,
     login: Login,
+}
+
+impl SessionId {
+    pub fn login(&self) -> Login {
+        self.login
+    }
 }
 
 impl fmt::Debug for SessionId {

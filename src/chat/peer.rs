@@ -69,6 +69,8 @@ pub enum Goodbye {
     Unavailable,
     /// What it still had to be told is no longer kept; it starts anew when it comes back.
     FellBehind,
+    /// The token that it came with has expired.
+    TokenExpired,
     /// The login that it came with was ended.
     SignedOut,
     /// The server is going down.
@@ -77,7 +79,7 @@ pub enum Goodbye {
 
 impl Goodbye {
     /// Every reason, for counters.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::SlowPeer,
         Self::Stalled,
         Self::Flooding,
@@ -85,6 +87,7 @@ impl Goodbye {
         Self::TooLarge,
         Self::Unavailable,
         Self::FellBehind,
+        Self::TokenExpired,
         Self::SignedOut,
         Self::Shutdown,
     ];
@@ -99,6 +102,7 @@ impl Goodbye {
             Self::TooLarge => "too_large",
             Self::Unavailable => "unavailable",
             Self::FellBehind => "fell_behind",
+            Self::TokenExpired => "token_expired",
             Self::SignedOut => "signed_out",
             Self::Shutdown => "shutdown",
         }
@@ -114,6 +118,7 @@ impl Goodbye {
             Self::TooLarge => "a message was larger than the limit",
             Self::Unavailable => "the room cannot be read now",
             Self::FellBehind => "this connection fell too far behind",
+            Self::TokenExpired => "the token has expired",
             Self::SignedOut => "signed out",
             Self::Shutdown => "the server is being restarted",
         }
@@ -121,18 +126,42 @@ impl Goodbye {
 
     /// Whether the client does well to connect again by itself.
     pub fn reconnect(self) -> bool {
-        !matches!(self, Self::Flooding | Self::BadPacket | Self::SignedOut)
+        !matches!(
+            self,
+            Self::Flooding | Self::BadPacket | Self::SignedOut | Self::TokenExpired
+        )
     }
 
     /// It is no news to whoever watches the server, and says nothing against the client.
     pub fn is_ordinary(self) -> bool {
-        matches!(self, Self::SignedOut | Self::Shutdown)
+        matches!(self, Self::SignedOut | Self::TokenExpired | Self::Shutdown)
     }
 
     /// The connection takes no more data, or must not hold any: what waits for it is dropped.
     pub fn is_abrupt(self) -> bool {
         matches!(self, Self::SlowPeer | Self::Stalled)
     }
+}
+
+/// What a client answers to an event that asked for it: its arguments.
+pub type Answer = Result<Vec<Box<RawValue>>, Unanswered>;
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unanswered {
+    /// The peer was gone, or went without answering.
+    #[error("the peer is gone")]
+    Gone,
+    /// None came in time; one that comes later is not looked at.
+    #[error("no answer came in time")]
+    Late,
+    /// As many answers are waited for as may be. The event went out like any other, and what is answered
+    /// to it is not looked at.
+    #[error("too many answers of this peer are waited for")]
+    TooMany,
+    /// The event went out like any other: frames of a bare WebSocket have no answers.
+    #[error("this kind of peer has no way to answer")]
+    Mute,
 }
 
 /// Where a peer's events go out.
@@ -143,6 +172,15 @@ pub trait Outlet: Send + Sync + 'static {
     /// Queues one event with one argument. Never waits. A peer whose queue is full is cut off as
     /// [`Goodbye::SlowPeer`]: it is never left with a hole.
     fn emit(&self, event: &str, payload: &RawValue);
+
+    /// Queues one event as [`Outlet::emit`] does, and asks for an answer. `answered` is called once, whatever
+    /// happens, in a task of its own: what it does costs the caller nothing.
+    fn ask(&self, event: &str, payload: &RawValue, answered: Box<dyn FnOnce(Answer) + Send>);
+
+    /// How many events are queued and not known to have gone out. An outlet that cannot tell says none.
+    fn waiting(&self) -> usize {
+        0
+    }
 
     /// Joins a channel of fleeting events.
     fn join(&self, channel: &str);

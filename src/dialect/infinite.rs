@@ -160,7 +160,7 @@ impl Talking {
         if let (Some(place), Some(name)) = (&mut self.place, author)
             && place.name.as_ref() != Some(&name)
         {
-            place.stay.rename(name.clone());
+            place.stay.rename(name.clone(), None);
             place.name = Some(name);
         }
         Ok(receipt)

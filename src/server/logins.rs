@@ -8,16 +8,45 @@ use crate::{
     account::{
         Accounts,
         sessions::{Rules, Sessions},
+        tokens::Tokens,
     },
-    settings::Settings,
+    settings::{Settings, Switch},
     transport::{
         origin::Allowed,
         web::{
             forms::Forms,
             index::{self, Index},
+            kschat::{self, Kschat},
+            views::ViewError,
         },
     },
 };
+
+/// The route of the old page for two, where the folder of templates has it.
+pub fn page_for_two(settings: &Settings, tokens: Option<&Arc<Tokens>>) -> anyhow::Result<Router> {
+    let views = settings.views.as_ref();
+    let Some(views) = views.filter(|views| views.join(kschat::FILE).exists()) else {
+        return Ok(Router::new());
+    };
+    let demo = tokens
+        .filter(|_| settings.tokens.demo == Switch::On)
+        .cloned();
+    if demo.is_some() {
+        tracing::warn!(
+            "--demo: whoever opens /kschat?uid=… gets the token of that user; let nobody else reach this machine, and no proxy lead to it"
+        );
+    }
+    Ok(kschat::router(Kschat {
+        view: kschat::read(views).map_err(unreadable)?,
+        demo,
+        owns_root: !views.join(index::FILE).exists(),
+    }))
+}
+
+fn unreadable(errors: Vec<ViewError>) -> anyhow::Error {
+    let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    anyhow::anyhow!("--views: {}", errors.join("; "))
+}
 
 /// Who has an account, and who is logged in.
 pub struct Logins {
@@ -60,13 +89,11 @@ impl Logins {
             allowed,
             settings.stall_timeout,
         );
-        let Some(views) = &settings.views else {
+        let views = settings.views.as_ref();
+        let Some(views) = views.filter(|views| views.join(index::FILE).exists()) else {
             return Ok(forms.router());
         };
-        let view = index::read(views).map_err(|errors| {
-            let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
-            anyhow::anyhow!("--views: {}", errors.join("; "))
-        })?;
+        let view = index::read(views).map_err(unreadable)?;
         let index = Index {
             view,
             sessions: self.sessions.clone(),

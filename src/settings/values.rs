@@ -159,6 +159,8 @@ fn parse_age(text: &str) -> Result<Duration, String> {
 fn days(text: &str) -> Option<Duration> {
     let days: u32 = text.strip_suffix('d')?.parse().ok()?;
     DAY.checked_mul(days)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ pub(super) fn close_status(why: Goodbye) -> u16 {
     match why {
         Goodbye::Shutdown => 1001,
         Goodbye::BadPacket => 1002,
-        Goodbye::Flooding | Goodbye::SignedOut => 1008,
+        Goodbye::Flooding | Goodbye::SignedOut | Goodbye::TokenExpired => 1008,
         Goodbye::TooLarge => 1009,
         Goodbye::SlowPeer | Goodbye::Stalled | Goodbye::FellBehind | Goodbye::Unavailable => 1011,
     }

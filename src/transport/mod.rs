@@ -1,5 +1,6 @@
 //! Where bytes come in and go out. A transport knows sockets and framing, and hands events to dialects.
 
+mod asks;
 mod exchange;
 mod farewell;
 mod flow;

@@ -23,6 +23,7 @@ mod embedded;
 mod folder;
 pub mod forms;
 pub mod index;
+pub mod kschat;
 mod representation;
 pub mod views;
 

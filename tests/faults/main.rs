@@ -5,6 +5,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod boxes;
 mod crowd;
 mod drain;
 mod full;

@@ -39,7 +39,7 @@ pub(super) fn statements(kind: Kind) -> &'static Statements {
     }
 }
 
-static SQLITE: Statements = Statements {
+const SQLITE: Statements = Statements {
     settle: "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL",
     begin: "BEGIN IMMEDIATE",
     lock: "SELECT 1",
@@ -117,21 +117,10 @@ static POSTGRES: Statements = Statements {
         mail VARCHAR(255) UNIQUE,
         pass VARCHAR(255))",
     // For `varchar` and `char`, atttypmod is the length and four; -1 means no limit.
-    widen: "SELECT 'ALTER TABLE users ALTER COLUMN pass TYPE VARCHAR(255)' FROM pg_catalog.pg_attribute
+    widen:
+        "SELECT 'ALTER TABLE users ALTER COLUMN pass TYPE VARCHAR(255)' FROM pg_catalog.pg_attribute
         WHERE attrelid = to_regclass('users') AND attname = 'pass' AND NOT attisdropped
             AND atttypid IN ('varchar'::regtype, 'bpchar'::regtype) AND atttypmod BETWEEN 0 AND 258",
-    add_name_key: "ALTER TABLE users ADD COLUMN name_key VARCHAR(64);
-        CREATE UNIQUE INDEX users_by_name_key ON users (name_key)",
-    add_mail_key: "ALTER TABLE users ADD COLUMN mail_key VARCHAR(64);
-        CREATE UNIQUE INDEX users_by_mail_key ON users (mail_key)",
-    keyless: "SELECT CAST(id AS BIGINT), CAST(name AS TEXT), CAST(mail AS TEXT) FROM users
-        WHERE id > $1 AND (name_key IS NULL OR mail_key IS NULL) ORDER BY id LIMIT 500",
-    set_name_key: "UPDATE users SET name_key = $1 WHERE id = $2 AND name_key IS NULL",
-    set_mail_key: "UPDATE users SET mail_key = $1 WHERE id = $2 AND mail_key IS NULL",
-    by_mail: "SELECT CAST(id AS BIGINT), CAST(name AS TEXT), CAST(mail AS TEXT), CAST(pass AS TEXT) FROM users
-        WHERE mail_key = $1 OR (mail_key IS NULL AND mail = $2) ORDER BY id LIMIT 20",
-    by_name: "SELECT CAST(id AS BIGINT), CAST(name AS TEXT), CAST(mail AS TEXT), CAST(pass AS TEXT) FROM users
-        WHERE name_key = $1 OR (name_key IS NULL AND name = $2) ORDER BY id LIMIT 20",
-    insert: "INSERT INTO users (name, mail, pass, name_key, mail_key) VALUES ($1, $2, $3, $4, $5)",
-    replace_hash: "UPDATE users SET pass = $1 WHERE id = $2 AND pass = $3",
+    // The dialects agree on the rest.
+    ..SQLITE
 };

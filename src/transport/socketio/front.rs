@@ -238,7 +238,6 @@ impl Front {
             None => self.begin(&request, &query, remote)?,
         };
         let engine = self.engine.clone();
-        let engine = self.engine.clone();
         Ok(upgrade::answer(
             &mut request,
             &key,

@@ -4,6 +4,7 @@
 //! order, bounded), and a `session` ties them together. Dialects are mounted on namespaces and know
 //! nothing of all this.
 
+mod answer;
 mod eio3;
 mod eio4;
 mod frames;
@@ -33,7 +34,7 @@ use self::{
 };
 pub use self::{peer::handshake, public_id::id, session::Sessions};
 pub use super::flow::Limits;
-use super::{listener::Remote, origin::Allowed};
+use super::{asks, listener::Remote, origin::Allowed};
 use crate::{
     chat::peer::Goodbye,
     dialect::{Dialect, Fleeting},
@@ -67,6 +68,7 @@ impl SocketIo {
             .ping_interval(timing.ping_interval)
             .ping_timeout(timing.ping_timeout)
             .connect_timeout(timing.connect_timeout)
+            .ack_timeout(asks::PATIENCE)
             .max_buffer_size(limits.backlog_packets)
             .max_payload(limits.payload as u64)
             // Beyond this the codec cuts the connection off; beyond `limits.message` we say why.
@@ -139,7 +141,7 @@ struct Channels {
 
 #[async_trait]
 impl Fleeting for Channels {
-    async fn tell(&self, channel: &str, event: &'static str, payload: Box<RawValue>) {
+    async fn tell(&self, channel: &str, event: &str, payload: Box<RawValue>) {
         let Some(namespace) = self.io.of(self.namespace) else {
             return;
         };

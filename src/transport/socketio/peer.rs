@@ -11,18 +11,19 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
 use socketioxide::{
-    SendError, SocketError,
+    AckError, SendError, SocketError,
     adapter::LocalAdapter,
     extract::AckSender,
     handler::{ConnectHandler, FromMessageParts, MessageHandler, Value},
     socket::Socket,
 };
 
-use super::{reword::PLACEHOLDER, session::Session, text};
+use super::{answer::Args, reword::PLACEHOLDER, session::Session, text};
 use crate::{
-    chat::peer::{Goodbye, Outlet, PeerId},
+    chat::peer::{Answer, Goodbye, Outlet, PeerId, Unanswered},
     dialect::{Ack, Conversation, Dialect, Event, Handshake, Held, Refusal},
     transport::{
+        asks::{self, Answered, Asks},
         flow::Unheard,
         inbox::{self, Host, Inbox, Item},
     },
@@ -40,6 +41,7 @@ pub(super) struct Peer {
     dialect: Arc<dyn Dialect>,
     greeted: Weak<Greeted>,
     inbox: Inbox,
+    asks: Asks,
 }
 
 /// A conversation that has not been opened. It belongs to the socket, so that it goes with it should
@@ -76,6 +78,44 @@ impl Peer {
         };
         inbox::open(self.clone(), conversation);
     }
+
+    /// Queues an event the one or the other way; `None` where it did not get that far.
+    fn queue<T>(
+        &self,
+        event: &str,
+        payload: &RawValue,
+        emit: impl FnOnce(&Socket<LocalAdapter>) -> Result<T, SendError>,
+    ) -> Option<T> {
+        let socket = self.socket.upgrade()?;
+        let size = event.len() + payload.get().len() + EVENT_FRAMING;
+        self.session.queued(size);
+        match emit(&socket) {
+            Ok(queued) => return Some(queued),
+            Err(SendError::Socket(SocketError::InternalChannelFull)) => {
+                self.session.close(Goodbye::SlowPeer)
+            }
+            // It is gone; its conversation is about to be told.
+            Err(SendError::Socket(SocketError::Closed)) => {}
+            Err(SendError::Serialize(error)) => {
+                self.session.flow.taken(1);
+                self.session.flow.sent(size);
+                tracing::error!(peer = %self.id, event, %error, "could not encode an event")
+            }
+        }
+        None
+    }
+}
+
+/// An answer as the engine tells it. It is held to the same rules as an event.
+fn read_answer(session: &Arc<Session>, told: Result<Args, AckError>) -> Answer {
+    match told {
+        Ok(args) if args.size() > session.limits().message => session.close(Goodbye::TooLarge),
+        Ok(args) => return Ok(args.mended()),
+        Err(AckError::Timeout) => return Err(Unanswered::Late),
+        Err(AckError::Decode(_)) => session.close(Goodbye::BadPacket),
+        Err(AckError::Socket(_)) => {}
+    }
+    Err(Unanswered::Gone)
 }
 
 impl Host for Peer {
@@ -95,22 +135,20 @@ impl Outlet for Peer {
     }
 
     fn emit(&self, event: &str, payload: &RawValue) {
-        let Some(socket) = self.socket.upgrade() else {
-            return;
-        };
-        let size = event.len() + payload.get().len() + EVENT_FRAMING;
-        self.session.queued(size);
-        match socket.emit(event, payload) {
-            Ok(()) => {}
-            Err(SendError::Socket(SocketError::InternalChannelFull)) => {
-                self.session.close(Goodbye::SlowPeer)
-            }
-            // It is gone; its conversation is about to be told.
-            Err(SendError::Socket(SocketError::Closed)) => {}
-            Err(SendError::Serialize(error)) => {
-                self.session.flow.taken(1);
-                self.session.flow.sent(size);
-                tracing::error!(peer = %self.id, event, %error, "could not encode an event")
+        self.queue(event, payload, |socket| socket.emit(event, payload));
+    }
+
+    fn ask(&self, event: &str, payload: &RawValue, answered: Answered) {
+        let asked = self.queue(event, payload, |socket| {
+            socket.emit_with_ack::<_, Args>(event, payload)
+        });
+        match (asked, self.asks.begin()) {
+            (None, _) => asks::give_up(answered, Unanswered::Gone),
+            (_, None) => asks::give_up(answered, Unanswered::TooMany),
+            (Some(answer), Some(place)) => {
+                let session = self.session.clone();
+                let answer = async move { read_answer(&session, answer.await) };
+                asks::wait(place, answer, answered);
             }
         }
     }
@@ -168,6 +206,7 @@ impl Mount {
             dialect: self.dialect.clone(),
             greeted: Arc::downgrade(&greeted),
             inbox: Inbox::default(),
+            asks: Asks::default(),
         });
         *greeted.lock() = Some(self.dialect.greet(peer.clone(), &handshake)?);
         session.seat(&peer);

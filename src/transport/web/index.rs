@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The template in the operator's folder.
-const FILE: &str = "index.ejs";
+pub const FILE: &str = "index.ejs";
 
 /// What the template may show: the account's name, the name that a visitor gave, and the replica's name.
 const VARIABLES: [&str; 3] = ["name", "user", "server"];

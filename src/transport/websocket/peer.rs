@@ -17,12 +17,13 @@ use serde_json::value::RawValue;
 
 use super::peers::Peers;
 use crate::{
-    chat::peer::{Goodbye, Outlet, PeerId},
+    chat::peer::{Goodbye, Outlet, PeerId, Unanswered},
     dialect::{Dialect, Event, Held},
     transport::{
+        asks::{self, Answered},
         exchange::Next,
         farewell::close_status,
-        flow::{Flow, Limits, Unheard},
+        flow::{Flow, Unheard},
         inbox::{self, Host, Inbox, Item},
         socketio::text,
     },
@@ -213,6 +214,11 @@ impl Outlet for Peer {
 
     fn emit(&self, _: &str, payload: &RawValue) {
         self.queue(payload.get());
+    }
+
+    fn ask(&self, event: &str, payload: &RawValue, answered: Answered) {
+        self.emit(event, payload);
+        asks::give_up(answered, Unanswered::Mute);
     }
 
     /// Fleeting events have names, which nothing here could tell.

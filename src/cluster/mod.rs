@@ -1,0 +1,3 @@
+//! Several replicas that are one chat: what they share besides the log.
+
+pub mod fleeting;
