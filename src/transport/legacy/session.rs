@@ -11,7 +11,6 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{
-    channels::Channels,
     client::Client,
     packet::{self, Kind, Packet, Wanted},
     peer::Peer,
@@ -22,6 +21,7 @@ use crate::{
     chat::peer::{Goodbye, Outlet},
     dialect::{Conversation, Handshake},
     transport::{
+        channels::Channels,
         flow::{Flow, Limits},
         inbox,
         listener::Pulse,
@@ -81,7 +81,7 @@ impl Session {
         &self.sessions.times
     }
 
-    pub(super) fn channels(&self) -> &Channels {
+    pub(super) fn channels(&self) -> &Channels<Peer> {
         &self.sessions.channels
     }
 

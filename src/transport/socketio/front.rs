@@ -281,6 +281,7 @@ async fn converse<S>(
         return engine.upgrade(query, session.clone(), StandIn::for_upgrade(wire, session));
     }
     session.moved_to_websocket();
+    session.go_direct();
     let wire = Wire::new(stream, unread, session.clone());
     match query.protocol {
         Protocol::Eio3 => engine.upgrade(query, session, wire),

@@ -12,13 +12,21 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use socketioxide::{SendError, SocketError};
 use tokio::sync::Notify;
 
-use super::{peer::Peer, service::Engine};
+use super::{
+    outbox::{Outbox, Packet, Queued},
+    peer::Peer,
+    service::Engine,
+};
 use crate::{
     chat::peer::Goodbye,
     dialect::Handshake,
-    transport::flow::{Flow, Limits, Shared},
+    transport::{
+        channels::{Channels, Member},
+        flow::{Flow, Limits, Shared},
+    },
 };
 
 /// Which Engine.IO protocol a client speaks.
@@ -33,6 +41,7 @@ pub enum Protocol {
 /// All sessions of this process.
 pub struct Sessions {
     shared: Arc<Shared>,
+    pub(super) channels: Arc<Channels<Peer>>,
     engine: Engine,
     /// Those that began with polling, by their Engine.IO id.
     by_sid: Mutex<HashMap<Box<str>, Weak<Session>>>,
@@ -56,6 +65,7 @@ pub struct Session {
     /// A 2.x client, which encodes text once; see `eio3`.
     pub(super) encodes_once: AtomicBool,
     pub(super) flow: Flow,
+    pub(super) outbox: Outbox,
     /// A request with packets is under way; Node allows one at a time.
     taking: AtomicBool,
     goodbye: OnceLock<Goodbye>,
@@ -68,6 +78,7 @@ impl Sessions {
     pub(super) fn new(engine: Engine, limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             shared: Shared::new(limits),
+            channels: Channels::new(),
             engine,
             by_sid: Mutex::default(),
             all: Mutex::default(),
@@ -97,6 +108,7 @@ impl Sessions {
             nudged: Notify::new(),
             encodes_once: AtomicBool::new(false),
             flow: Flow::new(self.shared.clone()),
+            outbox: Outbox::default(),
             taking: AtomicBool::new(false),
             goodbye: OnceLock::new(),
             is_told: AtomicBool::new(false),
@@ -137,6 +149,10 @@ impl Sessions {
 impl Session {
     pub(super) fn limits(&self) -> &Limits {
         self.flow.limits()
+    }
+
+    pub(super) fn channels(&self) -> &Channels<Peer> {
+        &self.sessions.channels
     }
 
     /// Makes the session known by the id that polling requests name it with.
@@ -182,9 +198,66 @@ impl Session {
             .filter(|why| why.is_abrupt() || self.is_told.load(Ordering::Acquire))
     }
 
-    /// An event or answer was queued for the client.
-    pub(super) fn queued(self: &Arc<Self>, bytes: usize) {
-        if !self.flow.queued(bytes) {
+    /// Queues a packet for the client; `by_engine` does so where its wire does not take it.
+    pub(super) fn tell(
+        self: &Arc<Self>,
+        packet: &Packet<'_>,
+        by_engine: impl FnOnce() -> Result<(), SendError>,
+    ) {
+        let queued = self.queue(packet.size(), || self.outbox.queue(packet, by_engine));
+        if queued == Some(Queued::First) {
+            self.flow.wake();
+        }
+    }
+
+    /// Counts a packet and queues it; `None` where it did not get that far.
+    pub(super) fn queue<T>(
+        self: &Arc<Self>,
+        size: usize,
+        queue: impl FnOnce() -> Result<T, SendError>,
+    ) -> Option<T> {
+        let fits = self.flow.queued(size);
+        let queued = queue();
+        if !fits {
+            self.close(Goodbye::SlowPeer);
+        }
+        match queued {
+            Ok(queued) => return Some(queued),
+            Err(SendError::Socket(SocketError::InternalChannelFull)) => {
+                self.close(Goodbye::SlowPeer)
+            }
+            // The client is gone; its conversation is about to be told.
+            Err(SendError::Socket(SocketError::Closed)) => {}
+            Err(SendError::Serialize(error)) => {
+                tracing::error!(session = self.key, %error, "could not encode a packet")
+            }
+        }
+        self.flow.taken(1);
+        self.flow.sent(size);
+        None
+    }
+
+    /// The engine has queued that a client is connected to a namespace: what its peer says comes after that.
+    pub(super) fn connected(self: &Arc<Self>, peer: &Peer) {
+        if self.outbox.mark(|| peer.mark()).is_err() {
+            self.close(Goodbye::SlowPeer);
+        }
+    }
+
+    /// The client has gone over to its WebSocket, and the engine's queue is read by nobody else: what it is told
+    /// from now on goes past the engine.
+    pub(super) fn go_direct(self: &Arc<Self>) {
+        let marked = self.outbox.go_direct(|| {
+            // The lock is not held by anybody who waits for that of the outbox.
+            for peer in self.peers.lock().iter().filter_map(Weak::upgrade) {
+                match peer.mark() {
+                    Err(SendError::Socket(SocketError::Closed)) => {}
+                    marked => return marked.map(|()| true),
+                }
+            }
+            Ok(false)
+        });
+        if marked.is_err() {
             self.close(Goodbye::SlowPeer);
         }
     }
