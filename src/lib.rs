@@ -6,8 +6,10 @@
 //! [`server`] puts the rooms of the house together, from [`settings`].
 
 pub mod chat;
+pub mod cluster;
 pub mod dialect;
 pub mod log;
+pub mod redis;
 pub mod server;
 pub mod settings;
 pub mod telemetry;

@@ -1,6 +1,8 @@
 //! Puts the house together: the only file that names every room of it. Starts in the order in which
 //! things need each other, and stops in the other one.
 
+mod cluster;
+
 use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use anyhow::Context;
@@ -9,16 +11,20 @@ use http::{HeaderValue, Method, header, request::Parts};
 use tokio::{sync::watch, task::JoinSet};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use self::cluster::Cluster;
 use crate::{
     chat::{self, Chat, peer::Goodbye},
+    cluster::members::Members,
     dialect::{
         Fleeting,
         native::{self, Native},
         talk::Talk,
     },
     log::embedded::EmbeddedLog,
+    redis::Redis,
     settings::{Origin, Settings, Switch},
     transport::{
+        forward::{self, Forward, Secret},
         legacy::{self, Legacy},
         listener::{self, Connections},
         origin::Allowed,
@@ -44,6 +50,8 @@ const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
 /// A running server.
 pub struct Server {
     addresses: Vec<SocketAddr>,
+    cluster_address: Option<SocketAddr>,
+    members: Option<Arc<Members>>,
     chat: Arc<Chat>,
     socketio: Arc<SocketIo>,
     legacy: Arc<Legacy>,
@@ -75,6 +83,15 @@ impl Server {
             event_rate: NonZeroU32::new(settings.event_rate),
             flood: settings.flood_timeout,
         };
+        let redis = (settings.redis.address.clone())
+            .map(|address| Redis::new(address, &settings.redis.prefix));
+        let cluster = match &redis {
+            Some(redis) => Cluster::start(&settings, redis.clone())?,
+            None => None,
+        };
+        let members = cluster.as_ref().map(|cluster| cluster.members.clone());
+        let member = members.as_ref().map_or("", |members| members.id().as_str());
+
         let cors_origin = settings.cors_origin.clone();
         let allowed: Allowed = Arc::new(move |origin| is_allowed(&cors_origin, origin.as_bytes()));
         let socketio = Arc::new(SocketIo::new(
@@ -85,6 +102,7 @@ impl Server {
                 connect_timeout: CONNECT_TIMEOUT,
             },
             allowed.clone(),
+            member,
         ));
         let legacy = Arc::new(Legacy::new(
             limits,
@@ -97,6 +115,7 @@ impl Server {
             },
             &legacy::Transport::ALL,
             allowed,
+            member,
         ));
         let fleeting: Arc<dyn Fleeting> =
             Arc::new(vec![socketio.fleeting("/chat"), legacy.fleeting("/chat")]);
@@ -123,8 +142,22 @@ impl Server {
             settings.stall_timeout,
             stopped,
         );
-        let router = router(&settings, socketio.clone(), legacy.clone());
         let mut tasks = JoinSet::new();
+        let mut cluster_address = None;
+        let mut forward = None;
+        if let Some(cluster) = cluster {
+            tasks.spawn(listener::serve(
+                cluster.listener,
+                cluster_router(socketio.clone(), legacy.clone(), cluster.secret),
+                connections.clone(),
+            ));
+            let (socketio, legacy) = (socketio.clone(), legacy.clone());
+            let count = move || socketio.sessions().count() + legacy.sessions().count();
+            tasks.spawn(cluster.members.keep(count));
+            cluster_address = Some(cluster.address);
+            forward = Some(cluster.forward);
+        }
+        let router = router(&settings, socketio.clone(), legacy.clone(), forward);
         for listener in listeners {
             tasks.spawn(listener::serve(
                 listener,
@@ -137,6 +170,8 @@ impl Server {
         let delivery = tokio::spawn(chat.clone().run(tail));
         Ok(Self {
             addresses,
+            cluster_address,
+            members,
             chat,
             socketio,
             legacy,
@@ -150,6 +185,11 @@ impl Server {
     /// Where it listens, in the order of the settings, with real ports.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where it listens for other replicas.
+    pub fn cluster_address(&self) -> Option<SocketAddr> {
+        self.cluster_address
     }
 
     /// The Socket.IO transport, for what it knows of its connections.
@@ -166,6 +206,9 @@ impl Server {
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
         tokio::join!(self.socketio.drain(), self.legacy.drain());
+        if let Some(members) = &self.members {
+            members.leave().await;
+        }
         self.chat.close().await;
         // The tail ends with the log: whoever still reads has been told everything.
         let _ = self.delivery.await;
@@ -190,28 +233,61 @@ fn text_limit(max_message: u32) -> usize {
     max_message as usize - 500
 }
 
-fn router(settings: &Settings, socketio: Arc<SocketIo>, legacy: Arc<Legacy>) -> Router {
-    let engine = any(move |request: Request| {
-        let socketio = socketio.clone();
-        async move { socketio.answer(request).await }
-    });
-    let legacy = any(move |request: Request| {
-        let legacy = legacy.clone();
-        async move { legacy.answer(request).await }
-    });
-    let mut router = Router::new()
-        .route("/socket.io", engine.clone())
-        .route("/socket.io/", engine)
-        .merge(web::router(Web {
-            public: settings.public.clone(),
-            client: settings.client,
-            catch_up: settings.catch_up == Switch::On,
-        }));
+/// All that is served to clients. Sessions that live on another replica are passed on.
+fn router(
+    settings: &Settings,
+    socketio: Arc<SocketIo>,
+    legacy: Arc<Legacy>,
+    forward: Option<Arc<Forward>>,
+) -> Router {
+    let mut router = engine_routes(socketio, forward.clone()).merge(web::router(Web {
+        public: settings.public.clone(),
+        client: settings.client,
+        catch_up: settings.catch_up == Switch::On,
+    }));
     if !settings.cors_origin.is_empty() {
         router = router.layer(cors(settings.cors_origin.clone()));
     }
     // Has ways of its own with other origins, older than preflights.
-    router.route("/socket.io/{*rest}", legacy)
+    router.merge(legacy_routes(legacy, forward))
+}
+
+/// The sessions of this replica, for the others.
+fn cluster_router(socketio: Arc<SocketIo>, legacy: Arc<Legacy>, secret: Secret) -> Router {
+    let sessions = engine_routes(socketio, None).merge(legacy_routes(legacy, None));
+    forward::guarded(sessions, secret)
+}
+
+fn engine_routes(socketio: Arc<SocketIo>, forward: Option<Arc<Forward>>) -> Router {
+    let engine = any(move |request: Request| {
+        let (socketio, forward) = (socketio.clone(), forward.clone());
+        async move {
+            let Some(forward) = forward else {
+                return socketio.answer(request).await;
+            };
+            let session = SocketIo::session_of(&request).map(str::to_owned);
+            let here = async |request| socketio.answer(request).await;
+            forward.answer(session.as_deref(), request, here).await
+        }
+    });
+    Router::new()
+        .route("/socket.io", engine.clone())
+        .route("/socket.io/", engine)
+}
+
+fn legacy_routes(legacy: Arc<Legacy>, forward: Option<Arc<Forward>>) -> Router {
+    let legacy = any(move |request: Request| {
+        let (legacy, forward) = (legacy.clone(), forward.clone());
+        async move {
+            let Some(forward) = forward else {
+                return legacy.answer(request).await;
+            };
+            let session = Legacy::session_of(&request).map(str::to_owned);
+            let here = async |request| legacy.answer(request).await;
+            forward.answer(session.as_deref(), request, here).await
+        }
+    });
+    Router::new().route("/socket.io/{*rest}", legacy)
 }
 
 /// Lets pages of these origins connect with credentials. On refusals too: a browser would hide them.

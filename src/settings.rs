@@ -2,8 +2,10 @@
 //! bound, and all mistakes are told at once (`mistakes`); `values` reads what no library has a type
 //! for. README's table is compared with this file by a test.
 
+mod cluster;
 mod legacy;
 mod mistakes;
+mod redis;
 mod values;
 
 use std::{
@@ -17,7 +19,7 @@ use std::{
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use self::values::{count, duration, host_name, origin, retain};
-pub use self::{legacy::Legacy, mistakes::Refusal, values::Origin};
+pub use self::{cluster::Cluster, legacy::Legacy, mistakes::Refusal, redis::Redis, values::Origin};
 use crate::{log::embedded::Retain, transport::web::ClientGeneration};
 
 /// One chat server for every generation of Socket.IO page
@@ -128,6 +130,12 @@ pub struct Settings {
     #[command(flatten)]
     pub legacy: Legacy,
 
+    #[command(flatten)]
+    pub redis: Redis,
+
+    #[command(flatten)]
+    pub cluster: Cluster,
+
     /// How long SIGTERM waits for clients and the log before the process ends anyway, 0s to 1h
     #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_DRAIN_TIMEOUT", default_value = "10s", value_parser = duration("0s", "1h"))]
     pub drain_timeout: Duration,
@@ -214,6 +222,9 @@ impl Settings {
             ));
         }
         self.legacy.check_together(mistakes);
+        self.redis.check_together(mistakes);
+        self.cluster
+            .check_together(self.redis.address.is_some(), mistakes);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where bytes come in and go out. A transport knows sockets and framing, and hands events to dialects.
 
 mod flow;
+pub mod forward;
 mod inbox;
 pub mod legacy;
 pub mod listener;

@@ -72,10 +72,17 @@ pub struct Legacy {
 }
 
 impl Legacy {
-    pub fn new(limits: Limits, times: Times, transports: &[Transport], allowed: Allowed) -> Self {
+    /// `member` is what the ids of sessions begin with: the replica's id, where there are several.
+    pub fn new(
+        limits: Limits,
+        times: Times,
+        transports: &[Transport],
+        allowed: Allowed,
+        member: &str,
+    ) -> Self {
         Self {
             front: Front {
-                sessions: Sessions::new(Shared::new(limits), times),
+                sessions: Sessions::new(Shared::new(limits), times, member),
                 transports: transports.into(),
                 allowed,
             },
@@ -101,6 +108,11 @@ impl Legacy {
     /// Everybody who is connected.
     pub fn sessions(&self) -> &Arc<Sessions> {
         &self.front.sessions
+    }
+
+    /// The session that a request below Socket.IO's path names.
+    pub fn session_of(request: &Request<Body>) -> Option<&str> {
+        http::session_of(request.uri().path())
     }
 
     /// Answers a request below Socket.IO's path.

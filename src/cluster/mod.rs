@@ -1,0 +1,4 @@
+//! Several replicas that are one chat: who is there, and what they share besides the log.
+
+pub mod directory;
+pub mod members;

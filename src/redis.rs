@@ -1,0 +1,124 @@
+//! The Redis that replicas share: where it is (`address`), how to connect to it, one connection for
+//! many callers (`link`), and how to go on when it is away (`retry`). The log, fleeting events and
+//! whatever else replicas share stand on this.
+
+mod address;
+mod link;
+mod retry;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use redis::{
+    AsyncConnectionConfig, Client, ErrorKind, RedisError, RedisResult, ServerErrorKind,
+    aio::{MultiplexedConnection, PubSub},
+};
+use tokio::time::timeout;
+
+pub use self::{
+    address::{Address, InvalidAddress},
+    link::Link,
+    retry::Retry,
+};
+
+/// How long a connection may take to be there, and as long again for each Sentinel that may be asked.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long an answer may take before the connection is given up. Commands that wait by themselves say
+/// how long in addition.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A Redis, and the prefix of all that is ours in it. Opens nothing by itself.
+#[derive(Clone, Debug)]
+pub struct Redis {
+    address: Arc<Address>,
+    prefix: Arc<str>,
+}
+
+impl Redis {
+    pub fn new(address: Address, prefix: &str) -> Self {
+        if address.is_encrypted() {
+            // An error says that there is one already, which is as good.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
+        Self {
+            address: Arc::new(address),
+            prefix: prefix.into(),
+        }
+    }
+
+    /// The name of a key or channel of ours: `<prefix>:<name>`.
+    pub fn key(&self, name: impl fmt::Display) -> String {
+        format!("{}:{name}", self.prefix)
+    }
+
+    /// Opens a connection whose commands wait no longer than [`ANSWER_TIMEOUT`].
+    pub async fn connect(&self) -> RedisResult<MultiplexedConnection> {
+        self.connect_waiting(Duration::ZERO).await
+    }
+
+    /// Opens a connection for commands that wait by themselves, at most `blocking`.
+    pub async fn connect_waiting(&self, blocking: Duration) -> RedisResult<MultiplexedConnection> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(Some(blocking + ANSWER_TIMEOUT));
+        self.in_time(async {
+            self.client()
+                .await?
+                .get_multiplexed_async_connection_with_config(&config)
+                .await
+        })
+        .await
+    }
+
+    /// Opens a connection that hears what is published on a channel.
+    pub async fn subscribe(&self, channel: &str) -> RedisResult<PubSub> {
+        self.in_time(async {
+            let mut pubsub = self.client().await?.get_async_pubsub().await?;
+            pubsub.subscribe(channel).await?;
+            Ok(pubsub)
+        })
+        .await
+    }
+
+    /// Sentinels are asked each time: what was the primary may be one no more.
+    async fn client(&self) -> RedisResult<Client> {
+        match &*self.address {
+            Address::Server(server) => Client::open(server.clone()),
+            Address::Sentinels(sentinels) => sentinels.client()?.async_get_client().await,
+        }
+    }
+
+    async fn in_time<T>(&self, connecting: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+        let patience = CONNECT_TIMEOUT * (1 + self.address.sentinels());
+        timeout(patience, connecting).await.unwrap_or_else(|_| {
+            let silent = format!("no connection after {patience:?}");
+            Err(std::io::Error::new(std::io::ErrorKind::TimedOut, silent).into())
+        })
+    }
+}
+
+/// Whether Redis was not there, or is not ready: the same may work a little later, on a new connection.
+/// Whether it has been done is not known.
+pub fn is_away(error: &RedisError) -> bool {
+    match error.kind() {
+        ErrorKind::Io
+        | ErrorKind::Parse
+        | ErrorKind::AuthenticationFailed
+        | ErrorKind::MasterNameNotFoundBySentinel => true,
+        ErrorKind::Server(_) | ErrorKind::Extension => is_unready(error),
+        _ => false,
+    }
+}
+
+/// Whether Redis answered that it is not ready, or not the primary any more. It has done nothing.
+pub fn is_unready(error: &RedisError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Server(
+            ServerErrorKind::BusyLoading
+                | ServerErrorKind::ReadOnly
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::TryAgain
+        )
+    ) || matches!(error.code(), Some("BUSY" | "UNBLOCKED" | "NOREPLICAS"))
+}
