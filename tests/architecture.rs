@@ -9,14 +9,20 @@ use std::{
 
 /// Who may import what, from the room itself apart. The arrows go one way: transport → dialect → chat ← log.
 /// Only `server` knows several rooms as a whole; `settings` names two values that it reads.
-const MAY_IMPORT: [(&str, &[&str]); 9] = [
+const MAY_IMPORT: [(&str, &[&str]); 10] = [
     ("chat", &[]),
     ("log", &["chat"]),
+    ("redis", &[]),
     ("dialect", &["chat"]),
     ("transport", &["dialect", "chat::peer"]),
     (
         "settings",
-        &["log::embedded::Retain", "transport::web::ClientGeneration"],
+        &[
+            "log::embedded::Retain",
+            "redis::Address",
+            "redis::InvalidAddress",
+            "transport::web::ClientGeneration",
+        ],
     ),
     ("telemetry", &["settings::LogFormat"]),
     (

@@ -91,6 +91,33 @@ fn all_mistakes_are_told_at_once_wherever_they_were_made() {
 }
 
 #[test]
+fn a_password_in_a_wrong_address_of_redis_is_not_repeated() {
+    for (variable, named) in [("HANDSHAKEN_REDIS", "--redis"), ("REDIS_URL", "REDIS_URL")] {
+        let mut server = server(&["--check"]);
+        let output = server.env(variable, "redis://ann:s3cret@h/x").output();
+        let output = output.unwrap();
+        assert_eq!(code(&output), 64, "{output:?}");
+        let told = stderr(&output);
+        assert!(
+            told.contains(&format!("{named}: not a Redis URL")),
+            "{told}"
+        );
+        assert!(!told.contains("s3cret"), "{told}");
+    }
+}
+
+#[test]
+fn the_variables_that_other_programs_read_name_the_redis_too() {
+    let output = server(&["--check"]).env("REDIS_HOST", "::1").output();
+    assert_eq!(code(&output.unwrap()), 0);
+    let mut server = server(&["--check"]);
+    let output = server.env("REDIS_HOST", "h").env("REDIS_PORT", "many");
+    let output = output.output().unwrap();
+    assert_eq!(code(&output), 64, "{output:?}");
+    assert!(stderr(&output).contains("REDIS_PORT=many"), "{output:?}");
+}
+
+#[test]
 fn settings_that_contradict_each_other_are_mistakes() {
     let small = ["--max-backlog", "100000", "--max-message", "200000"];
     let few = ["--max-backlog-packets", "16", "--history", "16"];
@@ -137,6 +164,12 @@ fn the_edges_of_every_range_are_right_and_what_lies_beyond_is_not() {
         ("--retain", ["all", "1m"], ["59s", "many"]),
         ("--cors-origin", ["*", "http://a:1"], ["a", "http://a/b"]),
         ("--client", ["0.9", "4"], ["1.7", "5"]),
+        (
+            "--redis",
+            ["redis://:p@h:1/2", "redis+sentinel://h,i:7/name"],
+            ["h:6379", "rediss://h/#insecure"],
+        ),
+        ("--redis-prefix", ["a", "chat-1.x:y"], ["", "a b"]),
         ("--host-name", ["a", "Küche"], ["", "a\nb"]),
     ] {
         for value in right {
@@ -254,7 +287,15 @@ fn a_data_folder_that_another_server_uses_is_told_so() {
 fn server(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_handshaken"));
     command.args(args).current_dir(std::env::temp_dir());
-    for variable in ["NODE_PORT", "PORT", "RUST_LOG"] {
+    let of_others = [
+        "NODE_PORT",
+        "PORT",
+        "RUST_LOG",
+        "REDIS_URL",
+        "REDIS_HOST",
+        "REDIS_PORT",
+    ];
+    for variable in of_others {
         command.env_remove(variable);
     }
     for (name, _) in std::env::vars_os() {
