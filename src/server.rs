@@ -2,6 +2,7 @@
 //! things need each other, and stops in the other one.
 
 mod cluster;
+mod ready;
 
 use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -11,7 +12,7 @@ use http::{HeaderValue, Method, header, request::Parts};
 use tokio::{sync::watch, task::JoinSet};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use self::cluster::Cluster;
+use self::{cluster::Cluster, ready::Readiness};
 use crate::{
     chat::{self, Chat, peer::Goodbye},
     cluster::members::Members,
@@ -52,6 +53,9 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     cluster_address: Option<SocketAddr>,
     members: Option<Arc<Members>>,
+    forward: Option<Arc<Forward>>,
+    readiness: Readiness,
+    drain: Drain,
     chat: Arc<Chat>,
     socketio: Arc<SocketIo>,
     legacy: Arc<Legacy>,
@@ -157,7 +161,14 @@ impl Server {
             cluster_address = Some(cluster.address);
             forward = Some(cluster.forward);
         }
-        let router = router(&settings, socketio.clone(), legacy.clone(), forward);
+        let readiness = Readiness::new(members.clone());
+        let drain = Drain {
+            delay: settings.drain_delay,
+            // The other half is for what is still to be written.
+            spread: settings.drain_timeout.saturating_sub(settings.drain_delay) / 2,
+        };
+        let router = router(&settings, socketio.clone(), legacy.clone(), forward.clone())
+            .merge(readiness.clone().router());
         for listener in listeners {
             tasks.spawn(listener::serve(
                 listener,
@@ -172,6 +183,9 @@ impl Server {
             addresses,
             cluster_address,
             members,
+            forward,
+            readiness,
+            drain,
             chat,
             socketio,
             legacy,
@@ -202,8 +216,23 @@ impl Server {
         &self.legacy
     }
 
-    /// Stops accepting, sends clients away, keeps what was accepted, closes the log.
+    /// Says that it is not ready any more, sends clients away, stops accepting, keeps what was accepted,
+    /// closes the log.
     pub async fn stop(mut self) {
+        self.readiness.drain();
+        if let Some(forward) = &self.forward {
+            forward.drain();
+        }
+        tokio::time::sleep(self.drain.delay).await;
+        // Others take the clients in, if there are any.
+        if self
+            .members
+            .as_ref()
+            .is_some_and(|members| members.count() > 1)
+        {
+            let over = self.drain.spread;
+            tokio::join!(self.socketio.thin_out(over), self.legacy.thin_out(over));
+        }
         self.stop.send_replace(true);
         tokio::join!(self.socketio.drain(), self.legacy.drain());
         if let Some(members) = &self.members {
@@ -226,6 +255,15 @@ impl Server {
         }
         tracing::info!("everything accepted is kept");
     }
+}
+
+/// The times of a stop.
+#[derive(Clone, Copy)]
+struct Drain {
+    /// Between saying that it is not ready and sending clients away.
+    delay: Duration,
+    /// How long the clients of one of several replicas are sent away one after the other.
+    spread: Duration,
 }
 
 /// What may be said, in bytes: a message also holds its event's name, room and key.

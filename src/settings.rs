@@ -140,6 +140,11 @@ pub struct Settings {
     #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_DRAIN_TIMEOUT", default_value = "10s", value_parser = duration("0s", "1h"))]
     pub drain_timeout: Duration,
 
+    /// How long SIGTERM lets /ready fail before clients are sent away, for balancers that ask it now
+    /// and then, 0s to 1h
+    #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_DRAIN_DELAY", default_value = "0s", value_parser = duration("0s", "1h"))]
+    pub drain_delay: Duration,
+
     /// Form of the log lines on stderr; RUST_LOG says which (info)
     #[arg(
         long,
@@ -219,6 +224,12 @@ impl Settings {
             mistakes.push(format!(
                 "--max-backlog-packets {}: no more than a newcomer gets at once (--history {})",
                 self.max_backlog_packets, self.history
+            ));
+        }
+        if self.drain_delay > self.drain_timeout {
+            mistakes.push(format!(
+                "--drain-delay {:?}: longer than all of --drain-timeout {:?}",
+                self.drain_delay, self.drain_timeout
             ));
         }
         self.legacy.check_together(mistakes);

@@ -155,6 +155,15 @@ impl Members {
         self.known.read().get(&id).copied()
     }
 
+    /// Where some other replica is reached.
+    pub fn another(&self) -> Option<SocketAddr> {
+        let known = self.known.read();
+        let others: Vec<_> = known.iter().filter(|(id, _)| **id != self.me.id).collect();
+        let lot = getrandom::u32().unwrap_or_default() as usize;
+        let (_, address) = others.get(lot % others.len().max(1))?;
+        Some(**address)
+    }
+
     /// Has the directory asked soon: a replica in it did not answer.
     pub fn doubt(&self) {
         self.asked.notify_one();

@@ -2,12 +2,19 @@
 //! answer passed back as it is. Knows where a session lives from its id alone (`cluster::members`), and
 //! nothing of what is said.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{Router, body::Body, middleware::Next, response::IntoResponse};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version,
-    header::{CONNECTION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, RETRY_AFTER, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
 };
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -66,6 +73,7 @@ pub struct Forward {
     secret: Secret,
     /// Set with the answer to a handshake.
     cookie: Option<HeaderValue>,
+    is_draining: AtomicBool,
 }
 
 impl Forward {
@@ -87,7 +95,13 @@ impl Forward {
             client,
             secret,
             cookie: sets_cookie.then_some(cookie),
+            is_draining: AtomicBool::new(false),
         }
+    }
+
+    /// Has new sessions begin on other replicas from now on.
+    pub fn drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
     }
 
     /// Has the replica that has the session of a request answer it. Where that is this one, or none that
@@ -98,9 +112,19 @@ impl Forward {
         request: Request<Body>,
         here: impl AsyncFnOnce(Request<Body>) -> Response<Body>,
     ) -> Response<Body> {
-        let request = match self.pass_on(session, request).await {
-            Ok(answered) => return answered,
-            Err(request) => request,
+        let owner = match session {
+            Some(session) => self.members.owner_of(session).await,
+            None if !self.is_draining.load(Ordering::Relaxed) => None,
+            // It would end with this replica; the next try goes to another.
+            None if request.headers().contains_key(UPGRADE) => return leaving(),
+            None => self.members.another(),
+        };
+        let request = match owner {
+            Some(owner) => match self.pass_on(owner, request).await {
+                Ok(answered) => return answered,
+                Err(request) => request,
+            },
+            None => request,
         };
         let mut response = here(request).await;
         let begins = session.is_none() && !response.status().is_client_error();
@@ -110,19 +134,12 @@ impl Forward {
         response
     }
 
-    /// Gives the request back where no other replica has its session.
+    /// Gives the request back, without its body, where the replica did not answer.
     async fn pass_on(
         &self,
-        session: Option<&str>,
+        owner: SocketAddr,
         mut request: Request<Body>,
     ) -> Result<Response<Body>, Request<Body>> {
-        let owner = match session {
-            Some(session) => self.members.owner_of(session).await,
-            None => None,
-        };
-        let Some(owner) = owner else {
-            return Err(request);
-        };
         let upgrades = request.headers().get(UPGRADE).cloned();
         let client_side = upgrades.is_some().then(|| hyper::upgrade::on(&mut request));
         let left = without_body(&request);
@@ -223,6 +240,11 @@ fn tunnel(
     });
     let (parts, _) = passed.into_parts();
     Response::from_parts(parts, Body::empty())
+}
+
+fn leaving() -> Response<Body> {
+    let retry = [(RETRY_AFTER, HeaderValue::from_static("1"))];
+    (StatusCode::SERVICE_UNAVAILABLE, retry).into_response()
 }
 
 /// What a transport needs to refuse the request.

@@ -128,7 +128,7 @@ impl Sessions {
         }
     }
 
-    fn everybody(&self) -> Vec<Arc<Session>> {
+    pub(super) fn everybody(&self) -> Vec<Arc<Session>> {
         self.all.lock().values().cloned().collect()
     }
 }

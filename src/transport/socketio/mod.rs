@@ -145,6 +145,18 @@ impl SocketIo {
         Response::from_parts(parts, Body::from(marked))
     }
 
+    /// Sends those who are here away, one after the other over a time, so that whoever takes them in is
+    /// not stormed.
+    pub async fn thin_out(&self, over: Duration) {
+        let sessions = self.front.sessions.everybody();
+        let began = tokio::time::Instant::now();
+        for (n, session) in sessions.iter().enumerate() {
+            let due = over.mul_f64(n as f64 / sessions.len() as f64);
+            tokio::time::sleep_until(began + due).await;
+            session.close(Goodbye::Shutdown);
+        }
+    }
+
     /// Sends everybody away, and returns when they are gone and what they said has been dealt with.
     pub async fn drain(&self) {
         self.front.sessions.close_all(Goodbye::Shutdown);
