@@ -34,7 +34,16 @@ impl Cluster {
         let listener = listener::bind(address)
             .with_context(|| format!("cannot listen on {address} for other replicas"))?;
         let address = listener.local_addr()?;
-        let reached_at = settings.cluster.advertise.unwrap_or(address);
+        let reached_at = match settings.cluster.advertise {
+            Some(address) => address,
+            None if !address.ip().is_unspecified() => address,
+            None => {
+                let ip = redis.own_address();
+                let ip =
+                    ip.context("cannot tell where other replicas reach this one: set --advertise")?;
+                (ip, address.port()).into()
+            }
+        };
         let members = Members::new(Directory::new(redis), reached_at, settings.replica())
             .context("the system has no randomness for a replica's id")?;
         let secret = Secret::of(

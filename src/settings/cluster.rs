@@ -14,7 +14,8 @@ pub struct Cluster {
     #[arg(long, value_name = "ADDR", env = "HANDSHAKEN_CLUSTER_LISTEN")]
     pub cluster_listen: Option<SocketAddr>,
 
-    /// Where the other replicas reach --cluster-listen, IP:PORT [default: the address it listens on]
+    /// Where the other replicas reach --cluster-listen, IP:PORT [default: the address it listens on;
+    /// where that is 0.0.0.0 or [::], the one that this machine has on the way to Redis]
     #[arg(long, value_name = "ADDR", env = "HANDSHAKEN_ADVERTISE")]
     pub advertise: Option<SocketAddr>,
 
@@ -73,11 +74,6 @@ impl Cluster {
         if !listen.ip().is_loopback() && self.cluster_secret.is_none() {
             mistakes.push(format!(
                 "--cluster-listen {listen}: others can reach it; set --cluster-secret, the same on every replica"
-            ));
-        }
-        if listen.ip().is_unspecified() && self.advertise.is_none() {
-            mistakes.push(format!(
-                "--cluster-listen {listen}: is no address to be reached at; set --advertise to one"
             ));
         }
     }
