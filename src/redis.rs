@@ -1,26 +1,30 @@
 //! The Redis that replicas share: where it is (`address`), how to connect to it, one connection for
-//! many callers (`link`), and how to go on when it is away (`retry`). The log, fleeting events and
+//! many callers (`link`), one that hears what is published (`channel`), and how to go on when it is
+//! away (`retry`). The log, fleeting events and
 //! whatever else replicas share stand on this.
 
 mod address;
+mod channel;
 mod link;
 mod retry;
 
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
+    pin::Pin,
     sync::Arc,
     time::Duration,
 };
 
 use redis::{
-    AsyncConnectionConfig, Client, ErrorKind, RedisError, RedisResult, ServerErrorKind,
-    aio::{MultiplexedConnection, PubSub},
+    AsyncConnectionConfig, Client, ErrorKind, ProtocolVersion, RedisError, RedisResult,
+    ServerErrorKind, aio::MultiplexedConnection,
 };
 use tokio::time::timeout;
 
 pub use self::{
     address::{Address, InvalidAddress},
+    channel::Channel,
     link::Link,
     retry::Retry,
 };
@@ -76,41 +80,52 @@ impl Redis {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(Some(blocking + ANSWER_TIMEOUT));
-        self.in_time(async {
-            self.client()
-                .await?
+        self.connect_with(config, false).await
+    }
+
+    /// Subscribes to a channel of ours, on a connection of its own. At most `bound` messages wait.
+    pub async fn channel(&self, name: &str, bound: usize) -> RedisResult<Channel> {
+        Channel::open(self, self.key(name), bound).await
+    }
+
+    /// `push`: Redis may say something unasked on this connection.
+    async fn connect_with(
+        &self,
+        config: AsyncConnectionConfig,
+        push: bool,
+    ) -> RedisResult<MultiplexedConnection> {
+        let patience = CONNECT_TIMEOUT * (1 + self.address.sentinels());
+        // Boxed: the library's own is large, and so would be every future that holds it.
+        let connecting: Connecting<'_> = Box::pin(async move {
+            let client = self.client(push).await?;
+            client
                 .get_multiplexed_async_connection_with_config(&config)
                 .await
-        })
-        .await
-    }
-
-    /// Opens a connection that hears what is published on a channel.
-    pub async fn subscribe(&self, channel: &str) -> RedisResult<PubSub> {
-        self.in_time(async {
-            let mut pubsub = self.client().await?.get_async_pubsub().await?;
-            pubsub.subscribe(channel).await?;
-            Ok(pubsub)
-        })
-        .await
-    }
-
-    /// Sentinels are asked each time: what was the primary may be one no more.
-    async fn client(&self) -> RedisResult<Client> {
-        match &*self.address {
-            Address::Server(server) => Client::open(server.clone()),
-            Address::Sentinels(sentinels) => sentinels.client()?.async_get_client().await,
-        }
-    }
-
-    async fn in_time<T>(&self, connecting: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-        let patience = CONNECT_TIMEOUT * (1 + self.address.sentinels());
+        });
         timeout(patience, connecting).await.unwrap_or_else(|_| {
             let silent = format!("no connection after {patience:?}");
             Err(std::io::Error::new(std::io::ErrorKind::TimedOut, silent).into())
         })
     }
+
+    /// Sentinels are asked each time: what was the primary may be one no more.
+    async fn client(&self, push: bool) -> RedisResult<Client> {
+        let protocol = if push {
+            ProtocolVersion::RESP3
+        } else {
+            ProtocolVersion::RESP2
+        };
+        match &*self.address {
+            Address::Server(server) => {
+                let settings = server.redis_settings().clone().set_protocol(protocol);
+                Client::open(server.clone().set_redis_settings(settings))
+            }
+            Address::Sentinels(sentinels) => sentinels.client(protocol)?.async_get_client().await,
+        }
+    }
 }
+
+type Connecting<'a> = Pin<Box<dyn Future<Output = RedisResult<MultiplexedConnection>> + Send + 'a>>;
 
 /// Whether Redis was not there, or is not ready: the same may work a little later, on a new connection.
 /// Whether it has been done is not known.

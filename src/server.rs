@@ -14,14 +14,18 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use self::{cluster::Cluster, ready::Readiness};
 use crate::{
-    chat::{self, Chat, peer::Goodbye},
-    cluster::members::Members,
+    chat::{
+        self, Chat,
+        log::{Log, Tail},
+        peer::Goodbye,
+    },
+    cluster::{fleeting, members::Members},
     dialect::{
         Fleeting,
         native::{self, Native},
         talk::Talk,
     },
-    log::embedded::EmbeddedLog,
+    log::{embedded::EmbeddedLog, redis::RedisLog},
     redis::Redis,
     settings::{Origin, Settings, Switch},
     transport::{
@@ -70,12 +74,13 @@ impl Server {
     /// Opens the log, binds every address, and serves. Must be called on a tokio runtime.
     pub fn start(settings: Settings) -> anyhow::Result<Self> {
         let replica: Arc<str> = settings.replica().into();
-        let (log, tail) = EmbeddedLog::open(&settings.data, settings.retain)?;
+        let redis = shared_redis(&settings);
+        let (log, tail) = open_log(&settings, redis.as_ref())?;
         let limits = chat::Limits {
             text: text_limit(settings.max_message),
             history: settings.history.into(),
         };
-        let chat = Chat::new(Arc::new(log), replica, limits);
+        let chat = Chat::new(log, replica, limits);
 
         let limits = socketio::Limits {
             message: settings.max_message as usize,
@@ -87,8 +92,6 @@ impl Server {
             event_rate: NonZeroU32::new(settings.event_rate),
             flood: settings.flood_timeout,
         };
-        let redis = (settings.redis.address.clone())
-            .map(|address| Redis::new(address, &settings.redis.prefix));
         let cluster = match &redis {
             Some(redis) => Cluster::start(&settings, redis.clone())?,
             None => None,
@@ -121,10 +124,19 @@ impl Server {
             allowed,
             member,
         ));
-        let fleeting: Arc<dyn Fleeting> =
+        let here: Arc<dyn Fleeting> =
             Arc::new(vec![socketio.fleeting("/chat"), legacy.fleeting("/chat")]);
+        let mut tasks = JoinSet::new();
+        let fleeting: Arc<dyn Fleeting> = match redis {
+            Some(redis) => {
+                let (everywhere, carrier) = fleeting::everywhere(redis, here.clone())?;
+                tasks.spawn(carrier.run());
+                Arc::new(everywhere)
+            }
+            None => here.clone(),
+        };
         let talk = Arc::new(Talk::new(chat.clone()));
-        let native = Arc::new(Native::new(chat.clone(), fleeting.clone()));
+        let native = Arc::new(Native::new(chat.clone(), fleeting));
         socketio.mount("/", talk.clone());
         socketio.mount("/chat", native.clone());
         legacy.mount("/", talk);
@@ -177,7 +189,7 @@ impl Server {
             ));
         }
         tasks.spawn(legacy.clone().keep_time());
-        tasks.spawn(native::tell_presence(chat.clone(), fleeting));
+        tasks.spawn(native::tell_presence(chat.clone(), here));
         let delivery = tokio::spawn(chat.clone().run(tail));
         Ok(Self {
             addresses,
@@ -264,6 +276,27 @@ struct Drain {
     delay: Duration,
     /// How long the clients of one of several replicas are sent away one after the other.
     spread: Duration,
+}
+
+/// The Redis that this replica shares with others, if it is one of several.
+fn shared_redis(settings: &Settings) -> Option<Redis> {
+    let address = settings.redis.address.clone()?;
+    tracing::info!(redis = %address, prefix = settings.redis.prefix, "sharing a redis");
+    Some(Redis::new(address, &settings.redis.prefix))
+}
+
+/// The log of all replicas, or of this one where there are no others.
+fn open_log(settings: &Settings, redis: Option<&Redis>) -> anyhow::Result<(Arc<dyn Log>, Tail)> {
+    Ok(match redis {
+        Some(redis) => {
+            let (log, tail) = RedisLog::open(redis.clone(), settings.retain)?;
+            (Arc::new(log), tail)
+        }
+        None => {
+            let (log, tail) = EmbeddedLog::open(&settings.data, settings.retain)?;
+            (Arc::new(log), tail)
+        }
+    })
 }
 
 /// What may be said, in bytes: a message also holds its event's name, room and key.

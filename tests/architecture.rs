@@ -11,9 +11,9 @@ use std::{
 /// Only `server` knows several rooms as a whole; `settings` names two values that it reads.
 const MAY_IMPORT: [(&str, &[&str]); 11] = [
     ("chat", &[]),
-    ("cluster", &["redis"]),
-    ("log", &["chat"]),
+    ("log", &["chat", "redis"]),
     ("redis", &[]),
+    ("cluster", &["dialect::Fleeting", "redis"]),
     ("dialect", &["chat"]),
     (
         "transport",
@@ -46,10 +46,15 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
 ];
 
 /// Libraries that only these places name, so that replacing one stays a matter of one place.
-const AT_HOME: [(&str, &[&str]); 6] = [
+const AT_HOME: [(&str, &[&str]); 7] = [
     ("socketioxide", &["transport/socketio"]),
     ("tokio_tungstenite", &["transport"]),
     ("rusqlite", &["log/embedded"]),
+    // Our own room of that name is written the same, so its users are named here as well.
+    (
+        "redis",
+        &["redis", "log/redis", "cluster", "settings", "server"],
+    ),
     ("clap", &["settings", "transport/web.rs"]),
     ("axum", &["transport", "server"]),
     ("hyper", &["transport"]),

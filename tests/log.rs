@@ -1,20 +1,94 @@
-//! The embedded log as the chat uses it: order, the tail, keys, reads. How it opens, and what it
-//! lets go, is in `log_file.rs`; `log_crash.rs` kills it.
+//! Every log as the chat uses it: order, the tail, keys, reads. How the embedded one opens, and what
+//! it lets go, is in `log_file.rs`; `log_crash.rs` kills it. What Redis can do to its log is in `redis`.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+#[path = "harness/mod.rs"]
+mod harness;
+
+use std::{collections::HashMap, sync::Arc};
 
 use handshaken::{
     chat::{
-        log::{After, Log, LogError, Tail},
+        log::{After, Log, LogError, Tail, Told},
         message::{Epoch, Message, MessageId, Post, RoomName},
     },
-    log::embedded::{EmbeddedLog, Retain},
+    log::{
+        embedded::{EmbeddedLog, Retain},
+        redis::RedisLog,
+    },
+    redis::Redis,
 };
+use harness::redis::RedisServer;
+use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-fn open(dir: &Path) -> (Arc<EmbeddedLog>, Tail) {
-    let (log, tail) = EmbeddedLog::open(dir, Retain::default()).unwrap();
-    (Arc::new(log), tail)
+/// Where a log is kept, to be opened again and again.
+enum Home {
+    Folder(TempDir),
+    Redis(RedisServer),
+}
+
+impl Home {
+    fn folder() -> Self {
+        Self::Folder(tempfile::tempdir().unwrap())
+    }
+
+    fn redis() -> Self {
+        Self::Redis(RedisServer::start())
+    }
+
+    /// One with a history of its own.
+    fn another(&self) -> Self {
+        match self {
+            Self::Folder(_) => Self::folder(),
+            Self::Redis(_) => Self::redis(),
+        }
+    }
+
+    fn open(&self) -> (Arc<dyn Log>, Tail) {
+        let everything = Retain::default();
+        match self {
+            Self::Folder(folder) => {
+                let (log, tail) = EmbeddedLog::open(folder.path(), everything).unwrap();
+                (Arc::new(log), tail)
+            }
+            Self::Redis(server) => {
+                let redis = Redis::new(server.url().parse().unwrap(), "test");
+                let (log, tail) = RedisLog::open(redis, everything).unwrap();
+                (Arc::new(log), tail)
+            }
+        }
+    }
+}
+
+/// Tries each promise with each log.
+macro_rules! promises {
+    ($($promise:ident,)*) => {
+        mod embedded {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $promise() {
+                super::$promise(super::Home::folder()).await
+            })*
+        }
+
+        mod redis {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $promise() {
+                super::$promise(super::Home::redis()).await
+            })*
+        }
+    };
+}
+
+promises! {
+    many_appenders_get_one_dense_order_in_each_room_and_the_tail_tells_it,
+    any_text_comes_back_as_it_was_said,
+    a_key_is_kept_once_in_its_room,
+    reads_find_what_lies_before_and_after_an_id,
+    an_id_that_this_history_does_not_have_is_a_gap,
+    every_new_history_has_its_own_epoch_and_keeps_it,
+    rooms_are_listed_by_their_newest_message,
+    closing_finishes_what_was_accepted_and_refuses_what_comes_later,
+    posts_are_kept_when_nobody_reads_the_tail_any_more,
 }
 
 fn room(name: &str) -> RoomName {
@@ -40,14 +114,15 @@ fn keyed(room: &RoomName, text: &str, key: &str) -> Post {
 
 async fn told(mut tail: Tail) -> Vec<Arc<Message>> {
     let mut told = Vec::new();
-    while let Some(batch) = tail.recv().await {
+    while let Some(Told::Kept(batch)) = tail.recv().await {
         assert!(!batch.is_empty());
         told.extend(batch);
     }
+    assert_eq!(tail.recv().await, None, "a gap");
     told
 }
 
-async fn everything(log: &EmbeddedLog, room: &RoomName) -> Vec<Arc<Message>> {
+async fn everything(log: &Arc<dyn Log>, room: &RoomName) -> Vec<Arc<Message>> {
     log.last(room, usize::MAX).await.unwrap()
 }
 
@@ -55,10 +130,8 @@ fn seqs(messages: &[Arc<Message>]) -> Vec<u64> {
     messages.iter().map(|message| message.id.seq).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn many_appenders_get_one_dense_order_in_each_room_and_the_tail_tells_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let (log, tail) = open(dir.path());
+async fn many_appenders_get_one_dense_order_in_each_room_and_the_tail_tells_it(home: Home) {
+    let (log, tail) = home.open();
     let telling = tokio::spawn(told(tail));
     let rooms: Vec<RoomName> = (0..5).map(|n| room(&format!("room {n}"))).collect();
     let mut appenders = JoinSet::new();
@@ -95,10 +168,8 @@ async fn many_appenders_get_one_dense_order_in_each_room_and_the_tail_tells_it()
     }
 }
 
-#[tokio::test]
-async fn any_text_comes_back_as_it_was_said() {
-    let dir = tempfile::tempdir().unwrap();
-    let (log, _) = open(dir.path());
+async fn any_text_comes_back_as_it_was_said(home: Home) {
+    let (log, _) = home.open();
     let lobby = RoomName::lobby();
     let long = "✓😀\0".repeat(130_000);
     let texts = ["", "\0", "a\0b", "'); DROP TABLE messages; --", &long];
@@ -115,10 +186,8 @@ async fn any_text_comes_back_as_it_was_said() {
     assert_eq!(Vec::from_iter(read.iter().map(|m| &*m.text)), texts);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_key_is_kept_once_in_its_room() {
-    let dir = tempfile::tempdir().unwrap();
-    let (log, tail) = open(dir.path());
+async fn a_key_is_kept_once_in_its_room(home: Home) {
+    let (log, tail) = home.open();
     let telling = tokio::spawn(told(tail));
     let (here, there) = (room("here"), room("there"));
     let first = log.append(keyed(&here, "first", "k")).await.unwrap();
@@ -142,17 +211,15 @@ async fn a_key_is_kept_once_in_its_room() {
     log.close().await;
     assert_eq!(telling.await.unwrap().len(), 7);
 
-    let (log, tail) = open(dir.path());
+    let (log, tail) = home.open();
     let after_restart = log.append(keyed(&here, "again", "k")).await.unwrap();
     assert_eq!(after_restart, first);
     log.close().await;
     assert_eq!(told(tail).await, []);
 }
 
-#[tokio::test]
-async fn reads_find_what_lies_before_and_after_an_id() {
-    let dir = tempfile::tempdir().unwrap();
-    let (log, _) = open(dir.path());
+async fn reads_find_what_lies_before_and_after_an_id(home: Home) {
+    let (log, _) = home.open();
     let lobby = RoomName::lobby();
     for n in 1..=10 {
         log.append(post(&lobby, &n.to_string())).await.unwrap();
@@ -198,10 +265,8 @@ async fn reads_find_what_lies_before_and_after_an_id() {
     );
 }
 
-#[tokio::test]
-async fn an_id_that_this_history_does_not_have_is_a_gap() {
-    let dir = tempfile::tempdir().unwrap();
-    let (log, _) = open(dir.path());
+async fn an_id_that_this_history_does_not_have_is_a_gap(home: Home) {
+    let (log, _) = home.open();
     let lobby = RoomName::lobby();
     let kept = log.append(post(&lobby, "kept")).await.unwrap().id;
     let foreign = Epoch(!kept.epoch.0);
@@ -239,14 +304,13 @@ async fn an_id_that_this_history_does_not_have_is_a_gap() {
     assert_eq!(log.before(&lobby, before, 5).await.unwrap(), []);
 }
 
-#[tokio::test]
-async fn every_new_history_has_its_own_epoch_and_keeps_it() {
+async fn every_new_history_has_its_own_epoch_and_keeps_it(home: Home) {
     let mut epochs = Vec::new();
     for _ in 0..3 {
-        let dir = tempfile::tempdir().unwrap();
+        let home = home.another();
         let mut seen = Vec::new();
         for _ in 0..2 {
-            let (log, _) = open(dir.path());
+            let (log, _) = home.open();
             let kept = log.append(post(&RoomName::lobby(), "hello")).await;
             seen.push(kept.unwrap().id.epoch);
             log.close().await;
@@ -257,10 +321,8 @@ async fn every_new_history_has_its_own_epoch_and_keeps_it() {
     }
 }
 
-#[tokio::test]
-async fn rooms_are_listed_by_their_newest_message() {
-    let dir = tempfile::tempdir().unwrap();
-    let (log, _) = open(dir.path());
+async fn rooms_are_listed_by_their_newest_message(home: Home) {
+    let (log, _) = home.open();
     assert_eq!(log.rooms(10).await.unwrap(), []);
     let mut newest = HashMap::new();
     for name in ["a", "b", "c", "a"] {
@@ -279,10 +341,8 @@ async fn rooms_are_listed_by_their_newest_message() {
     assert_eq!(log.rooms(2).await.unwrap(), listed[..2]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn closing_finishes_what_was_accepted_and_refuses_what_comes_later() {
-    let dir = tempfile::tempdir().unwrap();
-    let (log, tail) = open(dir.path());
+async fn closing_finishes_what_was_accepted_and_refuses_what_comes_later(home: Home) {
+    let (log, tail) = home.open();
     let lobby = RoomName::lobby();
     let telling = tokio::spawn(told(tail));
     let mut appenders = JoinSet::new();
@@ -309,14 +369,12 @@ async fn closing_finishes_what_was_accepted_and_refuses_what_comes_later() {
     assert!(log.after(&lobby, first.id, 1).await.is_err_and(closed));
     assert!(log.rooms(1).await.is_err_and(closed));
 
-    let (log, _) = open(dir.path());
+    let (log, _) = home.open();
     assert_eq!(everything(&log, &lobby).await.len(), kept);
 }
 
-#[tokio::test]
-async fn posts_are_kept_when_nobody_reads_the_tail_any_more() {
-    let dir = tempfile::tempdir().unwrap();
-    let (log, tail) = open(dir.path());
+async fn posts_are_kept_when_nobody_reads_the_tail_any_more(home: Home) {
+    let (log, tail) = home.open();
     drop(tail);
     for seq in 1..=200 {
         let kept = log.append(post(&RoomName::lobby(), "hello")).await.unwrap();

@@ -9,12 +9,22 @@ use tokio::sync::mpsc;
 
 use super::message::{Message, MessageId, Post, RoomName};
 
-/// Messages as they are kept, in batches: each room's in the order of their ids, without a hole.
-/// Bounded: a tail that is not read makes [`Log::append`] wait.
-pub type Tail = mpsc::Receiver<Vec<Arc<Message>>>;
+/// What is kept, by whichever replica, as it is kept.
+/// Bounded: a tail that is not read makes [`Log::append`] wait, or a [`Told::Gap`] follow.
+pub type Tail = mpsc::Receiver<Told>;
 
-/// Done once the message survives a crash of the process and of the machine, and is on its way
-/// through the [`Tail`].
+/// What passes the tail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Messages, each room's in the order of their ids, without a hole.
+    Kept(Vec<Arc<Message>>),
+    /// What was told before and what will be told do not join on: messages between them passed
+    /// unseen, or the ids have a new epoch. Whoever reads a room has to ask the log what it missed.
+    Gap,
+}
+
+/// Done once the message survives a crash of the process and of the machine (with a log that is
+/// elsewhere: as far as that is set up to), and is on its way through the [`Tail`].
 ///
 /// A post whose key the room already holds is not kept again: the message it became the first time
 /// is returned, and nothing passes the tail.
@@ -76,6 +86,9 @@ pub enum LogError {
     /// Nothing was kept; trying again may work.
     #[error("log is busy, try again")]
     Busy,
+    /// It may have been kept; trying again with the same key does not keep it twice.
+    #[error("log did not say in time whether it kept it, try again with the same key")]
+    Unknown,
     #[error("log is closed")]
     Closed,
     #[error("log failed: {0}")]

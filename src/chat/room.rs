@@ -13,9 +13,9 @@ use serde_json::value::RawValue;
 use tokio::sync::OnceCell;
 
 use super::{
-    log::{After, Log, LogError, Tail},
+    log::{After, Log, LogError, Tail, Told},
     message::{Message, MessageId, RoomName},
-    peer::{Outlet, PeerId},
+    peer::{Goodbye, Outlet, PeerId},
 };
 
 mod entry;
@@ -75,6 +75,8 @@ struct State {
     recent: VecDeque<Arc<Message>>,
     recent_bytes: usize,
     audiences: Vec<Audience>,
+    /// Nothing is delivered to this room any more.
+    is_over: bool,
 }
 
 /// The readers who share one dialect.
@@ -126,7 +128,14 @@ impl Rooms {
 
     /// Hands what passes the log's tail to the readers, until the log closes.
     pub async fn deliver(self: Arc<Self>, mut tail: Tail) {
-        while let Some(batch) = tail.recv().await {
+        while let Some(told) = tail.recv().await {
+            let batch = match told {
+                Told::Kept(batch) => batch,
+                Told::Gap => {
+                    self.break_off();
+                    continue;
+                }
+            };
             let (mut deliveries, mut bytes) = (0, 0);
             for message in batch {
                 let room = self
@@ -143,6 +152,21 @@ impl Rooms {
                 if deliveries >= DELIVERIES_PER_TURN || bytes >= BYTES_PER_TURN {
                     (deliveries, bytes) = (0, 0);
                     tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+
+    /// Sends all readers away, to come back for what they missed, and forgets all rooms: what comes
+    /// next does not join on to them.
+    fn break_off(&self) {
+        let rooms = std::mem::take(&mut *self.rooms.lock());
+        for (room, _) in rooms.into_values() {
+            let mut state = room.state.lock();
+            state.is_over = true;
+            for audience in std::mem::take(&mut state.audiences) {
+                for reader in audience.readers.into_values() {
+                    reader.outlet.close(Goodbye::FellBehind);
                 }
             }
         }

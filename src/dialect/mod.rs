@@ -147,16 +147,16 @@ impl fmt::Debug for Ack {
 }
 
 /// Events that may be lost, to everybody who joined a channel: typing, who came and went. They ride
-/// on Socket.IO's own rooms, past the log.
+/// on each transport's own channels, past the log.
 #[async_trait]
 pub trait Fleeting: Send + Sync + 'static {
-    async fn tell(&self, channel: &str, event: &'static str, payload: Box<RawValue>);
+    async fn tell(&self, channel: &str, event: &str, payload: Box<RawValue>);
 }
 
 /// Tells the peers of several transports.
 #[async_trait]
 impl Fleeting for Vec<Arc<dyn Fleeting>> {
-    async fn tell(&self, channel: &str, event: &'static str, payload: Box<RawValue>) {
+    async fn tell(&self, channel: &str, event: &str, payload: Box<RawValue>) {
         for each in self {
             each.tell(channel, event, payload.clone()).await;
         }

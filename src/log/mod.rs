@@ -1,3 +1,4 @@
 //! The implementations of [`crate::chat::log::Log`].
 
 pub mod embedded;
+pub mod redis;

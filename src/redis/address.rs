@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use redis::{
-    ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisResult,
+    ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisResult,
     sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType},
 };
 
@@ -145,7 +145,7 @@ impl Sentinels {
         })
     }
 
-    pub(super) fn client(&self) -> RedisResult<SentinelClient> {
+    pub(super) fn client(&self, protocol: ProtocolVersion) -> RedisResult<SentinelClient> {
         let hosts = self.hosts.iter().map(|(host, port)| {
             let (host, port) = (host.trim_matches(['[', ']']).to_owned(), *port);
             if self.encrypted {
@@ -160,7 +160,8 @@ impl Sentinels {
             }
         });
         let mut client = SentinelClientBuilder::new(hosts, &self.name, SentinelServerType::Master)?
-            .set_client_to_redis_db(self.database);
+            .set_client_to_redis_db(self.database)
+            .set_client_to_redis_protocol(protocol);
         if self.encrypted {
             client = client.set_client_to_redis_tls_mode(redis::TlsMode::Secure);
         }
@@ -244,7 +245,7 @@ mod tests {
         assert_eq!(sentinels.password.as_deref(), Some("p/+"));
         assert_eq!(sentinels.sentinel_password.as_deref(), Some("x&y"));
         assert_eq!((&*sentinels.name, sentinels.database), ("main", 3));
-        assert!(sentinels.encrypted && sentinels.client().is_ok());
+        assert!(sentinels.encrypted && sentinels.client(ProtocolVersion::RESP2).is_ok());
     }
 
     #[test]

@@ -13,8 +13,8 @@ const LONGEST: Duration = Duration::from_secs(1);
 
 /// One user of Redis that does not give up.
 pub struct Retry {
-    /// Who it is, in log lines.
-    what: &'static str,
+    /// Who it is, in log lines; none where another says what is to be said.
+    what: Option<&'static str>,
     /// Since when it fails.
     since: Option<Instant>,
     pause: Duration,
@@ -23,7 +23,16 @@ pub struct Retry {
 impl Retry {
     pub fn new(what: &'static str) -> Self {
         Self {
-            what,
+            what: Some(what),
+            since: None,
+            pause: SHORTEST,
+        }
+    }
+
+    /// Logs nothing.
+    pub fn quiet() -> Self {
+        Self {
+            what: None,
             since: None,
             pause: SHORTEST,
         }
@@ -40,11 +49,12 @@ impl Retry {
 
     /// Takes note of a failure.
     pub fn failed(&mut self, error: &RedisError) {
+        let Some(user) = self.what else { return };
         if self.since.is_none() {
             self.since = Some(Instant::now());
-            tracing::warn!(user = self.what, %error, "redis is away; trying again until it is back");
+            tracing::warn!(user, %error, "redis is away; trying again until it is back");
         } else {
-            tracing::debug!(user = self.what, %error, "redis is still away");
+            tracing::debug!(user, %error, "redis is still away");
         }
     }
 

@@ -1,12 +1,15 @@
 //! What tests need that talk to the real program: start and stop it (`server`), speak Socket.IO with
-//! it (`client`), send it bytes no library would send (`raw`), and wait for a condition (`eventually`).
+//! it (`client`), send it bytes no library would send (`raw`), give it a real Redis (`redis`) over a bad
+//! network (`proxy`), and wait for a condition (`eventually`).
 
 // Each test program uses its own part of this.
 #![allow(dead_code)]
 
 pub mod client;
 pub mod http;
+pub mod proxy;
 pub mod raw;
+pub mod redis;
 pub mod server;
 pub mod words;
 

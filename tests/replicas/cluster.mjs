@@ -54,8 +54,8 @@ export async function startBalancer(replicas) {
   const config = path.join(folder, 'nginx.conf');
   writeFileSync(
     config,
-    `daemon off; pid ${folder}/pid; error_log stderr warn; worker_rlimit_nofile 65536;
-    events { worker_connections 8192; }
+    `daemon off; pid ${folder}/pid; error_log stderr warn;
+    events { worker_connections 4096; }
     http {
       log_format brief '$status $request_method $request_uri';
       access_log ${folder}/access brief;

@@ -15,15 +15,20 @@ const SECONDS = Number(process.env.REPLICAS_SECONDS ?? 12);
 /** Messages a second of the whole crowd. */
 const RATE = 20;
 
+/** All of it, with a crowd in one room. */
 async function start(t) {
   const redis = await startRedis();
-  t.after(() => redis.stop());
   const replicas = await startReplicas(3, redis, ['--drain-timeout', '6s']);
-  t.after(() => Promise.all(replicas.map((replica) => replica.stop())));
   for (const replica of replicas) await knowsAll(replica, 3);
   const balancer = await startBalancer(replicas);
-  t.after(() => balancer.stop());
-  return { redis, replicas, balancer };
+  const peers = await gather(t, CLIENTS, balancer.url);
+  // After the peers are closed: they would look for it, and some cannot be told to stop.
+  t.after(async () => {
+    await balancer.stop();
+    await Promise.all(replicas.map((replica) => replica.stop()));
+    await redis.stop();
+  });
+  return { redis, replicas, balancer, peers };
 }
 
 const knowsAll = (replica, count) =>
@@ -34,8 +39,7 @@ const at = (share) => SECONDS * share;
 
 describe('everybody is told everything once, in one order', () => {
   test('and no request is refused', async (t) => {
-    const { balancer } = await start(t);
-    const peers = await gather(t, CLIENTS, balancer.url);
+    const { balancer, peers } = await start(t);
     const { posted, acknowledged } = await chat(peers, RATE, SECONDS);
     assert.equal(await allWereTold(peers, acknowledged), posted);
     assert.deepEqual(balancer.refusals(), []);
@@ -43,8 +47,7 @@ describe('everybody is told everything once, in one order', () => {
   });
 
   test('though a replica is killed and comes back, and Redis after it', async (t) => {
-    const { balancer, replicas, redis } = await start(t);
-    const peers = await gather(t, CLIENTS, balancer.url);
+    const { redis, replicas, peers } = await start(t);
     const { posted, acknowledged } = await chat(peers, RATE, SECONDS, [
       [at(1 / 3), () => replicas[1].kill9()],
       [at(1 / 2), () => replicas[1].restart()],
@@ -56,8 +59,7 @@ describe('everybody is told everything once, in one order', () => {
   });
 
   test('though all replicas are replaced, one after the other', async (t) => {
-    const { balancer, replicas } = await start(t);
-    const peers = await gather(t, CLIENTS, balancer.url);
+    const { replicas, peers } = await start(t);
     const replace = async () => {
       for (const replica of replicas) {
         await replica.restart();

@@ -39,7 +39,9 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut all = self.rooms.rooms.lock();
-        if let Some((_, count)) = all.get_mut(&self.name) {
+        if let Some((room, count)) = all.get_mut(&self.name)
+            && Arc::ptr_eq(room, &self.room)
+        {
             *count -= 1;
             if *count == 0 {
                 all.remove(&self.name);
@@ -85,6 +87,10 @@ impl Entry {
             }
             let epoch = {
                 let mut state = place.room.state.lock();
+                if state.is_over {
+                    reader.close(Goodbye::FellBehind);
+                    break;
+                }
                 if state
                     .recent
                     .front()

@@ -386,3 +386,43 @@ async fn a_room_is_let_go_with_its_last_reader() {
     assert_eq!(rooms.in_use(), 0);
     assert_eq!(Arc::strong_count(&another), 1, "something holds the reader");
 }
+
+#[tokio::test]
+async fn after_a_gap_readers_are_sent_away_and_newcomers_read_the_log_anew() {
+    let log = Scripted::holding(messages(1..=3));
+    let rooms = Rooms::new(log.clone());
+    let (seated, at_the_door) = (Listener::new(), Listener::new());
+    let entry = rooms
+        .enter(RoomName::lobby(), Start::Last(2))
+        .await
+        .unwrap();
+    let seat = entry.follow(seated.clone(), words()).await.unwrap();
+    let entry = rooms
+        .enter(RoomName::lobby(), Start::Last(2))
+        .await
+        .unwrap();
+
+    let (tail, told) = tokio::sync::mpsc::channel(2);
+    let delivering = tokio::spawn(rooms.clone().deliver(told));
+    *log.kept.lock() = messages(1..=9);
+    tail.send(Told::Gap).await.unwrap();
+    tail.send(Told::Kept(messages(10..=10))).await.unwrap();
+    drop(tail);
+    delivering.await.unwrap();
+    assert_eq!(*seated.closed.lock(), Some(Goodbye::FellBehind));
+    assert_eq!(seated.heard(), seqs(2..=3), "told what does not join on");
+    let late = entry.follow(at_the_door.clone(), words()).await.unwrap();
+    assert_eq!(*at_the_door.closed.lock(), Some(Goodbye::FellBehind));
+
+    let back = Listener::new();
+    let entry = rooms.enter(RoomName::lobby(), Start::After(id(3), 2)).await;
+    let _seat = entry.unwrap().follow(back.clone(), words()).await.unwrap();
+    drop((seat, late));
+    tell(&rooms, messages(10..=10));
+    assert_eq!(back.heard(), seqs(4..=10));
+    assert_eq!(
+        rooms.in_use(),
+        1,
+        "the room that is over took the new one away"
+    );
+}

@@ -17,7 +17,7 @@ use super::{
     prune::Pruner,
 };
 use crate::chat::{
-    log::LogError,
+    log::{LogError, Told},
     message::{Message, Post},
 };
 
@@ -39,7 +39,7 @@ pub(super) struct Writer {
     pub opened: Opened,
     pub queue: mpsc::Receiver<Job>,
     /// None once nobody reads it any more.
-    pub tail: Option<mpsc::Sender<Vec<Arc<Message>>>>,
+    pub tail: Option<mpsc::Sender<Told>>,
     pub pruner: Pruner,
     /// No more posts are accepted.
     pub closing: CancellationToken,
@@ -47,7 +47,7 @@ pub(super) struct Writer {
     pub tail_abandoned: CancellationToken,
 }
 
-type TailPlace = OwnedPermit<Vec<Arc<Message>>>;
+type TailPlace = OwnedPermit<Told>;
 
 impl Writer {
     /// Runs until the log is closed and everything accepted has been answered.
@@ -122,7 +122,7 @@ impl Writer {
                 if let Some(place) = place
                     && !new.is_empty()
                 {
-                    place.send(new);
+                    place.send(Told::Kept(new));
                 }
                 for ((answer, _bytes), message) in waiting.into_iter().zip(answers) {
                     let _ = answer.send(Ok(message));

@@ -77,7 +77,7 @@ pub(super) struct Told {
 
 #[async_trait]
 impl Fleeting for Told {
-    async fn tell(&self, channel: &str, event: &'static str, payload: Box<RawValue>) {
+    async fn tell(&self, channel: &str, event: &str, payload: Box<RawValue>) {
         let members = self.sessions.channels.members(self.endpoint, channel);
         if members.is_empty() {
             return;

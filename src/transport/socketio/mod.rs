@@ -175,7 +175,7 @@ struct Channels {
 
 #[async_trait]
 impl Fleeting for Channels {
-    async fn tell(&self, channel: &str, event: &'static str, payload: Box<RawValue>) {
+    async fn tell(&self, channel: &str, event: &str, payload: Box<RawValue>) {
         let Some(namespace) = self.io.of(self.namespace) else {
             return;
         };

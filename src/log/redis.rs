@@ -1,0 +1,229 @@
+//! The log in a Redis that several replicas share, with the promises of the embedded one as far as
+//! that Redis keeps what it was told. One task appends in batches, each in one atomic step
+//! (`writer`, `append.lua`), one follows what all replicas append (`tail`), reads have a connection
+//! of their own (`reader`), and old messages go in sweeps (`prune`). `history` notices when Redis has
+//! lost something. docs/replicas.md says what is under which key.
+
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use redis::{RedisError, Script};
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot},
+    task::JoinHandle,
+    time::{Instant, timeout, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    history::History,
+    prune::Pruner,
+    reader::Reader,
+    tail::Follower,
+    writer::{Job, Writer},
+};
+use super::embedded::Retain;
+use crate::{
+    chat::{
+        log::{After, Log, LogError, Receipt, RoomActivity, Tail},
+        message::{Message, MessageId, Post, RoomName},
+    },
+    redis::{Redis, Retry, is_away},
+};
+
+mod history;
+mod prune;
+mod reader;
+mod row;
+mod tail;
+mod writer;
+
+/// Posts that wait for the writer, and bytes of those that wait or are being written.
+const QUEUE: usize = 8192;
+const QUEUE_BYTES: usize = 32 << 20;
+
+/// Few: what waits here reaches its readers in one go, and each has only so much room.
+const TAIL_BATCHES: usize = 2;
+
+/// How long a call waits for a place, and a post for its fate, before it is told so.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long [`Log::close`] lets a Redis that is away, or a tail that is not read, hold it up.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a post takes of the queue's bytes besides its text.
+const POST_OVERHEAD: usize = 1024;
+
+/// A [`Log`] in Redis. All that share the Redis and its prefix have the same rooms.
+///
+/// It needs no Redis to begin with: until there is one, calls answer [`LogError::Busy`].
+pub struct RedisLog {
+    queue: mpsc::Sender<Job>,
+    queue_bytes: Arc<Semaphore>,
+    reader: Arc<Reader>,
+    closing: CancellationToken,
+    abandoned: CancellationToken,
+    finished: CancellationToken,
+    pruning: JoinHandle<()>,
+}
+
+impl RedisLog {
+    /// Begins to follow what is kept there. Must be called on a tokio runtime.
+    pub fn open(redis: Redis, retain: Retain) -> Result<(Self, Tail), OpenError> {
+        let history = Arc::new(History::new(redis));
+        let (queue, posts) = mpsc::channel(QUEUE);
+        let (batches, tail) = mpsc::channel(TAIL_BATCHES);
+        let started = CancellationToken::new();
+        let finishing = CancellationToken::new();
+        let closing = CancellationToken::new();
+        let abandoned = CancellationToken::new();
+        let finished = CancellationToken::new();
+        let kept = Arc::new(AtomicU64::new(0));
+        let reader = Arc::new(Reader::new(history.clone(), started.clone(), PATIENCE));
+        let writer = Writer {
+            history: history.clone(),
+            queue: posts,
+            closing: closing.clone(),
+            started: started.clone(),
+            kept: kept.clone(),
+            script: Script::new(include_str!("redis/append.lua")),
+            name: format!("{:016x}", getrandom::u64()?),
+            batch: 0,
+            entered: None,
+            in_doubt: false,
+            retry: Retry::new("log writer"),
+        };
+        let follower = Follower {
+            history,
+            tail: batches,
+            started,
+            finishing: finishing.clone(),
+            abandoned: abandoned.clone(),
+            retry: Retry::new("log tail"),
+            told: None,
+            hole: false,
+        };
+        let pruner = Pruner {
+            reader: reader.clone(),
+            retain,
+            kept,
+        };
+        let both = {
+            let finished = finished.clone();
+            async move {
+                let _finished = finished.drop_guard();
+                let writing = async {
+                    let _finishing = finishing.drop_guard();
+                    writer.run().await;
+                };
+                tokio::join!(writing, follower.run());
+            }
+        };
+        tokio::spawn(both);
+        let log = Self {
+            queue,
+            queue_bytes: Arc::new(Semaphore::new(QUEUE_BYTES)),
+            reader,
+            closing,
+            abandoned,
+            finished,
+            pruning: tokio::spawn(pruner.run()),
+        };
+        Ok((log, tail))
+    }
+
+    /// A post's place in the queue, once there is one.
+    async fn enqueue(&self, post: Post, until: Instant) -> Result<Answer, LogError> {
+        let weight = (post.text.len() + POST_OVERHEAD).min(QUEUE_BYTES);
+        let weight = u32::try_from(weight).unwrap_or(u32::MAX);
+        let bytes = Arc::clone(&self.queue_bytes).acquire_many_owned(weight);
+        let bytes = bytes.await.map_err(|_| LogError::Closed)?;
+        let place = self.queue.reserve().await.map_err(|_| LogError::Closed)?;
+        let (answer, answered) = oneshot::channel();
+        place.send(Job {
+            post,
+            answer,
+            until,
+            bytes,
+        });
+        Ok(answered)
+    }
+}
+
+type Answer = oneshot::Receiver<Result<Arc<Message>, LogError>>;
+
+/// Why the log could not be opened. That Redis is away is no reason.
+#[derive(Debug, thiserror::Error)]
+#[error("the system gives no random numbers, which tell one writer from another")]
+pub struct OpenError(#[from] getrandom::Error);
+
+#[async_trait]
+impl Log for RedisLog {
+    async fn accept(&self, post: Post) -> Result<Receipt, LogError> {
+        if self.closing.is_cancelled() {
+            return Err(LogError::Closed);
+        }
+        let until = Instant::now() + PATIENCE;
+        let answered = timeout_at(until, self.enqueue(post, until))
+            .await
+            .map_err(|_| LogError::Busy)??;
+        Ok(Box::pin(async {
+            answered.await.map_err(|_| LogError::Closed)?
+        }))
+    }
+
+    async fn last(&self, room: &RoomName, limit: usize) -> Result<Vec<Arc<Message>>, LogError> {
+        self.reader.last(room, limit).await
+    }
+
+    async fn after(&self, room: &RoomName, id: MessageId, limit: usize) -> Result<After, LogError> {
+        self.reader.after(room, id, limit).await
+    }
+
+    async fn before(
+        &self,
+        room: &RoomName,
+        id: MessageId,
+        limit: usize,
+    ) -> Result<Vec<Arc<Message>>, LogError> {
+        self.reader.before(room, id, limit).await
+    }
+
+    async fn rooms(&self, limit: usize) -> Result<Vec<RoomActivity>, LogError> {
+        self.reader.rooms(limit).await
+    }
+
+    async fn close(&self) {
+        self.closing.cancel();
+        self.pruning.abort();
+        self.reader.close().await;
+        if timeout(CLOSE_PATIENCE, self.finished.cancelled())
+            .await
+            .is_err()
+        {
+            self.abandoned.cancel();
+            // The writer answers within the patience of what it still holds.
+            self.finished.cancelled().await;
+        }
+    }
+}
+
+impl Drop for RedisLog {
+    fn drop(&mut self) {
+        self.closing.cancel();
+        self.abandoned.cancel();
+        self.pruning.abort();
+    }
+}
+
+/// What a failure of Redis means to those who asked the log.
+fn failure(error: RedisError) -> LogError {
+    if is_away(&error) {
+        LogError::Busy
+    } else {
+        LogError::Storage(Arc::new(error))
+    }
+}

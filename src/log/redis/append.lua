@@ -1,0 +1,114 @@
+-- Keeps a batch of posts: all that needs to be checked, counted and written, in one step.
+--
+-- KEYS: history, tail, rooms, places, the writer's last batch
+-- ARGV: the token that the writer entered with; the number of the batch; the prefix of rooms' keys;
+--       messages and bytes that the tail may hold; then for each post
+--       room, author, text, replica, key (author and key may be empty)
+-- Returns the epoch, the number of the tail, and for each post one of
+--       {'kept', seq, time}, {'earlier', seq, time, author, text, replica}, {'refused', reason};
+--       or only a word: 'enter' (anew, this Redis is not the one that was entered), 'stale' (a later
+--       batch of this writer was kept).
+
+local token, batch, prefix = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local most_messages, most_bytes = tonumber(ARGV[4]), tonumber(ARGV[5])
+local FIRST, FIELDS = 6, 5
+
+-- How long a writer may take to ask again for what became of its last batch, in seconds.
+local REMEMBERED = 3600
+
+local history = redis.call('HMGET', KEYS[1], 'token', 'epoch', 'number', 'bytes')
+local epoch, number, bytes = history[2], tonumber(history[3]), tonumber(history[4])
+if history[1] ~= token or not epoch then
+  return 'enter'
+end
+
+-- Keys of another kind fail here, before anything is written.
+redis.call('XLEN', KEYS[2])
+redis.call('ZCARD', KEYS[3])
+redis.call('HLEN', KEYS[4])
+
+-- What a message takes of the tail, besides its texts.
+local OVERHEAD = 100
+
+local now = redis.call('TIME')
+now = tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000)
+
+local function is_error(answer)
+  return type(answer) == 'table' and answer.err
+end
+
+local function earlier(room, seq)
+  local entry = redis.call('XRANGE', prefix .. 'room:' .. room, seq .. '-0', seq .. '-0')[1]
+  if not entry then
+    return { 'refused', 'ERR the message of this key is gone' }
+  end
+  local f = entry[2]
+  return { 'earlier', seq, f[2], f[4], f[6], f[8] }
+end
+
+local function keep(room, author, text, replica, key)
+  local stream, keys = prefix .. 'room:' .. room, prefix .. 'keys:' .. room
+  if key ~= '' then
+    local seq = redis.pcall('HGET', keys, key)
+    if is_error(seq) then return { 'refused', seq.err } end
+    if seq then return { 'earlier', seq } end
+  end
+  local seq = tonumber(redis.call('HGET', KEYS[4], room) or 0) + 1
+  -- Not before the message it follows, though the clock was set back.
+  local time = math.max(now, tonumber(redis.call('ZSCORE', KEYS[3], room) or 0))
+  local added = redis.pcall('XADD', stream, seq .. '-0',
+    't', time, 'a', author, 'x', text, 'h', replica, 'k', key)
+  if is_error(added) then return { 'refused', added.err } end
+  redis.call('HSET', KEYS[4], room, seq)
+  redis.call('ZADD', KEYS[3], time, room)
+  if key ~= '' then redis.call('HSET', keys, key, seq) end
+  number = number + 1
+  redis.call('XADD', KEYS[2], number .. '-0',
+    'e', epoch, 'r', room, 's', seq, 't', time, 'a', author, 'x', text, 'h', replica)
+  bytes = bytes + OVERHEAD + #room + #author + #text + #replica
+  return { 'kept', seq, time }
+end
+
+local function trim_tail()
+  while redis.call('XLEN', KEYS[2]) > most_messages or bytes > most_bytes do
+    local oldest = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 32)
+    if #oldest == 0 then
+      bytes = 0
+      return
+    end
+    for _, entry in ipairs(oldest) do
+      local f = entry[2]
+      bytes = bytes - OVERHEAD - #f[4] - #f[10] - #f[12] - #f[14]
+    end
+    local last = tonumber(string.match(oldest[#oldest][1], '^%d+'))
+    redis.call('XTRIM', KEYS[2], 'MINID', (last + 1) .. '-0')
+  end
+end
+
+local done = redis.call('GET', KEYS[5])
+done = done and cmsgpack.unpack(done)
+if done and done[1] > batch then
+  return 'stale'
+end
+
+local results
+if done and done[1] == batch then
+  results = done[2]
+else
+  results = {}
+  for at = FIRST, #ARGV, FIELDS do
+    results[#results + 1] = keep(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4])
+  end
+  trim_tail()
+  redis.call('HSET', KEYS[1], 'number', number, 'bytes', bytes)
+  redis.call('SET', KEYS[5], cmsgpack.pack({ batch, results }), 'EX', REMEMBERED)
+end
+
+local answers = {}
+for at, result in ipairs(results) do
+  if result[1] == 'earlier' then
+    result = earlier(ARGV[FIRST + (at - 1) * FIELDS], result[2])
+  end
+  answers[at] = result
+end
+return { epoch, number, answers }
