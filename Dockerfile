@@ -22,6 +22,8 @@ FROM debian:bookworm-slim
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin handshaken \
     && install --directory --owner=handshaken --group=handshaken --mode=0750 /data
 COPY --from=binary /usr/local/bin/handshaken /usr/local/bin/
+# Whom the server trusts when it asks others over TLS.
+COPY --from=binary /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY LICENSE /usr/share/doc/handshaken/
 USER handshaken
 # The default data folder, ./data, is then the volume.

@@ -1,6 +1,7 @@
-//! Measures the embedded log: posts a second from so many appenders, and reads from a large room.
-//! `cargo run --release --example log_speed -- DIR append APPENDERS SECONDS [ROOMS]`
-//! `cargo run --release --example log_speed -- DIR read MESSAGES`
+//! Measures a log: posts a second from so many appenders, and reads from a large room. The log is the
+//! one in a folder, or in a Redis (which is not emptied).
+//! `cargo run --release --example log_speed -- DIR|URL append APPENDERS SECONDS [ROOMS]`
+//! `cargo run --release --example log_speed -- DIR|URL read MESSAGES`
 
 use std::{
     path::Path,
@@ -14,7 +15,11 @@ use handshaken::{
         log::{After, Log},
         message::{MessageId, Post, RoomName},
     },
-    log::embedded::{EmbeddedLog, Retain},
+    log::{
+        embedded::{EmbeddedLog, Retain},
+        redis::RedisLog,
+    },
+    redis::Redis,
 };
 
 #[tokio::main]
@@ -127,12 +132,22 @@ async fn time(what: &str, read: impl AsyncFn() -> anyhow::Result<usize>) -> anyh
 }
 
 /// Opens the log and reads its tail as the chat would.
-fn open(dir: &str) -> anyhow::Result<Arc<EmbeddedLog>> {
+fn open(place: &str) -> anyhow::Result<Arc<dyn Log>> {
     let start = Instant::now();
-    let (log, mut tail) = EmbeddedLog::open(Path::new(dir), Retain::default())?;
+    let (log, mut tail): (Arc<dyn Log>, _) = match place.parse() {
+        Ok(address) => {
+            let redis = Redis::new(address, "log-speed");
+            let (log, tail) = RedisLog::open(redis, Retain::default())?;
+            (Arc::new(log), tail)
+        }
+        Err(_) => {
+            let (log, tail) = EmbeddedLog::open(Path::new(place), Retain::default())?;
+            (Arc::new(log), tail)
+        }
+    };
     println!("opened in {:?}", start.elapsed());
     tokio::spawn(async move { while tail.recv().await.is_some() {} });
-    Ok(Arc::new(log))
+    Ok(log)
 }
 
 fn post(room: &RoomName) -> Post {
@@ -142,5 +157,6 @@ fn post(room: &RoomName) -> Post {
         text: "x".repeat(120).into(),
         key: None,
         replica: "replica".into(),
+        direct: None,
     }
 }

@@ -3,8 +3,10 @@
 //! A message's way through the house: bytes come in at a [`transport`], a [`dialect`] turns a front
 //! end's words into ours, the [`chat`] decides, the [`log`] gives the message its place and keeps
 //! it, the chat hands it to the dialects, each renders it once, the transport writes it.
+//! [`account`] knows who people are.
 //! [`server`] puts the rooms of the house together, from [`settings`].
 
+pub mod account;
 pub mod chat;
 pub mod cluster;
 pub mod dialect;

@@ -50,7 +50,7 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let drain_timeout = settings.drain_timeout;
-    let server = Server::start(settings)?;
+    let server = Server::start(settings).await?;
     for address in server.addresses() {
         println!("listening on http://{address}");
     }

@@ -1,19 +1,22 @@
 //! Puts the house together: the only file that names every room of it. Starts in the order in which
-//! things need each other, and stops in the other one.
+//! things need each other, and stops in the other one. `logins` does so for accounts and sessions.
 
 mod cluster;
+mod logins;
 mod ready;
+mod routes;
 
-use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    fs::DirBuilder, net::SocketAddr, num::NonZeroU32, os::unix::fs::DirBuilderExt, sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
-use axum::{Router, extract::Request, routing::any};
-use http::{HeaderValue, Method, header, request::Parts};
 use tokio::{sync::watch, task::JoinSet};
-use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use self::{cluster::Cluster, ready::Readiness};
+use self::{cluster::Cluster, logins::Logins, ready::Readiness, routes::Transports};
 use crate::{
+    account::tokens::Tokens,
     chat::{
         self, Chat,
         log::{Log, Tail},
@@ -22,19 +25,21 @@ use crate::{
     cluster::{fleeting, members::Members},
     dialect::{
         Fleeting,
+        amqpchat::AmqpChat,
+        by_session::BySession,
+        kschat::Kschat,
         native::{self, Native},
+        rabbitpubsub::RabbitPubSub,
         talk::Talk,
     },
     log::{embedded::EmbeddedLog, redis::RedisLog},
     redis::Redis,
-    settings::{Origin, Settings, Switch},
+    settings::Settings,
     transport::{
-        forward::{self, Forward, Secret},
+        forward::Forward,
         legacy::{self, Legacy},
         listener::{self, Connections},
-        origin::Allowed,
         socketio::{self, SocketIo, Timing},
-        web::{self, Web},
     },
 };
 
@@ -49,9 +54,6 @@ const MAX_PAYLOAD: usize = 1_000_000;
 /// Whoever does not read them by then has to do without.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// How long a browser may remember what a preflight answered.
-const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
-
 /// A running server.
 pub struct Server {
     addresses: Vec<SocketAddr>,
@@ -61,6 +63,7 @@ pub struct Server {
     readiness: Readiness,
     drain: Drain,
     chat: Arc<Chat>,
+    logins: Logins,
     socketio: Arc<SocketIo>,
     legacy: Arc<Legacy>,
     stop: watch::Sender<bool>,
@@ -71,14 +74,25 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the log, binds every address, and serves. Must be called on a tokio runtime.
-    pub fn start(settings: Settings) -> anyhow::Result<Self> {
+    /// Opens the log, binds every address, opens the accounts, and serves.
+    pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         let replica: Arc<str> = settings.replica().into();
         let redis = shared_redis(&settings);
         let (log, tail) = open_log(&settings, redis.as_ref())?;
+        let listeners = (settings.listen.iter())
+            .map(|address| {
+                listener::bind(*address).with_context(|| format!("cannot listen on {address}"))
+            })
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let addresses = listeners
+            .iter()
+            .map(|listener| Ok(listener.local_addr()?))
+            .collect::<anyhow::Result<_>>()?;
+        let logins = Logins::open(&settings).await?;
         let limits = chat::Limits {
             text: text_limit(settings.max_message),
             history: settings.history.into(),
+            pending: settings.direct.max_pending.get(),
         };
         let chat = Chat::new(log, replica, limits);
 
@@ -99,8 +113,7 @@ impl Server {
         let members = cluster.as_ref().map(|cluster| cluster.members.clone());
         let member = members.as_ref().map_or("", |members| members.id().as_str());
 
-        let cors_origin = settings.cors_origin.clone();
-        let allowed: Allowed = Arc::new(move |origin| is_allowed(&cors_origin, origin.as_bytes()));
+        let allowed = routes::allowed(&settings);
         let socketio = Arc::new(SocketIo::new(
             limits,
             Timing {
@@ -121,7 +134,7 @@ impl Server {
                 ..Default::default()
             },
             &legacy::Transport::ALL,
-            allowed,
+            allowed.clone(),
             member,
         ));
         let here: Arc<dyn Fleeting> =
@@ -136,21 +149,21 @@ impl Server {
             None => here.clone(),
         };
         let talk = Arc::new(Talk::new(chat.clone()));
-        let native = Arc::new(Native::new(chat.clone(), fleeting));
+        let tokens = logins::token_rules(&settings.tokens).map(Tokens::new);
+        let native = Arc::new(Native::new(chat.clone(), fleeting, tokens.clone()));
         socketio.mount("/", talk.clone());
         socketio.mount("/chat", native.clone());
-        legacy.mount("/", talk);
+        let kschat = Kschat::new(chat.clone(), tokens.clone());
+        socketio.mount("/kschat", Arc::new(kschat));
+        let by_session = BySession::new(
+            chat.clone(),
+            logins.sessions.clone(),
+            vec![Arc::new(RabbitPubSub), Arc::new(AmqpChat)],
+            talk,
+            legacy.fleeting("/"),
+        );
+        legacy.mount("/", Arc::new(by_session));
         legacy.mount("/chat", native);
-
-        let listeners = (settings.listen.iter())
-            .map(|address| {
-                listener::bind(*address).with_context(|| format!("cannot listen on {address}"))
-            })
-            .collect::<anyhow::Result<Vec<_>>>()?;
-        let addresses = listeners
-            .iter()
-            .map(|listener| Ok(listener.local_addr()?))
-            .collect::<anyhow::Result<_>>()?;
 
         let (stop, stopped) = watch::channel(false);
         let connections = Connections::new(
@@ -158,13 +171,16 @@ impl Server {
             settings.stall_timeout,
             stopped,
         );
-        let mut tasks = JoinSet::new();
+        let transports = Transports {
+            socketio: socketio.clone(),
+            legacy: legacy.clone(),
+        };
         let mut cluster_address = None;
         let mut forward = None;
         if let Some(cluster) = cluster {
             tasks.spawn(listener::serve(
                 cluster.listener,
-                cluster_router(socketio.clone(), legacy.clone(), cluster.secret),
+                routes::internal(&transports, cluster.secret),
                 connections.clone(),
             ));
             let (socketio, legacy) = (socketio.clone(), legacy.clone());
@@ -179,8 +195,11 @@ impl Server {
             // The other half is for what is still to be written.
             spread: settings.drain_timeout.saturating_sub(settings.drain_delay) / 2,
         };
-        let router = router(&settings, socketio.clone(), legacy.clone(), forward.clone())
+        let pages = logins
+            .router(&settings, allowed)?
+            .merge(logins::page_for_two(&settings, tokens.as_ref())?)
             .merge(readiness.clone().router());
+        let router = routes::public(&settings, pages, &transports, forward.as_ref());
         for listener in listeners {
             tasks.spawn(listener::serve(
                 listener,
@@ -189,7 +208,11 @@ impl Server {
             ));
         }
         tasks.spawn(legacy.clone().keep_time());
+        tasks.spawn(logins.sessions.clone().keep_time());
         tasks.spawn(native::tell_presence(chat.clone(), here));
+        if let Some(tokens) = tokens {
+            tasks.spawn(tokens.keep());
+        }
         let delivery = tokio::spawn(chat.clone().run(tail));
         Ok(Self {
             addresses,
@@ -199,6 +222,7 @@ impl Server {
             readiness,
             drain,
             chat,
+            logins,
             socketio,
             legacy,
             stop,
@@ -255,6 +279,7 @@ impl Server {
         let _ = self.delivery.await;
         let _ = tokio::time::timeout(LAST_WORDS, self.connections.ended()).await;
         self.tasks.shutdown().await;
+        self.logins.close().await;
         for why in Goodbye::ALL {
             let sessions = self.socketio.sessions().ended(why) + self.legacy.sessions().ended(why);
             if sessions > 0 {
@@ -289,6 +314,14 @@ fn shared_redis(settings: &Settings) -> Option<Redis> {
 fn open_log(settings: &Settings, redis: Option<&Redis>) -> anyhow::Result<(Arc<dyn Log>, Tail)> {
     Ok(match redis {
         Some(redis) => {
+            // Logins are kept there all the same.
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&settings.data)
+                .with_context(|| {
+                    format!("cannot use data directory {}", settings.data.display())
+                })?;
             let (log, tail) = RedisLog::open(redis.clone(), settings.retain)?;
             (Arc::new(log), tail)
         }
@@ -302,79 +335,4 @@ fn open_log(settings: &Settings, redis: Option<&Redis>) -> anyhow::Result<(Arc<d
 /// What may be said, in bytes: a message also holds its event's name, room and key.
 fn text_limit(max_message: u32) -> usize {
     max_message as usize - 500
-}
-
-/// All that is served to clients. Sessions that live on another replica are passed on.
-fn router(
-    settings: &Settings,
-    socketio: Arc<SocketIo>,
-    legacy: Arc<Legacy>,
-    forward: Option<Arc<Forward>>,
-) -> Router {
-    let mut router = engine_routes(socketio, forward.clone()).merge(web::router(Web {
-        public: settings.public.clone(),
-        client: settings.client,
-        catch_up: settings.catch_up == Switch::On,
-    }));
-    if !settings.cors_origin.is_empty() {
-        router = router.layer(cors(settings.cors_origin.clone()));
-    }
-    // Has ways of its own with other origins, older than preflights.
-    router.merge(legacy_routes(legacy, forward))
-}
-
-/// The sessions of this replica, for the others.
-fn cluster_router(socketio: Arc<SocketIo>, legacy: Arc<Legacy>, secret: Secret) -> Router {
-    let sessions = engine_routes(socketio, None).merge(legacy_routes(legacy, None));
-    forward::guarded(sessions, secret)
-}
-
-fn engine_routes(socketio: Arc<SocketIo>, forward: Option<Arc<Forward>>) -> Router {
-    let engine = any(move |request: Request| {
-        let (socketio, forward) = (socketio.clone(), forward.clone());
-        async move {
-            let Some(forward) = forward else {
-                return socketio.answer(request).await;
-            };
-            let session = SocketIo::session_of(&request).map(str::to_owned);
-            let here = async |request| socketio.answer(request).await;
-            forward.answer(session.as_deref(), request, here).await
-        }
-    });
-    Router::new()
-        .route("/socket.io", engine.clone())
-        .route("/socket.io/", engine)
-}
-
-fn legacy_routes(legacy: Arc<Legacy>, forward: Option<Arc<Forward>>) -> Router {
-    let legacy = any(move |request: Request| {
-        let (legacy, forward) = (legacy.clone(), forward.clone());
-        async move {
-            let Some(forward) = forward else {
-                return legacy.answer(request).await;
-            };
-            let session = Legacy::session_of(&request).map(str::to_owned);
-            let here = async |request| legacy.answer(request).await;
-            forward.answer(session.as_deref(), request, here).await
-        }
-    });
-    Router::new().route("/socket.io/{*rest}", legacy)
-}
-
-/// Lets pages of these origins connect with credentials. On refusals too: a browser would hide them.
-fn cors(origins: Vec<Origin>) -> CorsLayer {
-    let allowed = move |origin: &HeaderValue, _: &Parts| is_allowed(&origins, origin.as_bytes());
-    CorsLayer::new()
-        .allow_origin(AllowOrigin::predicate(allowed))
-        .allow_credentials(true)
-        .allow_methods([Method::GET, Method::POST])
-        .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION])
-        .max_age(PREFLIGHT_AGE)
-}
-
-fn is_allowed(origins: &[Origin], origin: &[u8]) -> bool {
-    origins.iter().any(|allowed| match allowed {
-        Origin::Any => true,
-        Origin::Exactly(allowed) => origin.eq_ignore_ascii_case(allowed.as_bytes()),
-    })
 }

@@ -2,10 +2,14 @@
 //! bound, and all mistakes are told at once (`mistakes`); `values` reads what no library has a type
 //! for. README's table is compared with this file by a test.
 
+mod accounts;
 mod cluster;
+mod direct;
 mod legacy;
 mod mistakes;
 mod redis;
+mod sessions;
+mod tokens;
 mod values;
 
 use std::{
@@ -17,10 +21,17 @@ use std::{
 };
 
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
+use ipnet::IpNet;
 
-use self::values::{count, duration, host_name, origin, retain};
-pub use self::{cluster::Cluster, legacy::Legacy, mistakes::Refusal, redis::Redis, values::Origin};
-use crate::{log::embedded::Retain, transport::web::ClientGeneration};
+use self::values::{count, duration, host_name, origin, proxy, retain};
+pub use self::{
+    accounts::Accounts, cluster::Cluster, direct::Direct, legacy::Legacy, mistakes::Refusal,
+    redis::Redis, sessions::Sessions, tokens::Tokens, values::Origin,
+};
+use crate::{
+    log::embedded::Retain,
+    transport::web::{ClientGeneration, index, kschat},
+};
 
 /// One chat server for every generation of Socket.IO page
 #[derive(Clone, Debug, Parser)]
@@ -39,6 +50,11 @@ pub struct Settings {
     /// Folder with the pages to serve at / and /public/ [default: our own pages, from the binary]
     #[arg(long, value_name = "DIR", env = "HANDSHAKEN_PUBLIC")]
     pub public: Option<PathBuf>,
+
+    /// Folder with the template index.ejs of an old page, to be shown at / with the name of whoever
+    /// is logged in [default: none, / is a page of --public]
+    #[arg(long, value_name = "DIR", env = "HANDSHAKEN_VIEWS")]
+    pub views: Option<PathBuf>,
 
     /// Which generation of the client library /socket.io/socket.io.js is
     #[arg(
@@ -82,6 +98,11 @@ pub struct Settings {
     #[arg(long, value_name = "ORIGIN", env = "HANDSHAKEN_CORS_ORIGIN", value_delimiter = ',', value_parser = origin)]
     pub cors_origin: Vec<Origin>,
 
+    /// Address or network of a proxy in front, 10.0.0.7 or 10.0.0.0/8, whose X-Forwarded-For and
+    /// X-Forwarded-Proto are believed; may be given several times [default: none]
+    #[arg(long, value_name = "NETWORK", env = "HANDSHAKEN_TRUSTED_PROXY", value_delimiter = ',', value_parser = proxy)]
+    pub trusted_proxy: Vec<IpNet>,
+
     /// Messages that a newcomer to a room gets, 0 to 1000
     #[arg(long, value_name = "COUNT", env = "HANDSHAKEN_HISTORY", default_value_t = 25, value_parser = clap::value_parser!(u16).range(0..=1000))]
     pub history: u16,
@@ -90,13 +111,13 @@ pub struct Settings {
     #[arg(long, value_name = "BYTES", env = "HANDSHAKEN_MAX_MESSAGE", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
     pub max_message: u32,
 
-    /// Events that one connection may send per second, over a longer time, 1 to 1000000, or 0 for
-    /// no limit; twice as many at once. Whoever sends faster is slowed down, and after the flood
+    /// Packets (events, mostly) that one connection may send per second, 1 to 1000000, or 0 for no
+    /// limit; they are read evenly spaced. Whoever sends faster is slowed down, and after the flood
     /// timeout cut off
     #[arg(long, value_name = "COUNT", env = "HANDSHAKEN_EVENT_RATE", default_value_t = 50, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub event_rate: u32,
 
-    /// How long a connection may go on sending faster than the event rate, 1s to 1h
+    /// How long a connection that sends faster than the event rate may be slowed down, 1s to 1h
     #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_FLOOD_TIMEOUT", default_value = "10s", value_parser = duration("1s", "1h"))]
     pub flood_timeout: Duration,
 
@@ -114,8 +135,8 @@ pub struct Settings {
     #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_STALL_TIMEOUT", default_value = "20s", value_parser = duration("1s", "5m"))]
     pub stall_timeout: Duration,
 
-    /// Connections at once, 1 to 10000000; more wait to be accepted. As many Socket.IO sessions;
-    /// more are refused
+    /// Connections at once, 1 to 10000000; more are told 503, a health check is answered. As many
+    /// Socket.IO sessions; more are refused
     #[arg(long, value_name = "COUNT", env = "HANDSHAKEN_MAX_CONNECTIONS", default_value = "50000", value_parser = count(1, 10_000_000))]
     pub max_connections: NonZeroUsize,
 
@@ -128,13 +149,25 @@ pub struct Settings {
     pub ping_timeout: Duration,
 
     #[command(flatten)]
+    pub direct: Direct,
+
+    #[command(flatten)]
     pub legacy: Legacy,
+
+    #[command(flatten)]
+    pub tokens: Tokens,
 
     #[command(flatten)]
     pub redis: Redis,
 
     #[command(flatten)]
     pub cluster: Cluster,
+
+    #[command(flatten)]
+    pub accounts: Accounts,
+
+    #[command(flatten)]
+    pub sessions: Sessions,
 
     /// How long SIGTERM waits for clients and the log before the process ends anyway, 0s to 1h
     #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_DRAIN_TIMEOUT", default_value = "10s", value_parser = duration("0s", "1h"))]
@@ -211,6 +244,18 @@ impl Settings {
         if let Some(dir) = self.public.as_ref().filter(|dir| !dir.is_dir()) {
             mistakes.push(format!("--public {}: not a folder", dir.display()));
         }
+        if let Some(views) = &self.views {
+            let has_client = views.join(kschat::FILE).exists();
+            let mut errors = Vec::new();
+            if has_client {
+                errors.extend(kschat::read(views).err().into_iter().flatten());
+            }
+            // Where there is neither, it is this one that is missed.
+            if !has_client || views.join(index::FILE).exists() {
+                errors.extend(index::read(views).err().into_iter().flatten());
+            }
+            mistakes.extend(errors.iter().map(|error| format!("--views: {error}")));
+        }
         if self.data.exists() && !self.data.is_dir() {
             mistakes.push(format!("--data {}: not a folder", self.data.display()));
         }
@@ -233,6 +278,9 @@ impl Settings {
             ));
         }
         self.legacy.check_together(mistakes);
+        self.tokens.check_together(&self.listen, mistakes);
+        self.accounts.check_together(&self.data, mistakes);
+        self.sessions.check_together(mistakes);
         self.redis.check_together(mistakes);
         self.cluster
             .check_together(self.redis.address.is_some(), mistakes);

@@ -6,11 +6,18 @@ use tracing_subscriber::EnvFilter;
 
 use crate::settings::LogFormat;
 
+/// Libraries that write out all that goes over the wire when they are asked for everything: tokens and
+/// passwords are in it. More is not to be had from them.
+const TALKATIVE: [&str; 1] = ["tungstenite=info"];
+
 /// Starts logging for the whole process. `RUST_LOG` says what; `info` when it says nothing.
 pub fn start(format: LogFormat) {
     let filter = EnvFilter::builder()
         .with_default_directive(tracing::Level::INFO.into())
         .from_env_lossy();
+    let filter = TALKATIVE.iter().fold(filter, |filter, limit| {
+        filter.add_directive(limit.parse().expect("a directive"))
+    });
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

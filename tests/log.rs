@@ -6,80 +6,14 @@ mod harness;
 
 use std::{collections::HashMap, sync::Arc};
 
-use handshaken::{
-    chat::{
-        log::{After, Log, LogError, Tail, Told},
-        message::{Epoch, Message, MessageId, Post, RoomName},
-    },
-    log::{
-        embedded::{EmbeddedLog, Retain},
-        redis::RedisLog,
-    },
-    redis::Redis,
+use handshaken::chat::{
+    log::{After, Log, LogError, Tail, Told},
+    message::{Epoch, Message, MessageId, Post, RoomName},
 };
-use harness::redis::RedisServer;
-use tempfile::TempDir;
+use harness::home::Home;
 use tokio::task::JoinSet;
 
-/// Where a log is kept, to be opened again and again.
-enum Home {
-    Folder(TempDir),
-    Redis(RedisServer),
-}
-
-impl Home {
-    fn folder() -> Self {
-        Self::Folder(tempfile::tempdir().unwrap())
-    }
-
-    fn redis() -> Self {
-        Self::Redis(RedisServer::start())
-    }
-
-    /// One with a history of its own.
-    fn another(&self) -> Self {
-        match self {
-            Self::Folder(_) => Self::folder(),
-            Self::Redis(_) => Self::redis(),
-        }
-    }
-
-    fn open(&self) -> (Arc<dyn Log>, Tail) {
-        let everything = Retain::default();
-        match self {
-            Self::Folder(folder) => {
-                let (log, tail) = EmbeddedLog::open(folder.path(), everything).unwrap();
-                (Arc::new(log), tail)
-            }
-            Self::Redis(server) => {
-                let redis = Redis::new(server.url().parse().unwrap(), "test");
-                let (log, tail) = RedisLog::open(redis, everything).unwrap();
-                (Arc::new(log), tail)
-            }
-        }
-    }
-}
-
-/// Tries each promise with each log.
-macro_rules! promises {
-    ($($promise:ident,)*) => {
-        mod embedded {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $promise() {
-                super::$promise(super::Home::folder()).await
-            })*
-        }
-
-        mod redis {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $promise() {
-                super::$promise(super::Home::redis()).await
-            })*
-        }
-    };
-}
-
-promises! {
+crate::promises! {
     many_appenders_get_one_dense_order_in_each_room_and_the_tail_tells_it,
     any_text_comes_back_as_it_was_said,
     a_key_is_kept_once_in_its_room,
@@ -102,6 +36,7 @@ fn post(room: &RoomName, text: &str) -> Post {
         text: text.into(),
         key: None,
         replica: "replica".into(),
+        direct: None,
     }
 }
 

@@ -57,6 +57,31 @@ fn every_variable_of_ours_bears_our_name() {
 }
 
 #[test]
+fn the_files_for_docker_set_only_what_there_is_and_set_it_right() {
+    for file in ["compose.yaml", "deploy/stack.yaml"] {
+        let text = fs::read_to_string(file).unwrap();
+        let variables: Vec<_> = (text.lines())
+            .filter_map(|line| line.trim().split_once(": "))
+            .filter(|(name, _)| name.starts_with("HANDSHAKEN_"))
+            .collect();
+        assert_eq!(variables.len(), text.matches("HANDSHAKEN_").count());
+        let settings = Settings::command();
+        let known: Vec<_> = settings
+            .get_arguments()
+            .filter_map(clap::Arg::get_env)
+            .collect();
+        for (name, _) in &variables {
+            assert!(known.iter().any(|known| known == name), "{file}: {name}");
+        }
+        let variables = variables
+            .iter()
+            .map(|(name, value)| (name, filled_in(value)));
+        let output = server(&["--check"]).envs(variables).output().unwrap();
+        assert_eq!(code(&output), 0, "{file}: {output:?}");
+    }
+}
+
+#[test]
 fn check_accepts_right_settings_and_binds_nothing() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -135,6 +160,39 @@ fn settings_that_contradict_each_other_are_mistakes() {
 }
 
 #[test]
+fn a_secret_is_told_by_no_help_and_no_mistake() {
+    for args in [
+        &["--help"][..],
+        &["--check", "--jwt-issuer", "x", "--bogus"],
+    ] {
+        let mut server = server(args);
+        let output = server.env("HANDSHAKEN_JWT_SECRET", "hushhush").output();
+        let output = output.unwrap();
+        let told = format!("{}{}", stdout(&output), stderr(&output));
+        assert!(!told.is_empty());
+        assert!(!told.contains("hushhush"), "{told}");
+    }
+    let settings = format!(
+        "{:?}",
+        Settings::parse(["x".into(), "--jwt-secret=hushhush".into()])
+    );
+    assert!(
+        settings.contains("Secret") && !settings.contains("hushhush"),
+        "{settings}"
+    );
+}
+
+#[test]
+fn demands_on_tokens_that_nobody_could_meet_are_mistakes() {
+    for demand in ["--jwt-issuer", "--jwt-audience"] {
+        let output = server(&["--check", demand, "us"]).output().unwrap();
+        assert_eq!(code(&output), 64, "{output:?}");
+        let mistake = format!("{demand} us: no token is accepted without --jwt-secret");
+        assert!(stderr(&output).contains(&mistake), "{output:?}");
+    }
+}
+
+#[test]
 fn the_edges_of_every_range_are_right_and_what_lies_beyond_is_not() {
     for (flag, right, wrong) in [
         ("--history", ["0", "1000"], ["-1", "1001"]),
@@ -159,6 +217,22 @@ fn the_edges_of_every_range_are_right_and_what_lies_beyond_is_not() {
         ("--legacy-heartbeat-interval", ["1s", "59s"], ["60s", "0s"]),
         ("--legacy-close-timeout", ["1s", "1h"], ["0s", "2h"]),
         ("--legacy-polling-duration", ["1s", "1h"], ["0s", "2h"]),
+        ("--jwt-secret", ["a b", "a\nb\n"], ["", "\n"]),
+        (
+            "--jwt-jwks",
+            [
+                concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+                "https://a:1/k?x=y",
+            ],
+            ["nowhere.json", "http://u:p@a/"],
+        ),
+        (
+            "--jwt-jwks",
+            ["http://a/", "http://[::1]/"],
+            ["ftp://a/", "https://"],
+        ),
+        ("--jwt-not-before", ["on", "off"], ["1", ""]),
+        ("--jwt-grace", ["0s", "24h"], ["-1s", "25h"]),
         ("--drain-timeout", ["0s", "1h"], ["-1s", "2h"]),
         ("--retain", ["1000", "90d,1000"], ["999", "90d,80d"]),
         ("--retain", ["all", "1m"], ["59s", "many"]),
@@ -170,6 +244,14 @@ fn the_edges_of_every_range_are_right_and_what_lies_beyond_is_not() {
             ["h:6379", "rediss://h/#insecure"],
         ),
         ("--redis-prefix", ["a", "chat-1.x:y"], ["", "a b"]),
+        ("--session-cookie", ["a", "connect.sid"], ["", "a b"]),
+        ("--session-secret", ["a", "old,new"], ["", "a,"]),
+        ("--session-max-age", ["1m", "400d"], ["59s", "401d"]),
+        (
+            "--trusted-proxy",
+            ["10.0.0.7,::1", "fd00::/8"],
+            ["proxy", "10.0.0.0/33"],
+        ),
         ("--host-name", ["a", "Küche"], ["", "a\nb"]),
     ] {
         for value in right {
@@ -236,10 +318,90 @@ fn a_file_named_env_is_read_and_the_environment_wins_over_it() {
 }
 
 #[test]
+fn passwords_of_a_database_and_a_mail_server_are_shown_nowhere() {
+    const SECRET: &str = "geheim";
+    let urls = [
+        (
+            "mysql://chat:geheim@db/chat",
+            "smtps://chat:geheim@mail.example",
+        ),
+        (
+            "mysql://chat:geheim@db:port/chat",
+            "smtps://chat:geheim@mail.example:port",
+        ),
+        ("geheim", "geheim"),
+        (
+            "postgres://chat:geheim@db",
+            "https://chat:geheim@mail.example",
+        ),
+    ];
+    for (right, (database, smtp)) in [true, false, false, false].into_iter().zip(urls) {
+        for asked in ["--check", "--help"] {
+            let mut command = server(&[asked, "--smtp-from", "chat@mail.example"]);
+            let from_flags = server(&[
+                asked,
+                "--smtp-from",
+                "chat@mail.example",
+                "--database",
+                database,
+                "--smtp",
+                smtp,
+            ])
+            .output();
+            let from_variables = command
+                .env("HANDSHAKEN_DATABASE", database)
+                .env("HANDSHAKEN_SMTP", smtp)
+                .output();
+            for output in [from_flags.unwrap(), from_variables.unwrap()] {
+                let refused = asked == "--check" && !right;
+                assert_eq!(code(&output), if refused { 64 } else { 0 }, "{output:?}");
+                assert!(!stdout(&output).contains(SECRET), "{output:?}");
+                let told = stderr(&output);
+                assert!(!told.contains(SECRET), "{told}");
+                assert!(
+                    !refused || (told.contains("--database ") && told.contains("--smtp ")),
+                    "{told}"
+                );
+            }
+        }
+    }
+    let flags = [
+        "",
+        "--database",
+        urls[0].0,
+        "--smtp",
+        urls[0].1,
+        "--smtp-from",
+        "chat@mail.example",
+    ];
+    let settings = Settings::parse(flags.map(Into::into)).unwrap();
+    assert!(!format!("{settings:?}").contains(SECRET), "{settings:?}");
+    let options = settings.accounts.options(&settings.data).unwrap();
+    assert!(!format!("{options:?}").contains(SECRET), "{options:?}");
+}
+
+#[test]
+fn a_mail_server_needs_a_sender_and_a_sender_a_server() {
+    for (flag, value, missing) in [
+        ("--smtp", "smtps://mail.example", "--smtp-from"),
+        ("--smtp-from", "chat@mail.example", "--smtp"),
+    ] {
+        let output = server(&["--check", flag, value]).output().unwrap();
+        assert_eq!(code(&output), 64, "{output:?}");
+        assert!(
+            stderr(&output).contains(&format!("give {missing} too")),
+            "{output:?}"
+        );
+    }
+}
+
+#[test]
 fn a_port_in_use_is_told_with_the_address() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let output = server(&["--listen", &address]).output().unwrap();
+    let data = TempDir::new().unwrap();
+    let mut command = server(&["--listen", &address, "--data"]);
+    let output = command.arg(data.path()).output().unwrap();
     assert_eq!(code(&output), 1, "{output:?}");
     let told = stderr(&output);
     assert!(
@@ -283,10 +445,21 @@ fn a_data_folder_that_another_server_uses_is_told_so() {
     );
 }
 
+/// The value as it is once who deploys has given what `${…}` asks for.
+fn filled_in(value: &str) -> String {
+    let mut parts = value.trim_matches('"').split("${");
+    let mut filled = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (_, rest) = part.split_once('}').expect("what is opened is closed");
+        filled = filled + "what-somebody-makes-up" + rest;
+    }
+    filled
+}
+
 /// The program with these arguments, nothing of ours in its environment, and a working folder without a `.env`.
 fn server(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_handshaken"));
-    command.args(args).current_dir(std::env::temp_dir());
+    command.args(args).current_dir(env!("CARGO_TARGET_TMPDIR"));
     let of_others = [
         "NODE_PORT",
         "PORT",

@@ -37,6 +37,7 @@ chat.on("connection", (socket) => {
   let author = null;
   socket.on("hello", ({ name }, answer) => {
     author = name;
+    socket.join(`to ${name}`);
     answer({ ok: true, id: socket.id, name, history: 0, maxText: 16_384 });
   });
   socket.on("join", ({ room }, answer) => {
@@ -47,6 +48,12 @@ chat.on("connection", (socket) => {
     const id = String(++lastId);
     const time = new Date().toISOString();
     chat.to(room).emit("message", { room, id, author, text, time, replica });
+    answer({ ok: true, id, time });
+  });
+  socket.on("direct", ({ to, text }, answer) => {
+    const id = String(++lastId);
+    const time = new Date().toISOString();
+    chat.to(`to ${to}`).to(`to ${author}`).emit("direct", { id, from: author, to, name: author, text, time, replica });
     answer({ ok: true, id, time });
   });
 });

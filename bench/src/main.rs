@@ -6,6 +6,7 @@ mod cores;
 mod machine;
 mod measure;
 mod pace;
+mod poller;
 mod prepare;
 mod proc;
 mod report;
@@ -17,7 +18,7 @@ mod wire;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
@@ -33,7 +34,7 @@ use crate::server::Kind;
 /// Measures Handshaken beside a Node Socket.IO server on this machine
 #[derive(Parser)]
 struct Arguments {
-    /// Scenarios to measure, all by default; a to e are short for them
+    /// Scenarios to measure, all by default; a to h are short for them
     scenarios: Vec<Scenario>,
     /// The same as a list: --only fanout,storm
     #[arg(long, value_delimiter = ',', conflicts_with = "scenarios")]
@@ -41,6 +42,9 @@ struct Arguments {
     /// Short windows, one round: under 90 seconds, rougher numbers
     #[arg(long)]
     quick: bool,
+    /// How long the clients of (g) poll, instead of 60 s, or 5 s with --quick
+    #[arg(long, value_name = "SECONDS")]
+    polling: Option<u64>,
     /// Servers to measure
     #[arg(long, value_delimiter = ',', default_values_t = [Kind::Node, Kind::Handshaken], value_enum)]
     servers: Vec<Kind>,
@@ -68,11 +72,14 @@ fn main() -> Result<ExitCode> {
     let programs = prepare::programs(&kinds, arguments.handshaken, arguments.data_root)?;
     machine::connections_within_limit(0)?;
     let cores = Cores::divide(arguments.server_cores)?;
-    let pace = if arguments.quick {
+    let mut pace = if arguments.quick {
         Pace::QUICK
     } else {
         Pace::FULL
     };
+    if let Some(seconds) = arguments.polling {
+        pace.polling = Duration::from_secs(seconds);
+    }
     let mut report = Report {
         time: Timestamp::now(),
         command: command_line(),

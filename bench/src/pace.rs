@@ -27,8 +27,12 @@ pub struct Pace {
     pub settle: Duration,
     /// How long idle connections are watched.
     pub idle: Duration,
+    /// How long clients poll.
+    pub polling: Duration,
     /// Reconnect storms after each other on one server.
     pub storms: usize,
+    /// Pairs of windows in the crowd, without and with those who misbehave.
+    pub pairs: usize,
 }
 
 impl Pace {
@@ -43,7 +47,9 @@ impl Pace {
         precision: 1.06,
         settle: Duration::from_secs(2),
         idle: Duration::from_secs(30),
+        polling: Duration::from_secs(60),
         storms: 3,
+        pairs: 3,
     };
 
     pub const QUICK: Self = Self {
@@ -57,6 +63,8 @@ impl Pace {
         precision: 1.2,
         settle: Duration::from_millis(500),
         idle: Duration::from_secs(10),
+        polling: Duration::from_secs(5),
         storms: 1,
+        pairs: 1,
     };
 }

@@ -21,6 +21,8 @@ use crate::cores::Cores;
 use crate::proc;
 
 const START_LIMIT: Duration = Duration::from_secs(20);
+/// What the tokens of those who write direct messages are signed with.
+pub const TOKEN_SECRET: &str = "the benchmark has no secrets from anybody";
 const READY: &str = "listening on http://";
 
 /// Who is measured.
@@ -29,6 +31,14 @@ const READY: &str = "listening on http://";
 pub enum Kind {
     Node,
     Handshaken,
+}
+
+/// What Handshaken holds its clients to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rules {
+    /// No event rate, as Node has none: for load that few clients make in place of many.
+    Lifted,
+    Default,
 }
 
 /// Where the servers' programs are.
@@ -43,7 +53,7 @@ pub struct Programs {
 }
 
 impl Programs {
-    fn command(&self, kind: Kind, data: &Path) -> Command {
+    fn command(&self, kind: Kind, rules: Rules, data: &Path) -> Command {
         let mut command;
         let variables: &[(&str, &str)];
         match kind {
@@ -54,9 +64,15 @@ impl Programs {
             }
             Kind::Handshaken => {
                 command = Command::new(&self.handshaken);
-                command.args(["--listen", "127.0.0.1:0", "--event-rate", "0", "--data"]);
+                command.args(["--listen", "127.0.0.1:0", "--data"]);
                 command.arg(data.join("data"));
-                variables = &[("RUST_LOG", "warn")];
+                if rules == Rules::Lifted {
+                    command.args(["--event-rate", "0"]);
+                }
+                variables = &[
+                    ("RUST_LOG", "warn"),
+                    ("HANDSHAKEN_JWT_SECRET", TOKEN_SECRET),
+                ];
             }
         }
         // Neither a `.env` file where the benchmark is started nor a variable meant for somebody's own server may
@@ -80,13 +96,13 @@ pub struct Server {
 
 impl Server {
     /// Starts a server on its cores and waits until it accepts.
-    pub fn start(kind: Kind, programs: &Programs, cores: &Cores) -> Result<Self> {
+    pub fn start(kind: Kind, rules: Rules, programs: &Programs, cores: &Cores) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("handshaken-bench-")
             .tempdir_in(&programs.data_root)
             .with_context(|| format!("cannot make a folder in {}", programs.data_root.display()))?;
         let complaints = folder.path().join("stderr");
-        let mut command = programs.command(kind, folder.path());
+        let mut command = programs.command(kind, rules, folder.path());
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -1,9 +1,12 @@
 //! The events that the public suites of Socket.IO expect, on the server's own transport: those of the
-//! protocol's suite on one port, those of each client generation's suite on another. The suites are
+//! protocol's suite on one port, those of each client generation's suite on another, and with
+//! `--legacy` those of the 0.9 suite on a free port for each of its cases. The suites are
 //! fetched and run elsewhere; docs/conformance.md tells how, and what comes of it.
-//! `cargo run --example conformance -- [--protocol ADDR] [--clients ADDR]`
+//! `cargo run --example conformance -- [--protocol ADDR] [--clients ADDR] [--asking ADDR] [--legacy]`
 
+mod asking;
 mod clients;
+mod legacy;
 mod namespace;
 mod protocol;
 
@@ -47,6 +50,14 @@ struct Arguments {
     /// Where the client libraries' suites find theirs
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3210")]
     clients: SocketAddr,
+
+    /// Where a dialect asks its clients, for our own tests
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    asking: SocketAddr,
+
+    /// Serve the cases of the 0.9 client's suite too
+    #[arg(long)]
+    legacy: bool,
 }
 
 /// One of the two servers.
@@ -89,6 +100,12 @@ async fn main() -> anyhow::Result<()> {
         },
         &connections,
     )?;
+    let (address, asking) = asking::serve(arguments.asking, &connections)?;
+    println!("listening on http://{address}");
+    let cases = match arguments.legacy {
+        true => legacy::serve(&connections)?,
+        false => Vec::new(),
+    };
     // Whoever waits for the lines may read a pipe.
     std::io::stdout().flush()?;
 
@@ -97,7 +114,12 @@ async fn main() -> anyhow::Result<()> {
         interrupted = tokio::signal::ctrl_c() => interrupted?,
     }
     stop.send_replace(true);
-    let drained = async { tokio::join!(protocol.drain(), clients.drain()) };
+    let drained = async {
+        tokio::join!(protocol.drain(), clients.drain(), asking.drain());
+        for case in &cases {
+            case.drain().await;
+        }
+    };
     tokio::time::timeout(DRAIN_TIMEOUT, drained)
         .await
         .context("clients are still there")?;

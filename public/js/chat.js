@@ -1,6 +1,9 @@
 // The rooms that are joined: joining them (again, from the last message shown), leaving them, their
-// events and their unread counts. Speaks through connection.js; the views listen to it.
+// events and their unread counts. Speaks through connection.js; the views listen to it. Conversations with
+// single people are among its rooms; what is different about them is in direct.js.
 
+import { Conversation, isKey } from './conversation.js';
+import { Directs } from './direct.js';
 import { Emitter } from './emitter.js';
 import { Room } from './room.js';
 import { storage } from './storage.js';
@@ -18,6 +21,7 @@ export class Chat extends Emitter {
 
   rooms = new Map();
   active = null;
+  directs;
 
   constructor(connection) {
     super();
@@ -27,13 +31,15 @@ export class Chat extends Emitter {
     for (const event of ['message', 'people', 'typing']) {
       connection.on(event, (payload) => this.#receive(event, payload));
     }
+    this.directs = new Directs(connection, this);
     const unsent = storage.outbox.map(({ room }) => room);
-    for (const name of new Set([...storage.rooms, ...unsent])) this.#add(name);
+    // What waits to be sent in a conversation is sent when that has been loaded.
+    for (const name of new Set([...storage.rooms, ...unsent])) this.add(name).wanted = true;
   }
 
   /** Shows a room, joining it if it is not. */
   open(name) {
-    const room = this.rooms.get(name) ?? this.#add(name);
+    const room = this.rooms.get(name) ?? this.add(name);
     if (room !== this.active) {
       this.active = room;
       this.emit('active', room);
@@ -51,6 +57,10 @@ export class Chat extends Emitter {
   }
 
   markRead(room) {
+    if (room.isDirect) {
+      this.directs.markRead(room);
+      return;
+    }
     const before = room.readId;
     if (room.unread === 0 && before === room.newest?.id) return;
     room.markRead();
@@ -63,6 +73,10 @@ export class Chat extends Emitter {
 
   /** Loads a page of older messages; throws a RequestError. */
   async loadOlder(room) {
+    if (room.isDirect) {
+      await this.directs.loadOlder(room);
+      return;
+    }
     const { generation, oldest } = room;
     const { messages, more } = await this.#connection.request('history', { room: room.name, before: oldest.id, limit: HISTORY_PAGE });
     // Replaced or trimmed meanwhile: the page would not fit.
@@ -74,12 +88,33 @@ export class Chat extends Emitter {
     return (await this.#connection.request('rooms', {})).rooms;
   }
 
-  #add(name) {
-    const room = new Room(name);
+  /** A room, or a conversation, that was not here. */
+  add(name) {
+    const room = isKey(name) ? new Conversation(name) : new Room(name);
     room.readId = this.#read.get(name) ?? null;
     this.rooms.set(name, room);
     this.#roomsChanged();
     return room;
+  }
+
+  /** Is without a room from now on, and says why if there is something to say. */
+  drop(room, problem) {
+    this.#remove(room);
+    if (problem) this.emit('problem', problem);
+  }
+
+  /** A room's messages were loaded. */
+  shown(room) {
+    this.emit('people', room);
+    this.emit('messages', room);
+    this.emit('joined', room);
+    this.emit('rooms');
+  }
+
+  /** A message came for a room, and has its place there. */
+  arrived(room, message) {
+    this.emit('arrived', room, message);
+    this.emit('messages', room);
   }
 
   #remove(room) {
@@ -88,7 +123,7 @@ export class Chat extends Emitter {
     this.#read.delete(room.name);
     storage.read = this.#read;
     if (this.active === room) {
-      this.active = [...this.rooms.values()].at(-1) ?? null;
+      this.active = [...this.rooms.values()].findLast(({ isDirect }) => !isDirect) ?? null;
       this.emit('active', this.active);
     }
     this.#roomsChanged();
@@ -96,16 +131,20 @@ export class Chat extends Emitter {
   }
 
   #roomsChanged() {
-    storage.rooms = [...this.rooms.keys()];
+    storage.rooms = [...this.rooms.keys()].filter((name) => !isKey(name));
     this.emit('rooms');
   }
 
   #joinAll() {
     if (this.active) this.#join(this.active);
-    for (const room of this.rooms.values()) this.#join(room);
+    for (const room of this.rooms.values()) if (!room.isDirect) this.#join(room);
   }
 
   async #join(room) {
+    if (room.isDirect) {
+      await this.directs.join(room);
+      return;
+    }
     if (room.state !== 'out' || !this.#connection.ready) return;
     room.state = 'joining';
     const after = room.newest?.id;
@@ -170,8 +209,7 @@ export class Chat extends Emitter {
     if (event === 'message') {
       if (!room.append(payload, payload.author !== this.#connection.name)) return;
       if (room !== this.active) room.trim();
-      this.emit('arrived', room, payload);
-      this.emit('messages', room);
+      this.arrived(room, payload);
       if (room.unread) this.emit('rooms');
     } else if (event === 'people') {
       room.peopleChanged(payload);

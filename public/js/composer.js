@@ -26,6 +26,7 @@ export class Composer {
     this.#connection = connection;
     this.#send = send;
     chat.on('active', (room) => this.#enter(room));
+    chat.on('people', (room) => room === this.#room && this.#address());
     connection.on('ready', () => this.#measure());
     this.#form.addEventListener('submit', (event) => {
       event.preventDefault();
@@ -65,8 +66,12 @@ export class Composer {
     this.#room = room;
     this.#form.hidden = room === null;
     this.#text.value = room?.draft ?? '';
-    if (room) this.#text.placeholder = `Message ${room.name}`;
+    this.#address();
     this.#measure();
+  }
+
+  #address() {
+    if (this.#room) this.#text.placeholder = `Message ${this.#room.title}`;
   }
 
   #submit() {
@@ -100,7 +105,7 @@ export class Composer {
   #sayTyping(on) {
     const now = performance.now();
     const saidOn = this.#typingSaid !== -Infinity;
-    if (this.#room?.state !== 'joined' || on && now - this.#typingSaid < TYPING_AGAIN_MS || !on && !saidOn) return;
+    if (this.#room?.state !== 'joined' || this.#room.isDirect || on && now - this.#typingSaid < TYPING_AGAIN_MS || !on && !saidOn) return;
     this.#typingSaid = on ? now : -Infinity;
     // Lost without harm: others forget it by themselves.
     this.#connection.request('typing', { room: this.#room.name, on }).catch(() => {});

@@ -5,6 +5,8 @@ import { Emitter } from './emitter.js';
 
 const ANSWER_WITHIN_MS = 15_000;
 const ROOM_EVENTS = ['message', 'people', 'typing'];
+const DIRECT_EVENTS = ['direct', 'delivered', 'read'];
+const TOKEN_REFUSED = ['token_expired', 'token_invalid', 'no_tokens'];
 
 /** A request that was refused, or whose answer never came. `retry`: it may succeed later as it is. */
 export class RequestError extends Error {
@@ -17,7 +19,8 @@ export class RequestError extends Error {
 
 /**
  * Emits `phase` (phase, goodbye), `ready` (rooms can be joined on a new connection), `lost`,
- * `named` (name) and `refused` (name, error) after each hello, and the server's room events.
+ * `named` (name) and `refused` (name, error) after each hello, `signed-out` (error) when the token was refused, and
+ * the server's events.
  *
  * Phases: `idle`, `connecting`, `online`, `reconnecting`, `offline` (the browser says so),
  * `closed` (the server wants no reconnection).
@@ -29,18 +32,31 @@ export class Connection extends Emitter {
   #reopening = null;
 
   phase = 'idle';
+  /** Empty while the token may know it. */
   name = null;
+  token;
+  /** Who the token says we are, once the server has taken it. */
+  user = null;
   id = null;
   maxText = Infinity;
 
-  constructor(io) {
+  /** `token` is what the application gave, or null. */
+  constructor(io, token) {
     super();
+    this.token = token;
     this.#socket = io('/chat', { autoConnect: false, reconnectionDelay: 400, reconnectionDelayMax: 5_000, timeout: 10_000 });
     this.#socket.on('connect', () => this.#greet());
     this.#socket.on('disconnect', () => this.#lost());
     this.#socket.on('connect_error', () => this.#notConnected());
     this.#socket.on('goodbye', (goodbye) => (this.#goodbye = goodbye));
     for (const event of ROOM_EVENTS) this.#socket.on(event, (payload) => this.emit(event, payload));
+    for (const event of DIRECT_EVENTS) {
+      this.#socket.on(event, (payload, acknowledge) => {
+        this.emit(event, payload);
+        // From here on the message is ours to keep.
+        acknowledge?.();
+      });
+    }
     window.addEventListener('online', () => this.#retryNow());
     window.addEventListener('offline', () => this.#notConnected());
   }
@@ -53,9 +69,9 @@ export class Connection extends Emitter {
   async introduce(name) {
     if (this.ready) {
       try {
-        this.#called(await this.request('hello', { name }));
+        this.#called(await this.#hello(name));
       } catch (error) {
-        this.emit('refused', name, error);
+        if (!this.#signedOut(error)) this.emit('refused', name, error);
       }
       return;
     }
@@ -85,13 +101,27 @@ export class Connection extends Emitter {
     throw new RequestError(answer?.error ?? { code: 'bad_answer', message: 'the answer was not understood', retry: false });
   }
 
+  #hello(name) {
+    return this.request('hello', { name: name || undefined, token: this.token ?? undefined });
+  }
+
+  /** Goes on without the token if that is what was refused. */
+  #signedOut(error) {
+    if (this.token === null || !TOKEN_REFUSED.includes(error.code)) return false;
+    this.token = null;
+    this.emit('signed-out', error);
+    return true;
+  }
+
   async #greet() {
     const { name } = this;
     if (name === null) return;
     try {
-      this.#called(await this.request('hello', { name }));
+      this.#called(await this.#hello(name));
     } catch (error) {
-      if (error.retry) {
+      if (this.#signedOut(error)) {
+        await this.#greet();
+      } else if (error.retry) {
         if (this.#socket.connected) this.#socket.disconnect();
       } else {
         this.name = null;
@@ -105,8 +135,9 @@ export class Connection extends Emitter {
     this.emit('ready');
   }
 
-  #called({ name, id, maxText }) {
+  #called({ name, user, id, maxText }) {
     this.name = name;
+    this.user = user ?? null;
     this.id = id;
     this.maxText = maxText;
     this.emit('named', name);

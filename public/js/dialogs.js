@@ -16,7 +16,7 @@ export class NameDialog {
   constructor(connection, done) {
     this.#connection = connection;
     connection.on('named', (name) => this.#called(name));
-    connection.on('refused', (name, error) => this.ask(name, `${error.message}.`));
+    connection.on('refused', (name, error) => this.ask(name, name === '' ? '' : `${error.message}.`));
     byId('me').addEventListener('click', () => this.ask(connection.name ?? ''));
     this.#cancel.addEventListener('click', () => this.#dialog.close());
     this.#dialog.addEventListener('close', () => {
@@ -55,7 +55,8 @@ export class NameDialog {
   }
 
   #called(name) {
-    storage.name = name;
+    // The name of a token is not ours to go by without it.
+    if (this.#connection.user === null) storage.name = name;
     byId('me-name').textContent = name;
     paintFace(byId('me-face'), name);
   }

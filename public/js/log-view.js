@@ -47,8 +47,9 @@ export class LogView {
     // A message that was unfolded may have moved the end out of sight.
     this.#list.addEventListener('click', () => this.#scrolled());
     document.addEventListener('visibilitychange', update);
-    // The keyboard of a phone, a growing text box: what was at the end stays there.
-    new ResizeObserver(() => this.#atEnd && this.#scrollToEnd()).observe(this.#scroller);
+    // The keyboard of a phone, a growing text box, words that appear above: what was at the end stays there.
+    const resized = new ResizeObserver(() => this.#atEnd && this.#scrollToEnd());
+    for (const it of [this.#scroller, this.#beginning, this.#list]) resized.observe(it);
   }
 
   /** Goes to the newest message. */
@@ -85,7 +86,7 @@ export class LogView {
     }
     this.#generation = room.generation;
     this.#unreadLine = room.firstUnread;
-    this.#list.setAttribute('aria-label', `Messages in ${room.name}`);
+    this.#list.setAttribute('aria-label', room.isDirect ? `Messages with ${room.title}` : `Messages in ${room.name}`);
     this.#fill(Math.min(this.#newest - PAGE + 1, room.firstUnread ?? Infinity));
     this.#scrollToEnd();
     this.#showUnreadLine();
@@ -107,7 +108,8 @@ export class LogView {
 
   #entry(seq) {
     const previous = seq > this.#from ? this.#room.at(seq - 1) : undefined;
-    return messageEntry(this.#room.at(seq), previous, seq === this.#unreadLine);
+    const message = this.#room.at(seq);
+    return messageEntry(message, previous, seq === this.#unreadLine, message.mine ? this.#room.markOf(message) : null);
   }
 
   #update() {
@@ -245,7 +247,7 @@ export class LogView {
     const atTop = this.#from === this.#oldest;
     let words = '';
     if (messages.length === 0) words = state === 'joined' ? 'Nothing has been said here yet. Say hello!' : '';
-    else if (atTop && beginning) words = 'This is where what is kept of this room begins.';
+    else if (atTop && beginning) words = `This is where what is kept of this ${this.#room.isDirect ? 'conversation' : 'room'} begins.`;
     else if (atTop && this.#failed) words = 'Older messages could not be loaded. Scroll to try again.';
     else if (atTop && !this.#connection.ready) words = 'Older messages can be loaded when the connection is back.';
     else if (atTop) words = 'Loading older messages…';

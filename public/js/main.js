@@ -4,14 +4,18 @@ import { Chat } from './chat.js';
 import { Composer } from './composer.js';
 import { Connection } from './connection.js';
 import { NameDialog, confirmLeaving } from './dialogs.js';
+import { DirectPanel } from './direct-panel.js';
+import { addressOf, placeNamed } from './direct.js';
 import { byId, perFrame } from './dom.js';
 import { LogView } from './log-view.js';
+import { watchMarks } from './marks-view.js';
 import { Outbox } from './outbox.js';
 import { closePanel, openPanel } from './panels.js';
 import { PeopleView } from './people-view.js';
 import { RoomsPanel } from './rooms-panel.js';
 import { StatusView } from './status-view.js';
 import { storage } from './storage.js';
+import { forgetToken, takeToken } from './token.js';
 import { WaitingView } from './waiting-view.js';
 
 /** Where somebody lands who follows no link and was nowhere before. */
@@ -21,7 +25,7 @@ const TITLE = document.title;
 const wide = matchMedia('(min-width: 720px)');
 
 function start(io) {
-  const connection = new Connection(io);
+  const connection = new Connection(io, takeToken());
   const chat = new Chat(connection);
   const outbox = new Outbox(connection, chat);
 
@@ -34,7 +38,6 @@ function start(io) {
     edit: (text) => composer.edit(text),
     moved: () => log.endMoved(),
   });
-  new PeopleView(chat, connection);
   const status = new StatusView(chat, connection);
   // On a phone the keyboard would come up over what is to be read.
   const readyToWrite = () => wide.matches && composer.focus();
@@ -46,8 +49,12 @@ function start(io) {
     readyToWrite();
   };
   const rooms = new RoomsPanel(chat, connection, open);
+  new PeopleView(chat, connection, open);
+  new DirectPanel(chat, chat.directs, open);
+  watchMarks(chat, chat.directs);
 
-  followAddress(chat, open);
+  followToken(connection, chat, status);
+  followAddress(chat, connection, open);
   nameTheRoom(chat);
   watchUnread(chat);
   leaveOnRequest(chat, outbox);
@@ -55,9 +62,10 @@ function start(io) {
   for (const id of ['open-rooms', 'find-room']) byId(id).addEventListener('click', () => rooms.refresh());
   byId('find-room').addEventListener('click', () => findRoom(rooms));
 
-  chat.open(roomInAddress() ?? storage.rooms.at(-1) ?? FIRST_ROOM);
-  if (storage.name === null) names.ask('');
-  else connection.introduce(storage.name);
+  chat.open(placeInAddress(connection) ?? storage.rooms.at(-1) ?? FIRST_ROOM);
+  // A token may know the name; if it does not, it is asked for.
+  if (storage.name === null && connection.token === null) names.ask('');
+  else connection.introduce(storage.name ?? '');
 }
 
 function roomInAddress() {
@@ -68,26 +76,49 @@ function roomInAddress() {
   }
 }
 
-function followAddress(chat, open) {
+function placeInAddress(connection) {
+  const name = roomInAddress();
+  return name === null ? null : placeNamed(name, connection.token !== null);
+}
+
+function followToken(connection, chat, status) {
+  connection.on('signed-out', (error) => {
+    forgetToken();
+    // The name was the token's.
+    connection.name = storage.name ?? '';
+    status.problem([`You are not signed in any more: ${error.message}. Open this page from your application again.`]);
+    if (chat.active?.isDirect) chat.open(storage.rooms.at(-1) ?? FIRST_ROOM);
+  });
+}
+
+function followAddress(chat, connection, open) {
   chat.on('active', (room) => {
-    if (room?.name === (roomInAddress() ?? undefined)) return;
-    const address = room ? `#${encodeURIComponent(room.name)}` : location.pathname;
+    if (room?.name === (placeInAddress(connection) ?? undefined)) return;
+    const address = room ? `#${addressOf(room)}` : location.pathname;
     // Coming from nowhere there is nothing to go back to.
     if (room && roomInAddress() !== null) history.pushState(null, '', address);
     else history.replaceState(null, '', address);
   });
   for (const event of ['hashchange', 'popstate']) {
     window.addEventListener(event, () => {
-      const name = roomInAddress();
+      if (location.hash.startsWith('#token=')) {
+        // Whoever comes with another token comes as somebody else.
+        takeToken();
+        location.reload();
+        return;
+      }
+      const name = placeInAddress(connection);
       if (name !== null && name !== chat.active?.name) open(name);
     });
   }
 }
 
 function nameTheRoom(chat) {
+  // The name of a person is known once a message of theirs is.
+  chat.on('people', (room) => room === chat.active && (byId('room-name').textContent = room.title));
   chat.on('active', (room) => {
-    byId('room-name').textContent = room?.name ?? 'No room';
-    byId('leave').hidden = room === null;
+    byId('room-name').textContent = room?.title ?? 'No room';
+    byId('leave').hidden = room === null || room.isDirect === true;
     byId('open-people').hidden = room === null;
     byId('scroller').hidden = room === null;
     byId('no-room').hidden = room !== null;
@@ -99,7 +130,7 @@ function watchUnread(chat) {
     const rooms = [...chat.rooms.values()];
     const all = rooms.reduce((sum, room) => sum + room.unread, 0);
     const elsewhere = rooms.some((room) => room !== chat.active && room.unread > 0);
-    const where = chat.active ? `${chat.active.name} · ${TITLE}` : TITLE;
+    const where = chat.active ? `${chat.active.title} · ${TITLE}` : TITLE;
     document.title = all ? `(${all}) ${where}` : where;
     byId('unread-elsewhere').hidden = !elsewhere;
     byId('open-rooms').setAttribute('aria-label', elsewhere ? 'Rooms, unread messages' : 'Rooms');

@@ -2,6 +2,7 @@
 // when it goes on where the same author left off. log-view.js decides which messages there are.
 
 import { button, el, face, named } from './dom.js';
+import { paintMark } from './marks-view.js';
 import { clockTime, dayInWords, fullTime, sameDay } from './when.js';
 
 const SAME_BREATH_MS = 5 * 60_000;
@@ -11,8 +12,11 @@ const FOLD_ABOVE = { characters: 1_500, lines: 18 };
 
 const UNKNOWN_AUTHOR = 'guest';
 
-/** The entry for a message that stands below `previous` (undefined: below nothing). */
-export function messageEntry(message, previous, firstUnread) {
+/**
+ * The entry for a message that stands below `previous` (undefined: below nothing). `mark` says how far it has got,
+ * for those of ours where that is known.
+ */
+export function messageEntry(message, previous, firstUnread, mark = null) {
   const time = new Date(message.time);
   const before = previous && new Date(previous.time);
   const newDay = !before || !sameDay(before, time);
@@ -23,6 +27,7 @@ export function messageEntry(message, previous, firstUnread) {
   if (newDay) entry.append(separator('day', dayInWords(time)));
   if (firstUnread) entry.append(separator('unread-line', 'New messages'));
   entry.append(goesOn ? following(message, time) : opening(message, time));
+  if (mark) entry.querySelector('.body').append(markElement(mark));
   return entry;
 }
 
@@ -60,6 +65,12 @@ function timeOf(message, time) {
   const element = el('time', '', clockTime(time));
   element.dateTime = message.time;
   element.title = message.replica ? `${fullTime(time)} · ${message.replica}` : fullTime(time);
+  return element;
+}
+
+function markElement(mark) {
+  const element = el('span', 'mark');
+  paintMark(element, mark);
   return element;
 }
 

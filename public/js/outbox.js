@@ -67,7 +67,7 @@ export class Outbox extends Emitter {
       if (!post || this.#chat.rooms.get(room)?.state !== 'joined') break;
       try {
         post.sent = true;
-        this.#acknowledged(post, await this.#connection.request('post', { room, text: post.text, key: post.key }));
+        this.#acknowledged(post, await this.#connection.request(...this.#asked(post)));
         pause = FIRST_PAUSE_MS;
       } catch (error) {
         post.shownAs = null;
@@ -83,6 +83,12 @@ export class Outbox extends Emitter {
     this.#sending.delete(room);
   }
 
+  /** What the server is asked to keep it with. */
+  #asked({ room, text, key }) {
+    const { isDirect, user } = this.#chat.rooms.get(room);
+    return isDirect ? ['direct', { to: user, text, key }] : ['post', { room, text, key }];
+  }
+
   #acknowledged(post, { id, time }) {
     Object.assign(post, { state: 'kept', reason: null, shownAs: null, id, keptAt: time });
     const room = this.#chat.rooms.get(post.room);
@@ -94,7 +100,7 @@ export class Outbox extends Emitter {
     // Kept before what has just arrived, so its own message came long ago, before what this page shows.
     const passed = (post) => post.state === 'kept' && (post.id === message.id || post.keptAt < message.time);
     this.#remove((post) => post.room === room.name && passed(post));
-    if (message.author !== this.#connection.name) return;
+    if (!(message.mine ?? message.author === this.#connection.name)) return;
     // The message may overtake the answer that would tell its id: do not show both meanwhile.
     const mine = this.#posts.find((post) => post.room === room.name && post.state === 'waiting'
       && post.sent && post.shownAs === null && post.text === message.text);

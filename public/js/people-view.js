@@ -1,6 +1,6 @@
 // Who is in the active room, and who is typing there.
 
-import { byId, el, face, named, perFrame } from './dom.js';
+import { button, byId, el, face, icon, named, perFrame } from './dom.js';
 
 const MOST_SHOWN = 200;
 const MOST_TYPISTS_NAMED = 3;
@@ -10,12 +10,15 @@ const alphabet = new Intl.Collator();
 export class PeopleView {
   #chat;
   #connection;
+  #open;
   #summary = byId('room-summary');
   #list = byId('people');
   #others = byId('people-others');
   #typing = byId('typing');
 
-  constructor(chat, connection) {
+  /** `open` (key) shows a conversation with somebody. */
+  constructor(chat, connection, open) {
+    this.#open = open;
     this.#chat = chat;
     this.#connection = connection;
     const people = perFrame(() => this.#renderPeople());
@@ -32,17 +35,37 @@ export class PeopleView {
   #renderPeople() {
     const room = this.#chat.active;
     const known = room && this.#connection.ready && room.total > 0;
-    this.#summary.textContent = known ? `${room.total} ${room.total === 1 ? 'person' : 'people'} here` : '';
-    const people = [...(room?.people ?? [])].sort(([, one], [, other]) => alphabet.compare(one, other));
+    this.#summary.textContent = room?.isDirect ? 'Between the two of you' : known ? `${room.total} ${room.total === 1 ? 'person' : 'people'} here` : '';
+    const people = this.#peopleOf(room).sort(([, one], [, other]) => alphabet.compare(one, other));
     const shown = people.slice(0, MOST_SHOWN);
     this.#list.replaceChildren(...shown.map(([id, name]) => this.#person(id, name)));
     this.#others.textContent = room ? this.#othersInWords(room, shown.length) : '';
   }
 
+  #peopleOf(room) {
+    if (!room?.isDirect) return [...(room?.people ?? [])];
+    const us = [[room.name, room.title]];
+    if (room.user !== this.#connection.user) us.push([this.#connection.id, this.#connection.name]);
+    return us;
+  }
+
   #person(id, name) {
     const item = el('li', '', face(name), named(name, 'person'));
+    const { active } = this.#chat;
+    const user = active.isDirect && id === active.name ? active.user : active.users.get(id);
+    // Names are anybody's; who is signed in is who they say.
+    if (user !== undefined) item.append(el('span', 'user', `@${user}`));
     if (id === this.#connection.id) item.append(el('span', 'aside', 'you'));
+    else if (user !== undefined && !active.isDirect && this.#connection.user !== null && user !== this.#connection.user) item.append(this.#write(name, user));
     return item;
+  }
+
+  #write(name, user) {
+    const write = button('icon-button write', '', () => this.#open(this.#chat.directs.with(user, name).name));
+    write.append(icon('write'));
+    write.setAttribute('aria-label', `Write to ${name} (${user})`);
+    write.title = `Write to ${name}`;
+    return write;
   }
 
   #othersInWords({ guests, total }, shown) {

@@ -23,6 +23,8 @@ export class Room {
   beginning = false;
 
   people = new Map();
+  /** Who of them proved to be which user of the application, by the person's id. */
+  users = new Map();
   guests = 0;
   total = 0;
   typists = new Map();
@@ -31,6 +33,8 @@ export class Room {
   firstUnread = null;
   readId = null;
   draft = '';
+  /** To be joined with every new connection: all rooms are, of conversations those that somebody opened. */
+  wanted = false;
 
   constructor(name) {
     this.name = name;
@@ -44,8 +48,18 @@ export class Room {
     return this.messages.at(-1);
   }
 
+  /** What people call it. */
+  get title() {
+    return this.name;
+  }
+
   has(id) {
     return this.#ids.has(id);
+  }
+
+  /** The place of a message; undefined for one that is not here. */
+  seqOf(id) {
+    return this.#ids.get(id);
   }
 
   at(seq) {
@@ -103,14 +117,20 @@ export class Room {
 
   peopleAre({ people, guests, total }) {
     this.people = new Map(people.map(({ id, name }) => [id, name]));
+    this.users = new Map(people.filter(({ user }) => user).map(({ id, user }) => [id, user]));
     this.guests = guests;
     this.total = total;
   }
 
   peopleChanged({ joined, left, guests, total }) {
-    for (const { id, name } of joined) this.people.set(id, name);
+    for (const { id, name, user } of joined) {
+      this.people.set(id, name);
+      if (user) this.users.set(id, user);
+      else this.users.delete(id);
+    }
     for (const id of left) {
       this.people.delete(id);
+      this.users.delete(id);
       this.#forgetTypist(id);
     }
     this.guests = guests;

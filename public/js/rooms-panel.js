@@ -1,6 +1,7 @@
 // The list of rooms: those that are joined with their unread counts, the others on the server, and the
 // box that finds or creates one.
 
+import { placeNamed } from './direct.js';
 import { byId, el, named, perFrame } from './dom.js';
 import { agoInWords } from './when.js';
 
@@ -39,7 +40,7 @@ export class RoomsPanel {
       const name = this.#input.value.trim();
       if (name === '') return;
       this.#input.value = '';
-      this.#open(name);
+      this.#open(placeNamed(name, this.#chat.directs.areHere));
     });
   }
 
@@ -69,7 +70,7 @@ export class RoomsPanel {
   #render() {
     const wanted = this.#input.value.trim();
     const matches = (name) => name.toLocaleLowerCase().includes(wanted.toLocaleLowerCase());
-    const joined = [...this.#chat.rooms.values()].filter(({ name }) => matches(name));
+    const joined = [...this.#chat.rooms.values()].filter(({ name, isDirect }) => !isDirect && matches(name));
     const others = this.#others.filter(({ room }) => matches(room) && !this.#chat.rooms.has(room));
     const focused = document.activeElement?.dataset.room;
     this.#joinedList.replaceChildren(...joined.map((room) => this.#joinedItem(room)));
@@ -77,7 +78,8 @@ export class RoomsPanel {
     this.#otherHead.hidden = others.length === 0;
     this.#submit.hidden = wanted === '';
     const exists = this.#chat.rooms.has(wanted) || this.#others.some(({ room }) => room === wanted);
-    this.#submit.textContent = exists ? 'Open' : 'Create';
+    const isPerson = placeNamed(wanted, this.#chat.directs.areHere) !== wanted;
+    this.#submit.textContent = isPerson ? 'Write' : exists ? 'Open' : 'Create';
     if (focused !== undefined) this.#focusItem(focused);
   }
 

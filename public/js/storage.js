@@ -38,6 +38,15 @@ export const storage = {
     remember('browser', 'name', name);
   },
 
+  /** Who the application says we are; for this tab. */
+  get token() {
+    const token = recall('tab', 'token');
+    return typeof token === 'string' ? token : null;
+  },
+  set token(token) {
+    remember('tab', 'token', token);
+  },
+
   /** The rooms that were joined, in the order in which they were. */
   get rooms() {
     return strings(recall('browser', 'rooms'));

@@ -5,11 +5,11 @@ use std::{pin::Pin, sync::Arc};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use tokio::sync::mpsc;
+use tokio::sync::{broadcast, mpsc};
 
-use super::message::{Message, MessageId, Post, RoomName};
+use super::message::{Message, MessageId, Post, RoomName, UserId};
 
-/// What is kept, by whichever replica, as it is kept.
+/// What is kept, by whichever replica, as it is kept. Messages of conversations of two are among it.
 /// Bounded: a tail that is not read makes [`Log::append`] wait, or a [`Told::Gap`] follow.
 pub type Tail = mpsc::Receiver<Told>;
 
@@ -30,7 +30,17 @@ pub enum Told {
 /// is returned, and nothing passes the tail.
 pub type Receipt = Pin<Box<dyn Future<Output = Result<Arc<Message>, LogError>> + Send>>;
 
+/// What becomes of direct messages, as it is recorded. Told to all replicas, and lost on one that does
+/// not read them in time or is cut off meanwhile: what they say is kept, for [`Log::pending`] and
+/// [`Log::standing`] to answer.
+pub type Marks = broadcast::Receiver<Mark>;
+
 /// An ordered, durable record of every room.
+///
+/// A post with an [`Envelope`](super::message::Envelope) is a direct message: kept like any other, and
+/// in the same step put into the box of its recipient, where it is *pending* until it is
+/// acknowledged. Where as many wait there as the envelope allows, nothing is kept and the receipt
+/// answers [`LogError::BoxFull`]. What retention lets go is not pending any more either.
 #[async_trait]
 pub trait Log: Send + Sync + 'static {
     /// Takes a message. Those taken one after the other are kept in that order; the receipt tells
@@ -56,8 +66,45 @@ pub trait Log: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Arc<Message>>, LogError>;
 
-    /// The rooms that hold a message, the most recently used first, at most `limit`.
+    /// The rooms that hold a message, the most recently used first, at most `limit`. Conversations of
+    /// two are not among them.
     async fn rooms(&self, limit: usize) -> Result<Vec<RoomActivity>, LogError>;
+
+    /// What waits for this person, the oldest first: the pending messages with a
+    /// [place](super::message::Direct::place) after `after`, at most `limit`.
+    async fn pending(
+        &self,
+        user: &UserId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Arc<Message>>, LogError>;
+
+    /// Takes messages out of this person's box, for good once it is done. Places of which none is
+    /// pending are passed over.
+    async fn acknowledge(&self, user: &UserId, places: Vec<u64>) -> Result<(), LogError>;
+
+    /// Records that `reader` has read its conversation with `other` up to `id`, and answers how many
+    /// messages to it are unread now. A mark never goes back. `None` where `id` names no message of
+    /// the conversation that is kept.
+    async fn read(
+        &self,
+        reader: &UserId,
+        other: &UserId,
+        id: MessageId,
+    ) -> Result<Option<u64>, LogError>;
+
+    /// How the conversation of `user` with `other` stands.
+    async fn standing(&self, user: &UserId, other: &UserId) -> Result<Standing, LogError>;
+
+    /// The conversations of this person, the most recently used first, at most `limit`.
+    async fn conversations(
+        &self,
+        user: &UserId,
+        limit: usize,
+    ) -> Result<Vec<Conversation>, LogError>;
+
+    /// What is acknowledged and read from now on, by anybody.
+    fn marks(&self) -> Marks;
 
     /// Finishes what was accepted and closes. Every later call answers [`LogError::Closed`].
     async fn close(&self);
@@ -80,6 +127,46 @@ pub struct RoomActivity {
     pub last: Timestamp,
 }
 
+/// How a conversation stands for one of the two.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Up to here everything that this person wrote was acknowledged by the other.
+    pub delivered: Option<MessageId>,
+    /// Up to here the other has read.
+    pub read: Option<MessageId>,
+    /// How many messages to this person are unread.
+    pub unread: u64,
+}
+
+/// A conversation in the list of one of the two.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conversation {
+    pub with: UserId,
+    pub unread: u64,
+    /// The newest message, where it is still kept.
+    pub last: Option<Arc<Message>>,
+}
+
+/// Something became of a message from `from` to `to`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    pub from: UserId,
+    pub to: UserId,
+    pub id: MessageId,
+    /// When the message was said.
+    pub time: Timestamp,
+    pub what: Became,
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Became {
+    /// Acknowledged; it was pending at this place.
+    Delivered { place: u64 },
+    /// Read, and with it all that `from` wrote to `to` before.
+    Read,
+}
+
 /// Why the log did not do it.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum LogError {
@@ -91,6 +178,9 @@ pub enum LogError {
     Unknown,
     #[error("log is closed")]
     Closed,
+    /// Nothing was kept; there is room again when the recipient has acknowledged some.
+    #[error("{0} messages wait for the recipient already")]
+    BoxFull(usize),
     #[error("log failed: {0}")]
     Storage(Arc<dyn std::error::Error + Send + Sync>),
 }

@@ -5,6 +5,10 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use jiff::Timestamp;
 
+mod user;
+
+pub use self::user::{USER_ID_MAX, UserId};
+
 /// The longest room name, in characters.
 pub const ROOM_NAME_MAX: usize = 64;
 
@@ -20,6 +24,17 @@ impl RoomName {
     /// The room that every front end without rooms of its own meets in.
     pub fn lobby() -> Self {
         Self("lobby".into())
+    }
+
+    /// The conversation of two users, or of one with itself. No name from outside is equal to it: it
+    /// holds control characters.
+    pub fn direct(one: &UserId, other: &UserId) -> Self {
+        let (first, second) = if one.as_str() <= other.as_str() {
+            (one, other)
+        } else {
+            (other, one)
+        };
+        Self(format!("\u{1}{first}\u{1}{second}").into())
     }
 
     pub fn as_str(&self) -> &str {
@@ -47,6 +62,14 @@ impl fmt::Display for RoomName {
 pub struct AuthorName(Arc<str>);
 
 impl AuthorName {
+    /// The name of somebody whom another system let be called something that could not be a name here:
+    /// without what cannot be, and cut. `None` where nothing is left.
+    pub fn shortened(name: &str) -> Option<Self> {
+        let printable = name.chars().filter(|c| !is_unprintable(*c));
+        let printable: String = printable.take(AUTHOR_NAME_MAX).collect();
+        printable.parse().ok()
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -160,6 +183,17 @@ pub struct Post {
     pub key: Option<IdempotencyKey>,
     /// The host name of the replica that took the message.
     pub replica: Arc<str>,
+    /// Where it is for one person: `room` is then [`RoomName::direct`] of both.
+    pub direct: Option<Envelope>,
+}
+
+/// Whom a direct message is from and for.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    pub from: UserId,
+    pub to: UserId,
+    /// Messages that may wait for the recipient, this one included.
+    pub box_size: usize,
 }
 
 /// A message at its place, as it is kept.
@@ -173,6 +207,19 @@ pub struct Message {
     pub time: Timestamp,
     /// The host name of the replica that took the message.
     pub replica: Arc<str>,
+    /// Boxed: most messages are for everybody in a room.
+    pub direct: Option<Box<Direct>>,
+}
+
+/// What a message to one person has besides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Direct {
+    pub from: UserId,
+    pub to: UserId,
+    /// Its place among all messages to this person, whoever wrote them: dense, and growing by one.
+    pub place: u64,
+    /// The mark that its post came with.
+    pub key: Option<IdempotencyKey>,
 }
 
 #[cfg(test)]
@@ -217,6 +264,18 @@ mod tests {
         for name in ["<script>", "عربي", "👩\u{200d}🚀", "a b", "../x"] {
             assert_eq!(name.parse::<RoomName>().unwrap().as_str(), name);
         }
+    }
+
+    #[test]
+    fn a_conversation_is_one_room_for_both_and_nobody_elses_nor_enterable_by_name() {
+        let room = |one: &str, other: &str| {
+            RoomName::direct(&one.parse().unwrap(), &other.parse().unwrap())
+        };
+        assert_eq!(room("ann", "bob"), room("bob", "ann"));
+        assert_ne!(room("a", "bc"), room("ab", "c"));
+        assert_ne!(room("ann", "ann"), room("ann", "bob"));
+        let name = room("ann", "bob").to_string();
+        assert_eq!(name.parse::<RoomName>(), Err(InvalidName::Control));
     }
 
     #[test]

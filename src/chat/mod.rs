@@ -1,29 +1,38 @@
-//! What a chat decides: who may say what, who reads which room from where on, who is here. Knows no
-//! front end's words and no transport; asks a log to keep what is said.
+//! What a chat decides: who may say what, who reads which room from where on, who is here, what waits for
+//! whom. Knows no front end's words and no transport; asks a log to keep what is said.
 
+pub mod direct;
 pub mod log;
 pub mod message;
 pub mod peer;
 pub mod presence;
 pub mod room;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
 
 use self::{
-    log::{Log, LogError, Receipt, RoomActivity, Tail},
-    message::{AuthorName, IdempotencyKey, Message, MessageId, Post, RoomName},
+    direct::Mailboxes,
+    log::{Conversation, Log, LogError, Receipt, RoomActivity, Standing, Tail},
+    message::{AuthorName, Envelope, IdempotencyKey, Message, MessageId, Post, RoomName, UserId},
     presence::Presence,
-    room::Rooms,
+    room::{Rooms, Start},
 };
 
 /// Text in one page of scrollback, in bytes; one message at least. The page is one answer, and what
 /// may wait for one connection is bounded.
 const PAGE_BYTES: usize = 128 * 1024;
 
+/// How long closing waits for acknowledgements that are being recorded; what they are for comes again
+/// otherwise.
+const SETTLING: Duration = Duration::from_secs(2);
+
 /// The whole chat of one replica.
 pub struct Chat {
     log: Arc<dyn Log>,
     pub rooms: Arc<Rooms>,
+    pub direct: Arc<Mailboxes>,
     pub presence: Arc<Presence>,
     replica: Arc<str>,
     limits: Limits,
@@ -36,6 +45,8 @@ pub struct Limits {
     pub text: usize,
     /// Messages that a newcomer to a room gets.
     pub history: usize,
+    /// Direct messages that may wait for one person.
+    pub pending: usize,
 }
 
 /// Why a message was not taken. Nothing was kept.
@@ -51,10 +62,10 @@ pub enum Refused {
 
 impl Chat {
     pub fn new(log: Arc<dyn Log>, replica: Arc<str>, limits: Limits) -> Arc<Self> {
-        let rooms = Rooms::new(log.clone());
         Arc::new(Self {
+            rooms: Rooms::new(log.clone()),
+            direct: Mailboxes::new(log.clone()),
             log,
-            rooms,
             presence: Presence::new(),
             replica,
             limits,
@@ -63,7 +74,11 @@ impl Chat {
 
     /// Hands what the log keeps to the readers, until the log closes.
     pub async fn run(self: Arc<Self>, tail: Tail) {
-        self.rooms.clone().deliver(tail).await;
+        let marks = self.log.marks();
+        tokio::select! {
+            () = self.rooms.clone().deliver(tail, self.direct.clone()) => {}
+            () = self.direct.clone().tell(marks) => {}
+        }
     }
 
     /// Says something in a room. What one caller says is kept in that order; the receipt tells when.
@@ -73,6 +88,31 @@ impl Chat {
         author: Option<AuthorName>,
         text: String,
         key: Option<IdempotencyKey>,
+    ) -> Result<Receipt, Refused> {
+        self.accept(room, author, text, key, None).await
+    }
+
+    /// Writes to one person, as [`Chat::post`] does to a room.
+    pub async fn write(
+        &self,
+        (from, to): (UserId, UserId),
+        author: Option<AuthorName>,
+        text: String,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Receipt, Refused> {
+        let room = RoomName::direct(&from, &to);
+        let box_size = self.limits.pending;
+        let envelope = Envelope { from, to, box_size };
+        self.accept(room, author, text, key, Some(envelope)).await
+    }
+
+    async fn accept(
+        &self,
+        room: RoomName,
+        author: Option<AuthorName>,
+        text: String,
+        key: Option<IdempotencyKey>,
+        direct: Option<Envelope>,
     ) -> Result<Receipt, Refused> {
         if text.trim().is_empty() {
             return Err(Refused::Empty);
@@ -86,19 +126,23 @@ impl Chat {
             text: text.into(),
             key,
             replica: self.replica.clone(),
+            direct,
         };
         Ok(self.log.accept(post).await?)
     }
 
-    /// The messages just before `id`, oldest first, at most `limit` and a bounded number of bytes,
-    /// and whether there are older ones.
+    /// The messages just before `id`, or the newest, oldest first, at most `limit` and a bounded number
+    /// of bytes, and whether there are older ones.
     pub async fn before(
         &self,
         room: &RoomName,
-        id: MessageId,
+        id: Option<MessageId>,
         limit: usize,
     ) -> Result<(Vec<Arc<Message>>, bool), LogError> {
-        let mut messages = self.log.before(room, id, limit + 1).await?;
+        let mut messages = match id {
+            Some(id) => self.log.before(room, id, limit + 1).await?,
+            None => self.log.last(room, limit + 1).await?,
+        };
         let mut bytes = 0;
         let fit = (messages.iter().rev().take(limit))
             .take_while(|message| {
@@ -111,9 +155,44 @@ impl Chat {
         Ok((messages, older > 0))
     }
 
+    /// Where a reader starts that wants what was said from a moment on, the last `limit` at most. Where that
+    /// cannot be read now, whoever follows finds out.
+    pub async fn since(&self, room: &RoomName, moment: Timestamp, limit: usize) -> Start {
+        let last = self.log.last(room, limit).await.unwrap_or_default();
+        let before = last.iter().rfind(|message| message.time < moment);
+        before.map_or(Start::Last(limit), |message| {
+            Start::After(message.id, limit)
+        })
+    }
+
     /// The rooms that hold a message, the most recently used first, at most `limit`.
     pub async fn active_rooms(&self, limit: usize) -> Result<Vec<RoomActivity>, LogError> {
         self.log.rooms(limit).await
+    }
+
+    /// The conversations of a user, the most recently used first, at most `limit`.
+    pub async fn conversations(
+        &self,
+        user: &UserId,
+        limit: usize,
+    ) -> Result<Vec<Conversation>, LogError> {
+        self.log.conversations(user, limit).await
+    }
+
+    /// How the conversation of `user` with `other` stands.
+    pub async fn standing(&self, user: &UserId, other: &UserId) -> Result<Standing, LogError> {
+        self.log.standing(user, other).await
+    }
+
+    /// Records that `reader` has read its conversation with `other` up to `id`, and answers how many
+    /// messages are unread; none where the id names no message of it.
+    pub async fn read(
+        &self,
+        reader: &UserId,
+        other: &UserId,
+        id: MessageId,
+    ) -> Result<Option<u64>, LogError> {
+        self.log.read(reader, other, id).await
     }
 
     /// The name of this replica, as pages show it.
@@ -127,6 +206,12 @@ impl Chat {
 
     /// Keeps what was accepted and takes nothing more.
     pub async fn close(&self) {
+        if tokio::time::timeout(SETTLING, self.direct.settled())
+            .await
+            .is_err()
+        {
+            tracing::warn!("closing before every acknowledgement is recorded");
+        }
         self.log.close().await;
     }
 }

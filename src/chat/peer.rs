@@ -59,7 +59,7 @@ pub enum Goodbye {
     SlowPeer,
     /// It accepted no byte for the stall timeout.
     Stalled,
-    /// It went on sending faster than the event rate for the flood timeout.
+    /// It was slowed down for the flood timeout, and went on sending faster than the event rate.
     Flooding,
     /// It sent what its protocol does not allow.
     BadPacket,
@@ -69,13 +69,17 @@ pub enum Goodbye {
     Unavailable,
     /// What it still had to be told is no longer kept; it starts anew when it comes back.
     FellBehind,
+    /// The token that it came with has expired.
+    TokenExpired,
+    /// The login that it came with was ended.
+    SignedOut,
     /// The server is going down.
     Shutdown,
 }
 
 impl Goodbye {
     /// Every reason, for counters.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::SlowPeer,
         Self::Stalled,
         Self::Flooding,
@@ -83,6 +87,8 @@ impl Goodbye {
         Self::TooLarge,
         Self::Unavailable,
         Self::FellBehind,
+        Self::TokenExpired,
+        Self::SignedOut,
         Self::Shutdown,
     ];
 
@@ -96,6 +102,8 @@ impl Goodbye {
             Self::TooLarge => "too_large",
             Self::Unavailable => "unavailable",
             Self::FellBehind => "fell_behind",
+            Self::TokenExpired => "token_expired",
+            Self::SignedOut => "signed_out",
             Self::Shutdown => "shutdown",
         }
     }
@@ -110,19 +118,47 @@ impl Goodbye {
             Self::TooLarge => "a message was larger than the limit",
             Self::Unavailable => "the room cannot be read now",
             Self::FellBehind => "this connection fell too far behind",
+            Self::TokenExpired => "the token has expired",
+            Self::SignedOut => "signed out",
             Self::Shutdown => "the server is being restarted",
         }
     }
 
     /// Whether the client does well to connect again by itself.
     pub fn reconnect(self) -> bool {
-        !matches!(self, Self::Flooding | Self::BadPacket)
+        !matches!(
+            self,
+            Self::Flooding | Self::BadPacket | Self::SignedOut | Self::TokenExpired
+        )
+    }
+
+    /// It is no news to whoever watches the server, and says nothing against the client.
+    pub fn is_ordinary(self) -> bool {
+        matches!(self, Self::SignedOut | Self::TokenExpired | Self::Shutdown)
     }
 
     /// The connection takes no more data, or must not hold any: what waits for it is dropped.
     pub fn is_abrupt(self) -> bool {
         matches!(self, Self::SlowPeer | Self::Stalled)
     }
+}
+
+/// What a client answers to an event that asked for it: its arguments.
+pub type Answer = Result<Vec<Box<RawValue>>, Unanswered>;
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unanswered {
+    /// The peer was gone, or went without answering.
+    #[error("the peer is gone")]
+    Gone,
+    /// None came in time; one that comes later is not looked at.
+    #[error("no answer came in time")]
+    Late,
+    /// As many answers are waited for as may be. The event went out like any other, and what is answered
+    /// to it is not looked at.
+    #[error("too many answers of this peer are waited for")]
+    TooMany,
 }
 
 /// Where a peer's events go out.
@@ -133,6 +169,15 @@ pub trait Outlet: Send + Sync + 'static {
     /// Queues one event with one argument. Never waits. A peer whose queue is full is cut off as
     /// [`Goodbye::SlowPeer`]: it is never left with a hole.
     fn emit(&self, event: &str, payload: &RawValue);
+
+    /// Queues one event as [`Outlet::emit`] does, and asks for an answer. `answered` is called once, whatever
+    /// happens, in a task of its own: what it does costs the caller nothing.
+    fn ask(&self, event: &str, payload: &RawValue, answered: Box<dyn FnOnce(Answer) + Send>);
+
+    /// How many events are queued and not known to have gone out. An outlet that cannot tell says none.
+    fn waiting(&self) -> usize {
+        0
+    }
 
     /// Joins a channel of fleeting events.
     fn join(&self, channel: &str);

@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use parking_lot::Mutex;
 
 use super::{
-    message::{AuthorName, RoomName},
+    message::{AuthorName, RoomName, UserId},
     peer::PeerId,
 };
 
@@ -22,7 +22,7 @@ pub struct Presence {
 
 #[derive(Default)]
 struct Here {
-    people: IndexMap<PeerId, AuthorName>,
+    people: IndexMap<PeerId, (AuthorName, Option<UserId>)>,
     guests: HashSet<PeerId>,
     /// Whose arrival, new name or leaving has not been told yet.
     untold: IndexMap<PeerId, ()>,
@@ -36,6 +36,8 @@ struct Here {
 pub struct Person {
     pub id: PeerId,
     pub name: AuthorName,
+    /// Who it proved to be, where it did.
+    pub user: Option<UserId>,
 }
 
 /// A room's people at one moment.
@@ -63,18 +65,36 @@ impl Presence {
 
     /// Enters a room; entering again under another name renames.
     pub fn enter(self: &Arc<Self>, room: RoomName, peer: PeerId, name: Option<AuthorName>) -> Stay {
-        let mut rooms = self.rooms.lock();
-        let here = rooms.entry(room.clone()).or_default();
         match name {
-            Some(name) => {
-                here.people.insert(peer, name);
-                here.untold.insert(peer, ());
-            }
+            Some(name) => self.enter_as(room, peer, name, None),
             None => {
+                let mut rooms = self.rooms.lock();
+                let here = rooms.entry(room.clone()).or_default();
                 here.guests.insert(peer);
                 here.guests_changed = true;
+                drop(rooms);
+                self.stay(room, peer)
             }
         }
+    }
+
+    /// Enters a room under a name, as somebody who proved to be this user where there is one.
+    pub fn enter_as(
+        self: &Arc<Self>,
+        room: RoomName,
+        peer: PeerId,
+        name: AuthorName,
+        user: Option<UserId>,
+    ) -> Stay {
+        let mut rooms = self.rooms.lock();
+        let here = rooms.entry(room.clone()).or_default();
+        here.people.insert(peer, (name, user));
+        here.untold.insert(peer, ());
+        drop(rooms);
+        self.stay(room, peer)
+    }
+
+    fn stay(self: &Arc<Self>, room: RoomName, peer: PeerId) -> Stay {
         Stay {
             presence: self.clone(),
             room,
@@ -91,9 +111,10 @@ impl Presence {
         let people = here.people.iter().take(limit);
         Roll {
             people: people
-                .map(|(id, name)| Person {
+                .map(|(id, (name, user))| Person {
                     id: *id,
                     name: name.clone(),
+                    user: user.clone(),
                 })
                 .collect(),
             guests: here.guests.len(),
@@ -131,11 +152,12 @@ impl Here {
         let (mut joined, mut left) = (Vec::new(), Vec::new());
         for (peer, ()) in std::mem::take(&mut self.untold) {
             match self.people.get(&peer) {
-                Some(name) => {
+                Some((name, user)) => {
                     self.told.insert(peer);
                     joined.push(Person {
                         id: peer,
                         name: name.clone(),
+                        user: user.clone(),
                     });
                 }
                 None if self.told.remove(&peer) => left.push(peer),
@@ -164,11 +186,11 @@ pub struct Stay {
 }
 
 impl Stay {
-    /// Goes by another name from now on.
-    pub fn rename(&self, name: AuthorName) {
+    /// Goes by another name from now on, and as another user.
+    pub fn rename(&self, name: AuthorName, user: Option<UserId>) {
         let mut rooms = self.presence.rooms.lock();
         if let Some(here) = rooms.get_mut(&self.room) {
-            here.people.insert(self.peer, name);
+            here.people.insert(self.peer, (name, user));
             here.untold.insert(self.peer, ());
         }
     }
@@ -255,10 +277,22 @@ mod tests {
         let presence = Presence::new();
         let stay = presence.enter(room(), PeerId::next(), name("ann"));
         change(&presence);
-        stay.rename("anna".parse().unwrap());
+        stay.rename("anna".parse().unwrap(), None);
         let told = change(&presence);
         assert_eq!((names(&told.joined), told.total), (vec!["anna"], 1));
         assert_eq!(names(&presence.roll(&room(), NAMED).people), ["anna"]);
+    }
+
+    #[test]
+    fn who_proved_to_be_a_user_is_told_as_that_user() {
+        let presence = Presence::new();
+        let user = |id: &str| id.parse::<UserId>().ok();
+        let ann = "ann".parse().unwrap();
+        let stay = presence.enter_as(room(), PeerId::next(), ann, user("7"));
+        assert_eq!(change(&presence).joined[0].user, user("7"));
+        stay.rename("ann".parse().unwrap(), user("8"));
+        assert_eq!(change(&presence).joined[0].user, user("8"));
+        assert_eq!(presence.roll(&room(), NAMED).people[0].user, user("8"));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use tokio::sync::OnceCell;
 
 use super::{
+    direct::Mailboxes,
     log::{After, Log, LogError, Tail, Told},
     message::{Message, MessageId, RoomName},
     peer::{Goodbye, Outlet, PeerId},
@@ -126,29 +127,31 @@ impl Rooms {
         })
     }
 
-    /// Hands what passes the log's tail to the readers, until the log closes.
-    pub async fn deliver(self: Arc<Self>, mut tail: Tail) {
+    /// Hands what passes the log's tail to the readers, and what is for one person to its box, until the
+    /// log closes.
+    pub async fn deliver(self: Arc<Self>, mut tail: Tail, direct: Arc<Mailboxes>) {
         while let Some(told) = tail.recv().await {
             let batch = match told {
                 Told::Kept(batch) => batch,
                 Told::Gap => {
                     self.break_off();
+                    direct.start_anew();
                     continue;
                 }
             };
             let (mut deliveries, mut bytes) = (0, 0);
             for message in batch {
-                let room = self
-                    .rooms
-                    .lock()
-                    .get(&message.room)
-                    .map(|(room, _)| room.clone());
-                if let Some(room) = room {
-                    let size = message.text.len();
-                    let readers = room.deliver(message);
-                    deliveries += readers;
-                    bytes += size * readers;
-                }
+                let size = message.text.len();
+                let readers = if message.direct.is_some() {
+                    direct.deliver(&message)
+                } else {
+                    let rooms = self.rooms.lock();
+                    let room = rooms.get(&message.room).map(|(room, _)| room.clone());
+                    drop(rooms);
+                    room.map_or(0, |room| room.deliver(message))
+                };
+                deliveries += readers;
+                bytes += size * readers;
                 if deliveries >= DELIVERIES_PER_TURN || bytes >= BYTES_PER_TURN {
                     (deliveries, bytes) = (0, 0);
                     tokio::task::yield_now().await;
@@ -170,6 +173,13 @@ impl Rooms {
                 }
             }
         }
+    }
+
+    /// The newest message that the readers of a room were given; `None` where nobody reads it.
+    pub fn newest(&self, name: &RoomName) -> Option<MessageId> {
+        let room = self.rooms.lock().get(name).map(|(room, _)| room.clone())?;
+        let state = room.state.lock();
+        state.recent.back().map(|message| message.id)
     }
 
     /// How many rooms are held in memory.

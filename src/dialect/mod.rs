@@ -2,19 +2,23 @@
 //! chat's messages into the events that the front end's page expects. A dialect never knows another
 //! dialect, nor bytes. A new front end is one file here, and its line in `server.rs`.
 
+pub mod amqpchat;
+mod bearer;
+pub mod by_session;
+pub mod kschat;
 pub mod native;
+pub mod rabbitpubsub;
 pub mod talk;
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{borrow::Cow, fmt, net::IpAddr, sync::Arc};
 
 use async_trait::async_trait;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::chat::{
-    peer::{Goodbye, Outlet},
-    room::Rendered,
-};
+pub use self::bearer::SeveralTokens;
+use crate::chat::peer::{Goodbye, Outlet};
+pub use crate::chat::room::Rendered;
 
 /// One front end's words.
 pub trait Dialect: Send + Sync + 'static {
@@ -45,8 +49,8 @@ pub trait Conversation: Send {
     async fn close(&mut self);
 }
 
-/// What is known of a peer when it connects.
-#[derive(Clone, Debug)]
+/// What is known of a peer when it connects. A token may be in its query and in its payload.
+#[derive(Clone)]
 pub struct Handshake {
     /// The address it came from.
     pub remote: IpAddr,
@@ -71,6 +75,14 @@ pub struct Credentials {
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Credentials")
+    }
+}
+
+impl fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handshake")
+            .field("remote", &self.remote)
+            .finish_non_exhaustive()
     }
 }
 
@@ -173,6 +185,15 @@ pub(crate) fn iso(time: jiff::Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
+/// The one replacement that keeps text from becoming markup, for pages that take it for HTML.
+pub(crate) fn escape(text: &str) -> Cow<'_, str> {
+    if text.contains('<') {
+        text.replace('<', "&lt;").into()
+    } else {
+        text.into()
+    }
+}
+
 /// Characters of a client's event name that go into a log line.
 const LOGGED_NAME: usize = 40;
 
@@ -180,4 +201,17 @@ const LOGGED_NAME: usize = 40;
 pub(crate) fn log_refused(peer: &dyn Outlet, event: &str, reason: &dyn fmt::Display) {
     let event: String = event.chars().take(LOGGED_NAME).collect();
     tracing::warn!(peer = %peer.id(), ?event, %reason, "refused an event");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_opening_angle_bracket_is_replaced() {
+        assert_eq!(
+            escape("<b>\"Tom\" & 'Jerry'</b>"),
+            "&lt;b>\"Tom\" & 'Jerry'&lt;/b>"
+        );
+    }
 }

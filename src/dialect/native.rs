@@ -1,27 +1,32 @@
 //! Our own words, namespace `/chat`; docs/native.md is their contract. Names, rooms, posts with
-//! idempotency keys, scrollback, who is here, who is typing.
+//! idempotency keys, scrollback, who is here, who is typing; direct messages (`direct`).
 
 use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 pub use self::words::tell_presence;
 use self::{
     answer::{Answer, Problem, fields, parse, reply, room_name},
+    direct::Correspondence,
+    identity::Proof,
     words::{PersonWords, Said, Words},
 };
-use super::{Conversation, Dialect, Event, Fleeting, Handshake, Refusal, iso, json};
+use super::{Ack, Conversation, Dialect, Event, Fleeting, Handshake, Refusal, iso, json};
+use crate::account::tokens::Tokens;
 use crate::chat::{
     Chat,
     log::Receipt,
-    message::{AuthorName, Message, MessageId, RoomName},
+    message::{AuthorName, Message, MessageId, RoomName, UserId},
     peer::{Goodbye, Outlet},
     presence::Stay,
     room::{Entry, Render, Rendered, Seat, Start},
 };
 
 mod answer;
+mod direct;
+mod identity;
 mod words;
 
 /// People that one answer or event names at most; the counts tell of all.
@@ -41,12 +46,15 @@ pub struct Native {
     chat: Arc<Chat>,
     words: Arc<dyn Render>,
     fleeting: Arc<dyn Fleeting>,
+    tokens: Option<Arc<Tokens>>,
 }
 
 impl Native {
-    pub fn new(chat: Arc<Chat>, fleeting: Arc<dyn Fleeting>) -> Self {
+    /// `tokens` checks who somebody is; without it nobody is anybody to the application.
+    pub fn new(chat: Arc<Chat>, fleeting: Arc<dyn Fleeting>, tokens: Option<Arc<Tokens>>) -> Self {
         Self {
             chat,
+            tokens,
             words: Arc::new(Words),
             fleeting,
         }
@@ -57,7 +65,7 @@ impl Dialect for Native {
     fn greet(
         &self,
         peer: Arc<dyn Outlet>,
-        _: &Handshake,
+        handshake: &Handshake,
     ) -> Result<Box<dyn Conversation>, Refusal> {
         Ok(Box::new(Talking {
             chat: self.chat.clone(),
@@ -65,26 +73,14 @@ impl Dialect for Native {
             fleeting: self.fleeting.clone(),
             peer,
             name: None,
+            proof: Proof::new(self.tokens.clone(), handshake),
+            correspondence: None,
             rooms: HashMap::new(),
         }))
     }
 
     fn goodbye(&self, why: Goodbye) -> Option<Rendered> {
-        #[derive(Serialize)]
-        struct Told {
-            code: &'static str,
-            message: &'static str,
-            reconnect: bool,
-        }
-        let told = Told {
-            code: why.code(),
-            message: why.message(),
-            reconnect: why.reconnect(),
-        };
-        Some(Rendered {
-            event: "goodbye",
-            payload: json(&told),
-        })
+        Some(words::goodbye(why))
     }
 }
 
@@ -94,6 +90,8 @@ struct Talking {
     fleeting: Arc<dyn Fleeting>,
     peer: Arc<dyn Outlet>,
     name: Option<AuthorName>,
+    proof: Proof,
+    correspondence: Option<Correspondence>,
     rooms: HashMap<RoomName, Joined>,
 }
 
@@ -110,7 +108,16 @@ impl Conversation for Talking {
     async fn hear(&mut self, mut event: Event) {
         let ack = event.ack.take();
         let answer = match &*event.name {
-            "hello" => self.hello(&event),
+            "hello" => {
+                let answer = self.hello(&event).await;
+                let is_known = answer.is_ok();
+                reply(&*self.peer, &event, ack, answer);
+                // What waits for the user comes after the answer.
+                if is_known {
+                    self.correspond();
+                }
+                return;
+            }
             "join" => match self.enter(&event).await {
                 Ok((answer, room, entry)) => {
                     // The answer says whether what follows replaces what the client had.
@@ -121,15 +128,23 @@ impl Conversation for Talking {
             },
             "leave" => self.leave(&event),
             "post" => match self.post(&event).await {
-                Ok(receipt) => {
-                    // The next event need not wait until this one is kept.
-                    let peer = self.peer.clone();
-                    tokio::spawn(async move {
-                        let kept = receipt.await.map_err(Problem::from);
-                        reply(&*peer, &event, ack, kept.map(|message| place(&message)));
-                    });
-                    return;
-                }
+                Ok(receipt) => return self.answer_when_kept(receipt, event, ack),
+                Err(problem) => Err(problem),
+            },
+            "direct" => match self.write(&event).await {
+                Ok(receipt) => return self.answer_when_kept(receipt, event, ack),
+                Err(problem) => Err(problem),
+            },
+            "conversations" => match self.correspondence() {
+                Ok(correspondence) => correspondence.list().await,
+                Err(problem) => Err(problem),
+            },
+            "conversation" => match self.correspondence() {
+                Ok(correspondence) => correspondence.page(&event).await,
+                Err(problem) => Err(problem),
+            },
+            "read" => match self.correspondence() {
+                Ok(correspondence) => correspondence.read(&event).await,
                 Err(problem) => Err(problem),
             },
             "history" => self.history(&event).await,
@@ -142,30 +157,75 @@ impl Conversation for Talking {
 
     async fn close(&mut self) {
         self.rooms.clear();
+        self.correspondence = None;
     }
 }
 
 impl Talking {
-    fn hello(&mut self, event: &Event) -> Result<Answer, Problem> {
+    async fn hello(&mut self, event: &Event) -> Result<Answer, Problem> {
         #[derive(Deserialize)]
         struct Hello {
-            name: String,
+            name: Option<String>,
+            token: Option<String>,
         }
-        let name: AuthorName = parse::<Hello>(event)?
-            .name
-            .parse()
-            .map_err(Problem::BadName)?;
+        let Hello { name, token } = parse(event)?;
+        let proved = self.proof.check(&self.peer, token).await?;
+        let given = match &proved {
+            Some(identity) => identity.name.clone(),
+            None => self.proof.name(),
+        };
+        let name = match given {
+            Some(name) => name,
+            None => name
+                .ok_or(Problem::BadRequest("`name` is missing"))?
+                .parse()
+                .map_err(Problem::BadName)?,
+        };
+        if let Some(identity) = proved {
+            self.proof.accept(&self.peer, identity);
+        }
         for joined in self.rooms.values() {
-            joined.stay.rename(name.clone());
+            joined.stay.rename(name.clone(), self.proof.user());
         }
         let answer = fields(serde_json::json!({
             "id": self.peer.id(),
             "name": name.as_str(),
+            "user": self.proof.user().as_ref().map(UserId::as_str),
             "history": self.chat.limits().history,
             "maxText": self.chat.limits().text,
         }));
         self.name = Some(name);
         Ok(answer)
+    }
+
+    /// Begins to tell the user its messages, or ends telling whoever it was before.
+    fn correspond(&mut self) {
+        let user = self.proof.user();
+        let before = self.correspondence.as_ref().map(Correspondence::user);
+        if before != user.as_ref() {
+            // First: one peer has one place in a box.
+            self.correspondence = None;
+            self.correspondence =
+                user.map(|user| Correspondence::open(self.chat.clone(), user, self.peer.clone()));
+        }
+    }
+
+    fn correspondence(&self) -> Result<&Correspondence, Problem> {
+        self.named()?;
+        self.correspondence.as_ref().ok_or(Problem::NoIdentity)
+    }
+
+    async fn write(&self, event: &Event) -> Result<Receipt, Problem> {
+        self.correspondence()?.write(self.named()?, event).await
+    }
+
+    /// The next event need not wait until this one is kept.
+    fn answer_when_kept(&self, receipt: Receipt, event: Event, ack: Option<Ack>) {
+        let peer = self.peer.clone();
+        tokio::spawn(async move {
+            let kept = receipt.await.map_err(Problem::from);
+            reply(&*peer, &event, ack, kept.map(|message| place(&message)));
+        });
     }
 
     async fn enter(&mut self, event: &Event) -> Result<(Answer, RoomName, Entry), Problem> {
@@ -189,10 +249,10 @@ impl Talking {
         let entry = self.chat.rooms.enter(room.clone(), from).await?;
         // Joining again starts anew from `after`.
         self.rooms.remove(&room);
-        let stay = self
-            .chat
-            .presence
-            .enter(room.clone(), self.peer.id(), Some(name));
+        let stay =
+            self.chat
+                .presence
+                .enter_as(room.clone(), self.peer.id(), name, self.proof.user());
         self.peer.join(room.as_str());
         let roll = self.chat.presence.roll(&room, PEOPLE_NAMED);
         let answer = fields(serde_json::json!({
@@ -268,7 +328,7 @@ impl Talking {
         if !(1..=HISTORY_LIMIT).contains(&limit) {
             return Err(Problem::BadRequest("`limit` is not between 1 and 100"));
         }
-        let (messages, more) = self.chat.before(&room, before, limit).await?;
+        let (messages, more) = self.chat.before(&room, Some(before), limit).await?;
         let messages: Vec<_> = messages
             .iter()
             .map(|message| Said::from(&**message))

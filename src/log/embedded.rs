@@ -1,28 +1,32 @@
 //! The log in one SQLite file: the default, for one replica.
 //! One writer thread gives every message its place and commits many posts at once (`writer`,
-//! `batch`, `prune`); reads go through a few connections of their own (`reader`). `open` decides
-//! whether the file can be trusted, `schema` says what is in it, `row` reads a message back.
+//! `batch`, `boxes`, `prune`); reads go through a few connections of their own (`reader`,
+//! `conversations`). `open` decides whether the file can be trusted, `schema` says what is in it,
+//! `row` reads a message back.
 
 use std::{path::Path, sync::Arc, thread, time::Duration};
 
 use async_trait::async_trait;
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot},
+    sync::{Semaphore, broadcast, mpsc, oneshot},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    batch::{Outcome, Task},
     prune::Pruner,
     reader::Readers,
     writer::{Job, Writer},
 };
 use crate::chat::{
-    log::{After, Log, LogError, Receipt, RoomActivity, Tail},
-    message::{Epoch, Message, MessageId, Post, RoomName},
+    log::{After, Conversation, Log, LogError, Mark, Marks, Receipt, RoomActivity, Standing, Tail},
+    message::{Epoch, Message, MessageId, Post, RoomName, UserId},
 };
 
 mod batch;
+mod boxes;
+mod conversations;
 mod open;
 mod prune;
 mod reader;
@@ -37,8 +41,8 @@ pub use open::OpenError;
 /// How long [`Log::close`] lets a tail that is not read hold up what was accepted.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
-/// What a post takes of the queue's bytes besides its text.
-const POST_OVERHEAD: usize = 1024;
+/// What a task takes of the queue's bytes besides its text.
+const TASK_OVERHEAD: usize = 1024;
 
 /// How much is kept. The default is everything.
 ///
@@ -51,6 +55,9 @@ pub struct Retain {
     /// What was said at most so long ago.
     pub age: Option<Duration>,
 }
+
+/// Marks that wait for whoever reads them slowest; the oldest are lost to it.
+const MARKS: usize = 4096;
 
 /// What may wait, and for how long.
 struct Bounds {
@@ -86,6 +93,7 @@ pub struct EmbeddedLog {
     queue_bytes: Arc<Semaphore>,
     bounds: Bounds,
     readers: Arc<Readers>,
+    marks: broadcast::Sender<Mark>,
     closing: CancellationToken,
     tail_abandoned: CancellationToken,
     finished: CancellationToken,
@@ -104,12 +112,14 @@ impl EmbeddedLog {
         let opened = open::open(dir, bounds.pages)?;
         let (queue, posts) = mpsc::channel(bounds.queue);
         let (batches, tail) = mpsc::channel(bounds.tail);
+        let (marks, _) = broadcast::channel(MARKS);
         let log = Self {
             epoch: opened.epoch,
             queue,
             queue_bytes: Arc::new(Semaphore::new(bounds.queue_bytes)),
             readers: Arc::new(Readers::new(opened.file.clone(), bounds.patience)),
             bounds,
+            marks: marks.clone(),
             closing: CancellationToken::new(),
             tail_abandoned: CancellationToken::new(),
             finished: CancellationToken::new(),
@@ -118,6 +128,7 @@ impl EmbeddedLog {
             opened,
             queue: posts,
             tail: Some(batches),
+            marks,
             pruner: Pruner::new(retain),
             closing: log.closing.clone(),
             tail_abandoned: log.tail_abandoned.clone(),
@@ -126,24 +137,39 @@ impl EmbeddedLog {
         Ok((log, tail))
     }
 
-    /// A post's place in the queue, once there is one.
-    async fn enqueue(&self, post: Post) -> Result<Answer, LogError> {
-        let weight = (post.text.len() + POST_OVERHEAD).min(self.bounds.queue_bytes);
+    /// Has the writer do something, in the order in which it was asked.
+    async fn ask(
+        &self,
+        task: Task,
+    ) -> Result<impl Future<Output = Result<Outcome, LogError>> + Send + use<>, LogError> {
+        if self.closing.is_cancelled() {
+            return Err(LogError::Closed);
+        }
+        let answered = timeout(self.bounds.patience, self.enqueue(task))
+            .await
+            .map_err(|_| LogError::Busy)??;
+        Ok(async { answered.await.map_err(|_| LogError::Closed)? })
+    }
+
+    /// A task's place in the queue, once there is one.
+    async fn enqueue(
+        &self,
+        task: Task,
+    ) -> Result<oneshot::Receiver<Result<Outcome, LogError>>, LogError> {
+        let weight = (task.size() + TASK_OVERHEAD).min(self.bounds.queue_bytes);
         let weight = u32::try_from(weight).unwrap_or(u32::MAX);
         let bytes = Arc::clone(&self.queue_bytes).acquire_many_owned(weight);
         let bytes = bytes.await.map_err(|_| LogError::Closed)?;
         let place = self.queue.reserve().await.map_err(|_| LogError::Closed)?;
         let (answer, answered) = oneshot::channel();
         place.send(Job {
-            post,
+            task,
             answer,
             bytes,
         });
         Ok(answered)
     }
 }
-
-type Answer = oneshot::Receiver<Result<Arc<Message>, LogError>>;
 
 /// Runs the writer on a thread and a runtime of its own, so that it depends on no one else's.
 fn start(writer: Writer, finished: CancellationToken) -> std::io::Result<()> {
@@ -173,14 +199,13 @@ fn start(writer: Writer, finished: CancellationToken) -> std::io::Result<()> {
 #[async_trait]
 impl Log for EmbeddedLog {
     async fn accept(&self, post: Post) -> Result<Receipt, LogError> {
-        if self.closing.is_cancelled() {
-            return Err(LogError::Closed);
-        }
-        let answered = timeout(self.bounds.patience, self.enqueue(post))
-            .await
-            .map_err(|_| LogError::Busy)??;
+        let answered = self.ask(Task::Keep(post)).await?;
         Ok(Box::pin(async {
-            answered.await.map_err(|_| LogError::Closed)?
+            match answered.await? {
+                Outcome::Kept(message) => Ok(message),
+                Outcome::BoxFull(waiting) => Err(LogError::BoxFull(waiting)),
+                Outcome::Acknowledged | Outcome::Read(_) => unreachable!("a post is kept or not"),
+            }
         }))
     }
 
@@ -215,6 +240,59 @@ impl Log for EmbeddedLog {
         self.readers
             .read(move |conn| reader::rooms(conn, limit))
             .await
+    }
+
+    async fn pending(
+        &self,
+        user: &UserId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Arc<Message>>, LogError> {
+        let (user, epoch) = (user.clone(), self.epoch);
+        self.readers
+            .read(move |conn| conversations::pending(conn, &user, after, limit, epoch))
+            .await
+    }
+
+    async fn acknowledge(&self, user: &UserId, places: Vec<u64>) -> Result<(), LogError> {
+        let user = user.clone();
+        self.ask(Task::Acknowledge { user, places }).await?.await?;
+        Ok(())
+    }
+
+    async fn read(
+        &self,
+        reader: &UserId,
+        other: &UserId,
+        id: MessageId,
+    ) -> Result<Option<u64>, LogError> {
+        let (reader, other) = (reader.clone(), other.clone());
+        match self.ask(Task::Read { reader, other, id }).await?.await? {
+            Outcome::Read(unread) => Ok(unread),
+            _ => unreachable!("a mark is answered with what is unread"),
+        }
+    }
+
+    async fn standing(&self, user: &UserId, other: &UserId) -> Result<Standing, LogError> {
+        let (user, other, epoch) = (user.clone(), other.clone(), self.epoch);
+        self.readers
+            .read(move |conn| conversations::standing(conn, &user, &other, epoch))
+            .await
+    }
+
+    async fn conversations(
+        &self,
+        user: &UserId,
+        limit: usize,
+    ) -> Result<Vec<Conversation>, LogError> {
+        let (user, epoch) = (user.clone(), self.epoch);
+        self.readers
+            .read(move |conn| conversations::conversations(conn, &user, limit, epoch))
+            .await
+    }
+
+    fn marks(&self) -> Marks {
+        self.marks.subscribe()
     }
 
     async fn close(&self) {

@@ -1,7 +1,8 @@
 //! The log in a Redis that several replicas share, with the promises of the embedded one as far as
 //! that Redis keeps what it was told. One task appends in batches, each in one atomic step
 //! (`writer`, `append.lua`), one follows what all replicas append (`tail`), reads have a connection
-//! of their own (`reader`), and old messages go in sweeps (`prune`). `history` notices when Redis has
+//! of their own (`reader`, and `letters` for direct messages, whose fate `marks` hears from other
+//! replicas), and old messages go in sweeps (`prune`). `history` notices when Redis has
 //! lost something. docs/replicas.md says what is under which key.
 
 use std::{
@@ -12,7 +13,7 @@ use std::{
 use async_trait::async_trait;
 use redis::{RedisError, Script};
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot},
+    sync::{Semaphore, broadcast, mpsc, oneshot},
     task::JoinHandle,
     time::{Instant, timeout, timeout_at},
 };
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     history::History,
+    letters::Letters,
     prune::Pruner,
     reader::Reader,
     tail::Follower,
@@ -28,13 +30,15 @@ use self::{
 use super::embedded::Retain;
 use crate::{
     chat::{
-        log::{After, Log, LogError, Receipt, RoomActivity, Tail},
-        message::{Message, MessageId, Post, RoomName},
+        log::{After, Conversation, Log, LogError, Marks, Receipt, RoomActivity, Standing, Tail},
+        message::{Message, MessageId, Post, RoomName, UserId},
     },
     redis::{Redis, Retry, is_away},
 };
 
 mod history;
+mod letters;
+mod marks;
 mod prune;
 mod reader;
 mod row;
@@ -47,6 +51,9 @@ const QUEUE_BYTES: usize = 32 << 20;
 
 /// Few: what waits here reaches its readers in one go, and each has only so much room.
 const TAIL_BATCHES: usize = 2;
+
+/// Marks that wait for whoever tells them.
+const MARKS: usize = 4096;
 
 /// How long a call waits for a place, and a post for its fate, before it is told so.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -64,10 +71,12 @@ pub struct RedisLog {
     queue: mpsc::Sender<Job>,
     queue_bytes: Arc<Semaphore>,
     reader: Arc<Reader>,
+    letters: Letters,
     closing: CancellationToken,
     abandoned: CancellationToken,
     finished: CancellationToken,
-    pruning: JoinHandle<()>,
+    /// Pruning, hearing marks.
+    asides: [JoinHandle<()>; 2],
 }
 
 impl RedisLog {
@@ -83,6 +92,10 @@ impl RedisLog {
         let finished = CancellationToken::new();
         let kept = Arc::new(AtomicU64::new(0));
         let reader = Arc::new(Reader::new(history.clone(), started.clone(), PATIENCE));
+        let name = format!("{:016x}", getrandom::u64()?);
+        let (marks, _) = broadcast::channel(MARKS);
+        let hearing = marks::hear(history.redis.clone(), name.clone(), marks.clone());
+        let letters = Letters::new(reader.clone(), name.clone(), marks);
         let writer = Writer {
             history: history.clone(),
             queue: posts,
@@ -90,7 +103,7 @@ impl RedisLog {
             started: started.clone(),
             kept: kept.clone(),
             script: Script::new(include_str!("redis/append.lua")),
-            name: format!("{:016x}", getrandom::u64()?),
+            name,
             batch: 0,
             entered: None,
             in_doubt: false,
@@ -127,10 +140,11 @@ impl RedisLog {
             queue,
             queue_bytes: Arc::new(Semaphore::new(QUEUE_BYTES)),
             reader,
+            letters,
             closing,
             abandoned,
             finished,
-            pruning: tokio::spawn(pruner.run()),
+            asides: [tokio::spawn(pruner.run()), tokio::spawn(hearing)],
         };
         Ok((log, tail))
     }
@@ -196,9 +210,47 @@ impl Log for RedisLog {
         self.reader.rooms(limit).await
     }
 
+    async fn pending(
+        &self,
+        user: &UserId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Arc<Message>>, LogError> {
+        self.letters.pending(user, after, limit).await
+    }
+
+    async fn acknowledge(&self, user: &UserId, places: Vec<u64>) -> Result<(), LogError> {
+        self.letters.acknowledge(user, &places).await
+    }
+
+    async fn read(
+        &self,
+        reader: &UserId,
+        other: &UserId,
+        id: MessageId,
+    ) -> Result<Option<u64>, LogError> {
+        self.letters.read(reader, other, id).await
+    }
+
+    async fn standing(&self, user: &UserId, other: &UserId) -> Result<Standing, LogError> {
+        self.letters.standing(user, other).await
+    }
+
+    async fn conversations(
+        &self,
+        user: &UserId,
+        limit: usize,
+    ) -> Result<Vec<Conversation>, LogError> {
+        self.letters.conversations(user, limit).await
+    }
+
+    fn marks(&self) -> Marks {
+        self.letters.marks.subscribe()
+    }
+
     async fn close(&self) {
         self.closing.cancel();
-        self.pruning.abort();
+        self.asides.iter().for_each(JoinHandle::abort);
         self.reader.close().await;
         if timeout(CLOSE_PATIENCE, self.finished.cancelled())
             .await
@@ -215,7 +267,7 @@ impl Drop for RedisLog {
     fn drop(&mut self) {
         self.closing.cancel();
         self.abandoned.cancel();
-        self.pruning.abort();
+        self.asides.iter().for_each(JoinHandle::abort);
     }
 }
 

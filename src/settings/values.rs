@@ -1,9 +1,13 @@
 //! Values of settings that no library has a type for: counts and durations within a range, origins,
 //! what a log keeps. Errors say what was expected; clap puts the setting and the value before them.
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::{net::IpAddr, num::NonZeroUsize, time::Duration};
+
+use ipnet::IpNet;
 
 use crate::log::embedded::Retain;
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// Whose pages may connect with credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +87,27 @@ pub(super) fn origin(text: &str) -> Result<Origin, String> {
     }
 }
 
+/// A network of `--trusted-proxy`, or a single address.
+pub(super) fn proxy(text: &str) -> Result<IpNet, String> {
+    let network = text.parse().or_else(|_| text.parse().map(IpAddr::into));
+    network
+        .map_err(|_| "not an address such as 10.0.0.7 or a network such as 10.0.0.0/8".to_owned())
+}
+
+/// How long a login lasts.
+pub(super) fn lifetime(text: &str) -> Result<Duration, String> {
+    let lifetime = match days(text) {
+        Some(lifetime) => lifetime,
+        None => parse_duration(text)?,
+    };
+    // Browsers keep no cookie for longer (RFC 6265bis, 5.5).
+    if (Duration::from_secs(60)..=400 * DAY).contains(&lifetime) {
+        Ok(lifetime)
+    } else {
+        Err(format!("{text} is not in 1m..=400d"))
+    }
+}
+
 /// The limits of `--retain`.
 pub(super) fn retain(text: &str) -> Result<Retain, String> {
     let mut retain = Retain::default();
@@ -110,13 +135,19 @@ pub(super) fn retain(text: &str) -> Result<Retain, String> {
 
 /// `90d` as well as what [`parse_duration`] takes.
 fn parse_age(text: &str) -> Result<Duration, String> {
-    let age = match text.strip_suffix('d').map(str::parse::<u32>) {
-        Some(Ok(days)) => Duration::from_secs(u64::from(days) * 86_400),
-        _ => parse_duration(text)
+    let age = match days(text) {
+        Some(age) => age,
+        None => parse_duration(text)
             .map_err(|_| "not a number of messages or an age such as 90d".to_owned())?,
     };
     if age < Duration::from_secs(60) {
         return Err("less than a minute is too short for readers who come back".into());
     }
     Ok(age)
+}
+
+/// `90d`, which no parser of durations takes: days differ in length where clocks are changed.
+fn days(text: &str) -> Option<Duration> {
+    let days: u32 = text.strip_suffix('d')?.parse().ok()?;
+    DAY.checked_mul(days)
 }

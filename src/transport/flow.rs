@@ -1,6 +1,6 @@
 //! How much waits on one session's way, in both directions: what was queued for its client and has
 //! not gone out, and what came in and has not been dealt with. Says when to read on from a client
-//! and when it takes too little; the transports act on that.
+//! and when it takes too little; the transports act on that. `pace` tells when it says too much.
 
 use std::{
     sync::{
@@ -13,6 +13,8 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
+
+use super::pace::Pace;
 
 /// Events that may wait to be dealt with before a session's bytes are left unread. What was read already
 /// still comes in, so the queue holds at most what one read brings on top.
@@ -33,9 +35,9 @@ pub struct Limits {
     pub sessions: usize,
     /// How long no byte at all may be accepted, and how long a request's body may take.
     pub stall: Duration,
-    /// Events per second over a longer time; `None` for no limit.
+    /// Packets from the client per second; `None` for no limit.
     pub event_rate: Option<std::num::NonZeroU32>,
-    /// How long the event rate may be exceeded.
+    /// How long a client that sends faster may be kept waiting.
     pub flood: Duration,
 }
 
@@ -73,6 +75,7 @@ pub(super) struct Flow {
     unheard_bytes: AtomicUsize,
     wire: AtomicWaker,
     post: AtomicWaker,
+    pace: Pace,
 }
 
 /// Who waits to go on reading a session's bytes.
@@ -93,6 +96,7 @@ impl Flow {
             unheard_bytes: AtomicUsize::new(0),
             wire: AtomicWaker::new(),
             post: AtomicWaker::new(),
+            pace: Pace::default(),
         }
     }
 
@@ -158,16 +162,42 @@ impl Flow {
         self.progress.notify_waiters();
     }
 
-    /// Whether more may be read from the client: not while much of what it said is still unheard, nor
-    /// while it leaves much of what it was told unread. If not, `waker` is woken when it may.
+    /// A packet of the client's, of any kind, is about to be read; false where it has been sending too
+    /// fast for too long.
+    #[must_use]
+    pub(super) fn came(&self) -> bool {
+        let limits = self.limits();
+        limits
+            .event_rate
+            .is_none_or(|rate| self.pace.count(rate, limits.flood))
+    }
+
+    /// Nothing more has come: the client is not ahead of its time.
+    pub(super) fn caught_up(&self) {
+        self.pace.caught_up();
+    }
+
+    /// Has whatever [`Flow::wake`] tells of told to this reader, too.
+    pub(super) fn wake_me(&self, reader: Reader, waker: &Waker) {
+        match reader {
+            Reader::Wire => self.wire.register(waker),
+            Reader::Post => self.post.register(waker),
+        }
+    }
+
+    /// Whether the next packet of the client's may be read: not while much of what it said is still
+    /// unheard, nor while it leaves much of what it was told unread, nor before the packet's time. If
+    /// not, `waker` is woken when it may.
     pub(super) fn may_read(&self, reader: Reader, waker: &Waker) -> bool {
-        let slot = match reader {
-            Reader::Wire => &self.wire,
-            Reader::Post => &self.post,
-        };
         // Registered first: what happens between the check and the registration is not missed.
-        slot.register(waker);
-        !self.hears_enough() && !self.is_half_full()
+        self.wake_me(reader, waker);
+        !self.hears_enough() && !self.is_half_full() && self.is_time(reader, waker)
+    }
+
+    fn is_time(&self, reader: Reader, waker: &Waker) -> bool {
+        self.limits()
+            .event_rate
+            .is_none_or(|rate| self.pace.may_read(rate, reader as usize, waker))
     }
 
     fn hears_enough(&self) -> bool {

@@ -1,7 +1,9 @@
 //! Accepts TCP connections and speaks HTTP/1.1 on them: bounded in number, with a limit on how long a
-//! request's head may take and on how long a peer may leave data unacknowledged.
+//! request's head may take and on how long a peer may leave data unacknowledged. A few connections
+//! beyond the bound are told that the server is full, or that it is well (`/health`).
 
 use std::{
+    convert::Infallible,
     io,
     net::SocketAddr,
     pin::Pin,
@@ -13,7 +15,8 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
+use axum::{Router, body::Body};
+use http::{HeaderValue, Request, Response, StatusCode, header::RETRY_AFTER};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -35,6 +38,18 @@ const OUT_OF_RESOURCES_PAUSE: Duration = Duration::from_millis(100);
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 4096;
+
+/// Connections beyond the bound.
+const SPARE: usize = 16;
+
+/// What one of them may take from the first to the last byte.
+const SPARE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is asked on a full server, too: that it is full is no reason to restart it.
+const HEALTH: &str = "/health";
+
+/// Seconds after which there may be room again.
+const ROOM_AFTER: HeaderValue = HeaderValue::from_static("5");
 
 /// Where a request came from; an extension of every request.
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +128,7 @@ impl AsyncWrite for Connection {
 #[derive(Clone)]
 pub struct Connections {
     free: Arc<Semaphore>,
+    spare: Arc<Semaphore>,
     most: u32,
     stall: Duration,
     stop: watch::Receiver<bool>,
@@ -124,6 +140,7 @@ impl Connections {
         let most = u32::try_from(most).unwrap_or(u32::MAX);
         Self {
             free: Arc::new(Semaphore::new(most as usize)),
+            spare: Arc::new(Semaphore::new(SPARE)),
             most,
             stall,
             stop,
@@ -134,6 +151,17 @@ impl Connections {
     pub async fn ended(&self) {
         // An error means that the semaphore is closed, which it never is.
         let _ = self.free.acquire_many(self.most).await;
+    }
+
+    /// A place for one more, and whether it is a spare one.
+    async fn place(&self) -> Option<(OwnedSemaphorePermit, bool)> {
+        let (place, is_spare) = tokio::select! {
+            biased;
+            place = self.free.clone().acquire_owned() => (place, false),
+            place = self.spare.clone().acquire_owned() => (place, true),
+        };
+        // An error means that the semaphore is closed, which it never is.
+        Some((place.ok()?, is_spare))
     }
 
     async fn stopped(&mut self) {
@@ -158,11 +186,6 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 pub async fn serve(listener: TcpListener, router: Router, mut connections: Connections) {
     let mut told_of_shortage = false;
     loop {
-        let permit = tokio::select! {
-            permit = connections.free.clone().acquire_owned() => permit,
-            () = connections.stopped() => return,
-        };
-        let Ok(permit) = permit else { return };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = connections.stopped() => return,
@@ -179,17 +202,26 @@ pub async fn serve(listener: TcpListener, router: Router, mut connections: Conne
             }
         };
         told_of_shortage = false;
+        let mut stopped = connections.clone();
+        let place = tokio::select! {
+            place = connections.place() => place,
+            () = stopped.stopped() => return,
+        };
+        let Some((permit, is_spare)) = place else {
+            return;
+        };
         let (router, connections) = (router.clone(), connections.clone());
-        tokio::spawn(converse(
-            Connection {
-                stream,
-                pulse: Pulse::default(),
-                _permit: permit,
-            },
-            remote,
-            router,
-            connections,
-        ));
+        let connection = Connection {
+            stream,
+            pulse: Pulse::default(),
+            _permit: permit,
+        };
+        if is_spare {
+            let answered = answer_when_full(connection, router);
+            tokio::spawn(tokio::time::timeout(SPARE_PATIENCE, answered));
+        } else {
+            tokio::spawn(converse(connection, remote, router, connections));
+        }
     }
 }
 
@@ -225,6 +257,28 @@ async fn converse(
     };
     if let Err(error) = ended {
         tracing::debug!(%remote, %error, "a connection ended badly");
+    }
+}
+
+/// One request of a client for whom there is no room.
+async fn answer_when_full(connection: Connection, router: Router) {
+    let answer = tower::service_fn(move |request: Request<hyper::body::Incoming>| {
+        let router = router.clone();
+        async move {
+            if request.uri().path() == HEALTH {
+                return router.oneshot(request.map(Body::new)).await;
+            }
+            let mut full = Response::new(Body::empty());
+            *full.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            full.headers_mut().insert(RETRY_AFTER, ROOM_AFTER);
+            Ok::<_, Infallible>(full)
+        }
+    });
+    let answered = http1::Builder::new()
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(connection), TowerToHyperService::new(answer));
+    if let Err(error) = answered.await {
+        tracing::debug!(%error, "a connection beyond the limit ended badly");
     }
 }
 

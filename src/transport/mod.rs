@@ -1,10 +1,13 @@
 //! Where bytes come in and go out. A transport knows sockets and framing, and hands events to dialects.
 
+mod asks;
 mod flow;
 pub mod forward;
 mod inbox;
 pub mod legacy;
 pub mod listener;
 pub mod origin;
+mod pace;
+pub mod proxy;
 pub mod socketio;
 pub mod web;

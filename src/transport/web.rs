@@ -21,7 +21,11 @@ use self::folder::Folder;
 
 mod embedded;
 mod folder;
+pub mod forms;
+pub mod index;
+pub mod kschat;
 mod representation;
+pub mod views;
 
 /// What the web transport serves.
 #[derive(Clone, Debug, Default)]

@@ -82,7 +82,8 @@ async function openWindow(t, kind, url) {
   const context = await browser.newContext();
   t.after(() => context.close());
   const page = await context.newPage();
-  await page.goto(url + kind.address);
+  // Not until it is loaded: to a browser, a poll by script is a part of the page that is still on its way.
+  await page.goto(url + kind.address, { waitUntil: 'domcontentloaded' });
   await eventually(`${kind.name} is connected`, () =>
     page.evaluate(() => (typeof state === 'undefined' ? connections : state.connections) > 0),
   );

@@ -20,9 +20,9 @@ export const current = kinds.find(({ name }) => name === '4.8 over websocket');
 
 /**
  * A client of one kind, connecting. Its `messages` are the payloads of every `message` event so far.
- * `prepare` sees the socket before anything can have arrived.
+ * `prepare` sees the socket before anything can have arrived; what else is given are options of the library.
  */
-export function open(kind, url, { namespace = '/', query, prepare, reconnect = false } = {}) {
+export function open(kind, url, { namespace = '/', query, prepare, reconnect = false, ...more } = {}) {
   const io = require(`socket.io-client-${kind.generation}`);
   const socket = io(url + namespace, {
     transports: WAYS[kind.way],
@@ -34,6 +34,7 @@ export function open(kind, url, { namespace = '/', query, prepare, reconnect = f
     reconnectionDelayMax: 200,
     randomizationFactor: 0,
     timeout: 10_000,
+    ...more,
   });
   const peer = {
     kind,

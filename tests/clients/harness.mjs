@@ -63,7 +63,8 @@ export function freshFolder() {
 export async function startServer({ args = [], env = {}, limited = false, bin, data = freshFolder() } = {}) {
   const program = bin ?? process.env.HANDSHAKEN_BIN ?? path.join(repository, 'target/debug/handshaken');
   const rate = limited ? [] : ['--event-rate', '0'];
-  const run = (listen) => launch(program, 'cargo build', ['--listen', listen, '--data', data, ...rate, ...args], env, 1);
+  const addresses = 1 + args.filter((arg) => arg === '--listen').length;
+  const run = (listen) => launch(program, 'cargo build', ['--listen', listen, '--data', data, ...rate, ...args], env, addresses);
 
   let launched = await run('127.0.0.1:0');
   const [url] = launched.urls;
@@ -73,6 +74,10 @@ export async function startServer({ args = [], env = {}, limited = false, bin, d
   return {
     url,
     port: Number(port),
+    /** All addresses, where the arguments name more to listen on. */
+    get urls() {
+      return launched.urls;
+    },
     data,
     get pid() {
       return launched.child.pid;
@@ -94,13 +99,16 @@ export async function startServer({ args = [], env = {}, limited = false, bin, d
   };
 }
 
-/** The transport with the events of the public suites: `suite` for the protocol's, `clients` for the clients'. */
+/**
+ * The transport with the events of the public suites, `suite` for the protocol's, `clients` for the clients', and
+ * `asking`, where a dialect asks its clients.
+ */
 export async function startConformance({ args = [], env = {}, bin } = {}) {
   const program = bin ?? process.env.CONFORMANCE_BIN ?? path.join(repository, 'target/debug/examples/conformance');
-  const ports = ['--protocol', '127.0.0.1:0', '--clients', '127.0.0.1:0'];
-  const launched = await launch(program, 'cargo build --example conformance', [...ports, ...args], env, 2);
-  const [suite, clients] = launched.urls;
-  return { suite, clients, log: launched.log, stop: launched.stop };
+  const ports = ['--protocol', '--clients', '--asking'].flatMap((name) => [name, '127.0.0.1:0']);
+  const launched = await launch(program, 'cargo build --example conformance', [...ports, ...args], env, 3);
+  const [suite, clients, asking] = launched.urls;
+  return { suite, clients, asking, log: launched.log, stop: launched.stop };
 }
 
 async function launch(program, howToBuild, args, env, lines) {

@@ -74,6 +74,25 @@ for (const kind of kinds) {
   });
 }
 
+const ODD_NAMES = ['quote "', 'back \\ slash', '✓😀', 'line\nbreak', 'sep\u2028arator', 'nul\u0000', 'half \ud83d', 'é', ''];
+
+for (const kind of kinds) {
+  test(`an event of ${kind.name} is answered whatever its name is`, async (t) => {
+    const room = `names of ${kind.name}`;
+    const peer = await enter(t, kind, room);
+    let lost = 0;
+    peer.socket.on('disconnect', () => (lost += 1));
+    for (const name of ODD_NAMES) {
+      for (const payload of [{ room }, Buffer.from([1, 2, 3])]) {
+        const { ok, error } = await peer.request(name, payload);
+        assert.deepEqual([ok, error?.message], [false, 'no such event'], JSON.stringify(name));
+      }
+    }
+    assert.equal((await peer.request('post', { room, text: 'still here' })).ok, true);
+    assert.equal(lost, 0);
+  });
+}
+
 test('what is said at / is told in the lobby and the other way round, in one order', async (t) => {
   const native = await enter(t, current, 'lobby', 'native');
   const talkers = await joinAll(t, server.url);

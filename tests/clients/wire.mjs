@@ -36,8 +36,8 @@ export async function handshake(server) {
  * A WebSocket, version 4, straight away or for a session: `frames` are the texts that came, pings answered and
  * left out; `said` the payloads of `message` events among them.
  */
-export async function webSocket(server, { sid } = {}) {
-  const query = `EIO=4&transport=websocket${sid ? `&sid=${sid}` : ''}`;
+export async function webSocket(server, { sid, query: more } = {}) {
+  const query = `EIO=4&transport=websocket${sid ? `&sid=${sid}` : ''}${more ? `&${more}` : ''}`;
   const socket = new WebSocket(`${server.url.replace('http', 'ws')}/socket.io/?${query}`, { maxPayload: 1 << 28 });
   const frames = [];
   socket.on('error', () => {});

@@ -5,13 +5,14 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod boxes;
 mod crowd;
 mod drain;
+mod full;
 mod kill;
 mod leaks;
-
 mod namespaces;
-
+mod pace;
 mod packets;
 mod seam;
 mod slow;

@@ -131,3 +131,36 @@ async fn namespaces_that_do_not_exist_or_were_not_joined_harm_nobody() {
     );
     client.post(ROOM, "and still", None).await;
 }
+
+#[tokio::test]
+async fn an_event_is_heard_by_its_name_however_that_is_written() {
+    let server = Server::start(&[]);
+    let message = r#"42["\u006dess\u0061ge","by its name"]"#;
+    for mut client in [
+        Client::websocket(server.address(), "/").await,
+        Client::polling(server.address(), "/").await,
+    ] {
+        client.send(message).await.unwrap();
+        let heard = client
+            .expect("its own message", |packet| match packet {
+                Packet::Event(name, payload) if name == "message" => Some(payload.clone()),
+                _ => None,
+            })
+            .await;
+        assert_eq!(heard["text"], "by its name");
+        // Of another name, whatever comes behind it.
+        client.send(r#"42["","message","not this"]"#).await.unwrap();
+        client.send(r#"42["a\"b","nor this"]"#).await.unwrap();
+        client.send(r#"42["message","the end"]"#).await.unwrap();
+        let next = client
+            .expect("the last", |packet| match packet {
+                Packet::Event(name, payload) if name == "message" => Some(payload.clone()),
+                _ => None,
+            })
+            .await;
+        assert_eq!(next["text"], "the end");
+    }
+    server
+        .logged(&["refused an event", r#""event":"\"a\\\"b\"""#])
+        .await;
+}

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::harness::{
     client::Eio,
     http::Polling,
-    raw::{BINARY, Raw, TEXT, frame, header},
+    raw::{BINARY, PING, PONG, Raw, TEXT, frame, header},
     server::Server,
     soon,
 };
@@ -26,7 +26,7 @@ const HALF_WAYS: [(&str, &[&[u8]]); 8] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_whose_upgrade_fails_goes_on_or_ends_but_does_not_hang() {
+async fn a_session_whose_upgrade_fails_goes_on_polling() {
     let server = Server::start(&["--ping-interval", "2s", "--ping-timeout", "2s"]);
     let address = server.address();
     for eio in [Eio::V3, Eio::V4] {
@@ -44,7 +44,11 @@ async fn a_session_whose_upgrade_fails_goes_on_or_ends_but_does_not_hang() {
                         let _ = raw.write(&frame(true, kind, packet)).await;
                     }
                     let kept = (!hangs_up).then_some(raw);
-                    soon(what, polls_or_ends(&mut polling)).await;
+                    assert_eq!(
+                        soon(what, polls_or_ends(&mut polling)).await,
+                        "polls on",
+                        "{eio:?}, {what}"
+                    );
                     drop(kept);
                 }
             }
@@ -59,7 +63,8 @@ async fn a_session_whose_upgrade_fails_goes_on_or_ends_but_does_not_hang() {
         .unwrap();
     raw.write(&header(true, TEXT, 6)).await.unwrap();
     drop(raw);
-    soon("a frame cut short", polls_or_ends(&mut polling)).await;
+    let cut_short = soon("a frame cut short", polls_or_ends(&mut polling)).await;
+    assert_eq!(cut_short, "polls on");
 
     server.terminate();
     let (status, took, _) = server.exit().await;
@@ -70,7 +75,9 @@ async fn a_session_whose_upgrade_fails_goes_on_or_ends_but_does_not_hang() {
 /// Asks until the session answers an event, or is over.
 async fn polls_or_ends(polling: &mut Polling) -> &'static str {
     let mark = json!(["message", "still here"]);
-    let _ = polling.send("40").await;
+    if !connects(polling).await {
+        return "ends";
+    }
     let _ = polling.send(&format!("421{mark}")).await;
     loop {
         match polling.next().await {
@@ -80,6 +87,66 @@ async fn polls_or_ends(polling: &mut Polling) -> &'static str {
             None => return "ends",
         }
     }
+}
+
+/// Joins `/`, and waits until it is let in: what is said before that ends a session.
+async fn connects(polling: &mut Polling) -> bool {
+    let _ = polling.send("40").await;
+    loop {
+        match polling.next().await {
+            Some(packet) if packet.starts_with("40") => return true,
+            Some(packet) if packet == "2" => drop(polling.send("3").await),
+            Some(_) => {}
+            None => return false,
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_right_behind_an_upgrade_is_heard_and_the_poll_that_waits_is_answered() {
+    let server = Server::start(&[]);
+    for eio in [Eio::V3, Eio::V4] {
+        let mut polling = Polling::open(server.address(), eio, "").await.unwrap();
+        assert!(connects(&mut polling).await);
+        let mut raw = Raw::upgrade(server.address(), &polling.upgrade_path())
+            .await
+            .unwrap();
+        // As proxies that watch over their connections send them.
+        raw.write(&frame(true, PING, b"here?")).await.unwrap();
+        raw.text("2probe").await.unwrap();
+        assert_eq!(raw.read().await.unwrap(), (PONG, b"here?".to_vec()));
+        assert_eq!(raw.read().await.unwrap(), (TEXT, b"3probe".to_vec()));
+        soon("a noop", async {
+            while polling.next_with_noop().await.unwrap() != "6" {}
+        })
+        .await;
+        let behind = [
+            frame(true, TEXT, b"5"),
+            frame(true, TEXT, br#"421["message","on the new one"]"#),
+        ];
+        raw.write(&behind.concat()).await.unwrap();
+        assert!(!raw.ends_before("on the new one").await);
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_not_upgraded_twice() {
+    let server = Server::start(&[]);
+    let mut polling = Polling::open(server.address(), Eio::V4, "").await.unwrap();
+    assert!(connects(&mut polling).await);
+    let path = polling.upgrade_path();
+    let mut first = Raw::upgrade(server.address(), &path).await.unwrap();
+    first.text("2probe").await.unwrap();
+    assert_eq!(first.read().await.unwrap().1, b"3probe");
+    let mut second = Raw::upgrade(server.address(), &path).await.unwrap();
+    assert!(second.ends_before("3probe").await);
+    first.text("5").await.unwrap();
+    first.text(r#"421["message","moved"]"#).await.unwrap();
+    assert!(!first.ends_before("moved").await);
+    let mut third = Raw::upgrade(server.address(), &path).await.unwrap();
+    assert!(third.ends_before("3probe").await);
+    first.text(r#"422["message","still here"]"#).await.unwrap();
+    assert!(!first.ends_before("still here").await);
 }
 
 #[tokio::test]

@@ -9,10 +9,21 @@ use tokio::{
 
 use super::client::Eio;
 
-/// An answer's status and body.
+/// An answer.
+#[derive(Debug)]
 pub struct Answer {
     pub status: u16,
+    pub head: String,
     pub body: String,
+}
+
+impl Answer {
+    /// A header, the first where there are several.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let headers = self.head.lines().filter_map(|line| line.split_once(": "));
+        let mut named = headers.filter(|(header, _)| header.eq_ignore_ascii_case(name));
+        named.next().map(|(_, value)| value)
+    }
 }
 
 /// Asks, and reads until the server closes.
@@ -35,17 +46,16 @@ pub async fn ask(
         .ok_or(io::ErrorKind::UnexpectedEof)?;
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
     let status = status.ok_or(io::ErrorKind::InvalidData)?;
-    let length = head
-        .lines()
-        .filter_map(|line| line.split_once(": "))
-        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-    if length.is_some_and(|(_, length)| length != body.len().to_string()) {
+    let answer = Answer {
+        status,
+        head: head.to_owned(),
+        body: body.to_owned(),
+    };
+    let length = answer.header("content-length");
+    if length.is_some_and(|length| length != body.len().to_string()) {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    Ok(Answer {
-        status,
-        body: body.to_owned(),
-    })
+    Ok(answer)
 }
 
 /// A request's head; the connection ends with the answer.
@@ -103,12 +113,21 @@ impl Polling {
         ask(self.address, "POST", &self.path(), kind, body).await
     }
 
-    /// The next packet; `None` once the session is over.
+    /// The next packet that says something; `None` once the session is over.
     pub async fn next(&mut self) -> Option<String> {
+        loop {
+            let packet = self.next_with_noop().await?;
+            if packet != "6" {
+                return Some(packet);
+            }
+        }
+    }
+
+    /// The next packet; `None` once the session is over.
+    pub async fn next_with_noop(&mut self) -> Option<String> {
         loop {
             match self.came.pop_front() {
                 Some(packet) if packet == "1" => return None,
-                Some(packet) if packet == "6" => continue,
                 Some(packet) => return Some(packet),
                 None => {}
             }

@@ -6,6 +6,7 @@
 #![allow(dead_code)]
 
 pub mod client;
+pub mod home;
 pub mod http;
 pub mod proxy;
 pub mod raw;

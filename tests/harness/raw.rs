@@ -12,6 +12,7 @@ use super::soon;
 pub const TEXT: u8 = 1;
 pub const BINARY: u8 = 2;
 pub const PING: u8 = 9;
+pub const PONG: u8 = 10;
 
 /// A TCP connection on which an upgrade was answered.
 pub struct Raw {

@@ -164,6 +164,16 @@ impl Ended {
         self.address
     }
 
+    pub fn data(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The same, to be started with other flags.
+    pub fn with_flags(mut self, flags: &[&str]) -> Self {
+        self.flags = flags.iter().map(|flag| flag.to_string()).collect();
+        self
+    }
+
     /// Starts it on the same port, with what it kept.
     pub fn start_again(self) -> Server {
         Server::launch(self.address, self.folder, self.flags)

@@ -37,7 +37,8 @@ async function openPage(t, server, transport, { origin = server.url, namespace =
   const context = await browser.newContext();
   t.after(() => context.close());
   const page = await context.newPage();
-  await page.goto(`${origin}/chat.html?${new URLSearchParams({ server: server.url, transport, namespace })}`);
+  // Not until it is loaded: to a browser, a poll by script is a part of the page that is still on its way.
+  await page.goto(`${origin}/chat.html?${new URLSearchParams({ server: server.url, transport, namespace })}`, { waitUntil: 'domcontentloaded' });
   return page;
 }
 

@@ -158,10 +158,13 @@ async fn an_unused_handshake_is_forgotten() {
 #[tokio::test]
 async fn who_is_sent_away_by_polling_is_told_in_words() {
     let server = server::start().await;
-    let sid = connected(server.address).await;
-    post(server.address, &sid, r#"5:::{"name":"kick"}"#).await;
-    assert_eq!(poll(server.address, &sid).await, "0::");
-    assert_eq!(poll(server.address, &sid).await, "7:::1+0");
+    for how in ["kick", "sign-out"] {
+        let sid = connected(server.address).await;
+        let event = format!(r#"5:::{{"name":"{how}"}}"#);
+        post(server.address, &sid, &event).await;
+        assert_eq!(poll(server.address, &sid).await, "0::", "{how}");
+        assert_eq!(poll(server.address, &sid).await, "7:::1+0", "{how}");
+    }
 }
 
 #[tokio::test]

@@ -139,6 +139,7 @@ impl Conversation for Talking {
         }
         match &*event.name {
             "kick" => self.peer.close(Goodbye::Flooding),
+            "sign-out" => self.peer.close(Goodbye::SignedOut),
             "drop" => self.peer.close(Goodbye::FellBehind),
             "flood" => {
                 let much = to_raw_value(&"x".repeat(9_000)).unwrap();

@@ -109,7 +109,11 @@ async fn a_disconnect_by_query_ends_it() {
 #[tokio::test]
 async fn who_is_sent_away_is_told_and_who_may_come_back_is_only_cut_off() {
     let server = server::start().await;
-    for (event, words) in [("kick", &["0::"][..]), ("drop", &[])] {
+    for (event, words) in [
+        ("kick", &["0::"][..]),
+        ("sign-out", &["0::"]),
+        ("drop", &[]),
+    ] {
         let sid = handshake(server.address).await;
         let mut socket = Socket::open(server.address, &sid, "13").await;
         expect(&mut socket, &["1::"]).await;

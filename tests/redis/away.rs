@@ -34,7 +34,7 @@ async fn fails_in_time(replica: &Replica, text: &str) -> LogError {
 async fn a_replica_begins_without_redis_and_works_once_there_is_one() {
     let mut redis = RedisServer::start();
     redis.kill();
-    let replica = Replica::on(redis.address());
+    let replica = Replica::with(&redis.url(), Retain::default());
     let failed = fails_in_time(&replica, "too soon").await;
     assert!(matches!(failed, LogError::Busy), "{failed}");
     let read = replica.log.last(&RoomName::lobby(), 1).await;
@@ -48,7 +48,7 @@ async fn a_replica_begins_without_redis_and_works_once_there_is_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_stops_is_given_up_and_found_again() {
     let redis = RedisServer::start();
-    let replica = Replica::on(redis.address());
+    let replica = Replica::on(redis.address()).await;
     replica.say("lobby", "before").await.unwrap();
     redis.pause();
     let failed = fails_in_time(&replica, "meanwhile").await;
@@ -67,7 +67,7 @@ async fn a_redis_that_stops_is_given_up_and_found_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_stops_for_a_moment_costs_delay_and_nothing_else() {
     let redis = RedisServer::start();
-    let crowd = Crowd::on((0..2).map(|_| Replica::on(redis.address())).collect());
+    let crowd = Crowd::on(Replica::several(2, redis.address()).await);
     for _ in 0..3 {
         crowd.keeps(200).await;
         redis.pause();
@@ -82,7 +82,7 @@ async fn a_redis_that_stops_for_a_moment_costs_delay_and_nothing_else() {
 async fn a_redis_that_accepts_and_never_answers_is_given_up() {
     let redis = RedisServer::start();
     let proxy = Proxy::to(redis.address()).await;
-    let replica = Replica::on(proxy.address());
+    let replica = Replica::on(proxy.address()).await;
     replica.say_at_last("lobby", "before").await;
     proxy.set(Weather::Silent);
     fails_in_time(&replica, "meanwhile").await;
@@ -98,7 +98,7 @@ async fn a_redis_that_accepts_and_never_answers_is_given_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_is_closed_in_time_though_redis_is_away() {
     let mut redis = RedisServer::start();
-    let replica = Replica::on(redis.address());
+    let replica = Replica::on(redis.address()).await;
     replica.say("lobby", "before").await.unwrap();
     redis.kill();
     let start = Instant::now();
@@ -112,7 +112,7 @@ async fn a_log_is_closed_in_time_though_redis_is_away() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_that_becomes_a_replica_of_another_is_not_written_to_and_welcome_back() {
     let redis = RedisServer::start();
-    let replica = Replica::on(redis.address());
+    let replica = Replica::on(redis.address()).await;
     let before = replica.say("lobby", "before").await.unwrap();
     assert_eq!(redis.cli(&["replicaof", "127.0.0.1", "1"]), "OK");
     let failed = fails_in_time(&replica, "meanwhile").await;

@@ -21,7 +21,7 @@ use crate::{
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_tell_one_order() {
     let redis = RedisServer::start();
-    let replicas = (0..3).map(|_| Replica::on(redis.address())).collect();
+    let replicas = Replica::several(3, redis.address()).await;
     let crowd = Crowd::on(replicas);
     crowd.keeps(2000).await;
     crowd.account().await;
@@ -30,7 +30,7 @@ async fn replicas_tell_one_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_kept_once_whichever_replica_takes_it() {
     let redis = RedisServer::start();
-    let replicas: Arc<Vec<_>> = Arc::new((0..3).map(|_| Replica::on(redis.address())).collect());
+    let replicas = Arc::new(Replica::several(3, redis.address()).await);
     let mut appenders = JoinSet::new();
     for n in 0..300 {
         let replicas = replicas.clone();
@@ -57,7 +57,7 @@ async fn a_key_is_kept_once_whichever_replica_takes_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_is_killed_loses_and_doubles_nothing() {
     let mut redis = RedisServer::start();
-    let replicas = (0..2).map(|_| Replica::on(redis.address())).collect();
+    let replicas = Replica::several(2, redis.address()).await;
     let crowd = Crowd::on(replicas);
     for _ in 0..3 {
         crowd.keeps(300).await;
@@ -71,12 +71,13 @@ async fn a_redis_that_is_killed_loses_and_doubles_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_network_that_is_cut_again_and_again_loses_and_doubles_nothing() {
     let redis = RedisServer::start();
-    let mut proxies = Vec::new();
+    let (mut proxies, mut replicas) = (Vec::new(), Vec::new());
     for _ in 0..2 {
-        proxies.push(Proxy::to(redis.address()).await);
+        let proxy = Proxy::to(redis.address()).await;
+        replicas.push(Replica::on(proxy.address()).await);
+        proxies.push(proxy);
     }
-    let replicas = proxies.iter().map(|proxy| Replica::on(proxy.address()));
-    let crowd = Crowd::on(replicas.collect());
+    let crowd = Crowd::on(replicas);
     for n in 0..20 {
         crowd.keeps(50).await;
         let proxy = &proxies[n % 2];
@@ -90,7 +91,7 @@ async fn a_network_that_is_cut_again_and_again_loses_and_doubles_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn scripts_that_redis_has_forgotten_are_loaded_again() {
     let redis = RedisServer::start();
-    let replica = Replica::on(redis.address());
+    let replica = Replica::on(redis.address()).await;
     for n in 1..=5 {
         let kept = replica.say("lobby", "hello").await.unwrap();
         assert_eq!(kept.id.seq, n);
@@ -104,7 +105,10 @@ async fn scripts_that_redis_has_forgotten_are_loaded_again() {
 async fn a_replica_that_was_cut_off_for_long_tells_a_gap_and_goes_on() {
     let redis = RedisServer::start_with(&[]);
     let proxy = Proxy::to(redis.address()).await;
-    let (there, cut_off) = (Replica::on(redis.address()), Replica::on(proxy.address()));
+    let (there, cut_off) = (
+        Replica::on(redis.address()).await,
+        Replica::on(proxy.address()).await,
+    );
     cut_off.say_at_last("lobby", "first").await;
     cut_off.told_all(1).await;
     proxy.set(Weather::Cut);

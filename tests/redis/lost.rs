@@ -36,7 +36,10 @@ async fn follows(replica: &Replica, id: MessageId) -> After {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_emptied_redis_starts_a_new_history() {
     let redis = RedisServer::start();
-    let replicas = [Replica::on(redis.address()), Replica::on(redis.address())];
+    let replicas = [
+        Replica::on(redis.address()).await,
+        Replica::on(redis.address()).await,
+    ];
     let before = replicas[0].say("lobby", "before").await.unwrap().id;
     replicas[1].told_all(1).await;
     assert_eq!(redis.cli(&["flushall"]), "OK");
@@ -54,7 +57,7 @@ async fn an_emptied_redis_starts_a_new_history() {
 async fn a_redis_that_came_up_empty_starts_a_new_history() {
     // Keeps nothing on disk.
     let mut redis = RedisServer::start_with(&[]);
-    let replica = Replica::on(redis.address());
+    let replica = Replica::on(redis.address()).await;
     let before = replica.say("lobby", "before").await.unwrap();
     redis.kill();
     redis.start_again();
@@ -66,7 +69,7 @@ async fn a_redis_that_came_up_empty_starts_a_new_history() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_lost_what_was_seen_gives_ids_a_new_epoch_and_keeps_what_is_left() {
     let mut redis = RedisServer::start();
-    let replica = Replica::on(redis.address());
+    let replica = Replica::on(redis.address()).await;
     for n in 0..10 {
         replica.say("lobby", &n.to_string()).await.unwrap();
     }
@@ -91,7 +94,7 @@ async fn a_redis_that_lost_what_was_seen_gives_ids_a_new_epoch_and_keeps_what_is
 async fn a_loss_is_noticed_by_who_saw_it_though_others_have_long_gone_on() {
     let mut redis = RedisServer::start();
     let proxy = Proxy::to(redis.address()).await;
-    let saw = Replica::on(proxy.address());
+    let saw = Replica::on(proxy.address()).await;
     for n in 0..10 {
         saw.say_at_last("lobby", &n.to_string()).await;
     }
@@ -100,7 +103,7 @@ async fn a_loss_is_noticed_by_who_saw_it_though_others_have_long_gone_on() {
     redis.kill();
     lose(&redis, 700);
     redis.start_again();
-    let unaware = Replica::on(redis.address());
+    let unaware = Replica::on(redis.address()).await;
     for n in 0..50 {
         let kept = unaware.say_at_last("lobby", &format!("new {n}")).await;
         assert_eq!(kept.id.epoch, before.epoch, "how can it know");
@@ -122,7 +125,7 @@ async fn a_loss_is_noticed_by_who_saw_it_though_others_have_long_gone_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_lost_nothing_keeps_its_epoch_through_many_lives() {
     let mut redis = RedisServer::start();
-    let replica = Replica::on(redis.address());
+    let replica = Replica::on(redis.address()).await;
     let first = replica.say("lobby", "first").await.unwrap();
     for n in 0..4 {
         redis.kill();

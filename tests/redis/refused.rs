@@ -25,7 +25,7 @@ fn storage(failed: Result<impl Sized, LogError>) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_redis_refuses_posts_and_goes_on_giving_out_what_it_has() {
     let redis = RedisServer::start();
-    let replica = Replica::on(redis.address());
+    let replica = Replica::on(redis.address()).await;
     replica.say("lobby", "before").await.unwrap();
     assert_eq!(redis.cli(&["config", "set", "maxmemory", "1"]), "OK");
     for _ in 0..3 {
@@ -42,7 +42,7 @@ async fn a_full_redis_refuses_posts_and_goes_on_giving_out_what_it_has() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_room_whose_key_is_something_else_fails_alone() {
     let redis = RedisServer::start();
-    let replica = Replica::on(redis.address());
+    let replica = Replica::on(redis.address()).await;
     assert_eq!(redis.cli(&["set", "test:room:taken", "mine"]), "OK");
     assert_eq!(redis.cli(&["set", "test:keys:half", "mine"]), "OK");
     let half = Post {
@@ -68,7 +68,7 @@ async fn a_room_whose_key_is_something_else_fails_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_ours_being_something_else_refuses_posts_before_anything_is_written() {
     let redis = RedisServer::start();
-    let replica = Replica::on(redis.address());
+    let replica = Replica::on(redis.address()).await;
     replica.say("lobby", "before").await.unwrap();
     for key in ["test:tail", "test:rooms", "test:places"] {
         assert_eq!(redis.cli(&["rename", key, "aside"]), "OK");
@@ -89,8 +89,8 @@ async fn only_so_many_messages_of_a_room_are_kept_and_their_keys_with_them() {
         age: None,
     };
     let replicas = [
-        Replica::keeping(redis.address(), retain),
-        Replica::keeping(redis.address(), retain),
+        Replica::keeping(redis.address(), retain).await,
+        Replica::keeping(redis.address(), retain).await,
     ];
     let keyed = |n: usize| Post {
         key: format!("k{n}").parse().ok(),
@@ -134,7 +134,7 @@ async fn what_is_too_old_goes_and_a_room_without_messages_gives_no_id_twice() {
         messages_per_room: None,
         age: Some(Duration::from_secs(1)),
     };
-    let replica = Replica::keeping(redis.address(), retain);
+    let replica = Replica::keeping(redis.address(), retain).await;
     for n in 1..=3 {
         replica.say("lobby", &n.to_string()).await.unwrap();
     }

@@ -21,14 +21,32 @@ pub struct Replica {
 }
 
 impl Replica {
-    pub fn on(redis: SocketAddr) -> Self {
-        Self::keeping(redis, Retain::default())
+    /// One that tells all that is kept from now on.
+    pub async fn on(redis: SocketAddr) -> Self {
+        Self::keeping(redis, Retain::default()).await
     }
 
-    pub fn keeping(redis: SocketAddr, retain: Retain) -> Self {
-        Self::with(&format!("redis://{redis}"), retain)
+    pub async fn keeping(redis: SocketAddr, retain: Retain) -> Self {
+        let replica = Self::with(&format!("redis://{redis}"), retain);
+        replica.begun().await;
+        replica
     }
 
+    /// So many of them.
+    pub async fn several(count: usize, redis: SocketAddr) -> Vec<Self> {
+        let mut replicas = Vec::new();
+        for _ in 0..count {
+            replicas.push(Self::on(redis).await);
+        }
+        replicas
+    }
+
+    /// Waits until its tail has begun; reads do, too.
+    pub async fn begun(&self) {
+        self.all("nowhere").await;
+    }
+
+    /// One that need not find a Redis yet.
     pub fn with(url: &str, retain: Retain) -> Self {
         let redis = Redis::new(url.parse().unwrap(), "test");
         let (log, mut tail) = RedisLog::open(redis, retain).unwrap();
@@ -116,6 +134,7 @@ pub fn post(room: &str, text: &str) -> Post {
         text: text.into(),
         key: None,
         replica: "replica".into(),
+        direct: None,
     }
 }
 

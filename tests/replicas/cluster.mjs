@@ -54,7 +54,7 @@ export async function startBalancer(replicas) {
   const config = path.join(folder, 'nginx.conf');
   writeFileSync(
     config,
-    `daemon off; pid ${folder}/pid; error_log stderr warn;
+    `daemon off; pid ${folder}/pid; error_log ${folder}/errors warn;
     events { worker_connections 4096; }
     http {
       log_format brief '$status $request_method $request_uri';

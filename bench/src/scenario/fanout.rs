@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::audience::{Heard, Reader, Speech, Talker};
-use super::{CONNECT_LIMIT, Meter, Reading, Stage};
+use super::{CONNECT_LIMIT, LEAD, Meter, Reading, Stage};
 use crate::clock;
 use crate::measure::{Goal, Measure};
 use crate::server::{Kind, Server};
@@ -21,8 +21,6 @@ const BUSY_RATE: u32 = 2_000;
 /// Low enough that no server begins the measured window with a backlog.
 const BUSY_WARM_UP_RATE: u32 = 500;
 
-/// A talk begins this long after it is ordered, so that all threads know of it.
-const LEAD: Duration = Duration::from_millis(20);
 /// A sustained rate leaves no more than this to deliver after the last message was due,
 const BACKLOG: Duration = Duration::from_millis(100);
 /// and no more than this for the slowest hundredth.

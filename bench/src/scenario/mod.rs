@@ -2,8 +2,11 @@
 //! every server, so that the report can put them side by side. A new row is a new measure in one of these files.
 
 mod audience;
+mod crowd;
+mod direct;
 mod fanout;
 mod idle;
+mod poll;
 mod post;
 mod storm;
 
@@ -18,10 +21,13 @@ use crate::cores::Cores;
 use crate::measure::Measure;
 use crate::pace::Pace;
 use crate::proc;
-use crate::server::{Kind, Programs, Server};
+use crate::server::{Kind, Programs, Rules, Server};
 
 /// Connecting all clients of a scenario takes no longer than this.
 const CONNECT_LIMIT: Duration = Duration::from_secs(60);
+
+/// A talk begins this long after it is ordered, so that all threads know of it.
+const LEAD: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -41,6 +47,15 @@ pub enum Scenario {
     /// (e) 50 clients that post, each when its last post was acknowledged
     #[value(alias = "e")]
     Post,
+    /// (f) A crowd of 500 in which one client floods and one has stopped reading
+    #[value(alias = "f")]
+    Crowd,
+    /// (g) 1,000 pairs of people, of whom one writes, each when its last message was acknowledged
+    #[value(alias = "g")]
+    Direct,
+    /// (h) 2,000 clients that poll, of Engine.IO 4 and of Socket.IO 0.9
+    #[value(alias = "h")]
+    Poll,
 }
 
 impl Scenario {
@@ -51,12 +66,15 @@ impl Scenario {
             Self::Idle => "(c) idle connections",
             Self::Storm => "(d) reconnect storm",
             Self::Post => "(e) acknowledged posts",
+            Self::Crowd => "(f) one floods, one stalls, 498 read",
+            Self::Direct => "(g) direct messages, 1,000 pairs",
+            Self::Poll => "(h) polling clients",
         }
     }
 
     /// Whether a second round would tell more than the first.
     pub fn repeats(self) -> bool {
-        self != Self::Idle
+        !matches!(self, Self::Idle | Self::Crowd | Self::Poll)
     }
 
     /// Measures one server.
@@ -67,6 +85,9 @@ impl Scenario {
             Self::Idle => idle::measure(kind, stage),
             Self::Storm => storm::measure(kind, stage),
             Self::Post => post::measure(kind, stage),
+            Self::Crowd => crowd::measure(kind, stage),
+            Self::Direct => direct::measure(kind, stage),
+            Self::Poll => poll::measure(kind, stage),
         }
     }
 }
@@ -91,7 +112,11 @@ impl Stage {
     }
 
     fn start(&self, kind: Kind) -> Result<Server> {
-        Server::start(kind, &self.programs, &self.cores)
+        self.start_with(kind, Rules::Lifted)
+    }
+
+    fn start_with(&self, kind: Kind, rules: Rules) -> Result<Server> {
+        Server::start(kind, rules, &self.programs, &self.cores)
     }
 
     fn next_run(&self) -> u32 {

@@ -18,7 +18,7 @@ use anyhow::{Context, Result, bail};
 use mio::{Poll, Waker};
 use parking_lot::Mutex;
 
-pub use self::peer::Peer;
+pub use self::peer::{Peer, dial};
 use self::worker::{Request, WAKE, Worker};
 use crate::clock;
 use crate::stats::Latencies;

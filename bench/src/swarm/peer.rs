@@ -34,6 +34,23 @@ pub enum State {
     Ready,
 }
 
+/// Begins to connect; `spread` chooses the address that the connection comes from.
+pub fn dial(server: SocketAddr, spread: usize) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    let source = Ipv4Addr::new(127, 0, 0, 2 + (spread % SOURCES) as u8);
+    socket.bind(&SocketAddr::from((source, 0)).into())?;
+    match socket.connect(&server.into()) {
+        Err(error)
+            if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) =>
+        {
+            Err(error)
+        }
+        _ => Ok(TcpStream::from_std(socket.into())),
+    }
+}
+
 /// One load client; `index` is its place among its worker's peers.
 pub struct Peer {
     pub index: usize,
@@ -78,19 +95,7 @@ impl Peer {
     }
 
     pub(super) fn connect(&mut self, server: SocketAddr, spread: usize) -> io::Result<()> {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-        socket.set_nonblocking(true)?;
-        socket.set_tcp_nodelay(true)?;
-        let source = Ipv4Addr::new(127, 0, 0, 2 + (spread % SOURCES) as u8);
-        socket.bind(&SocketAddr::from((source, 0)).into())?;
-        match socket.connect(&server.into()) {
-            Err(error)
-                if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) =>
-            {
-                return Err(error);
-            }
-            _ => self.stream = Some(TcpStream::from_std(socket.into())),
-        }
+        self.stream = Some(dial(server, spread)?);
         self.state = State::Connecting;
         self.attempts += 1;
         self.attempt_started = clock::now();

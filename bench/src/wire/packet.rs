@@ -14,8 +14,10 @@ pub enum Packet<'a> {
     Connected,
     /// DISCONNECT or CONNECT_ERROR for this namespace, with its body.
     Refused(&'a [u8]),
-    /// EVENT: the JSON array, after the ack id if there was one.
+    /// EVENT: the JSON array.
     Event(&'a [u8]),
+    /// EVENT that asks for an acknowledgement: its id and the JSON array.
+    Asked(u64, &'a [u8]),
     /// ACK: its id and the JSON array.
     Ack(u64, &'a [u8]),
     /// Anything else, and packets of other namespaces.
@@ -38,7 +40,10 @@ pub fn parse<'a>(text: &'a [u8], namespace: &str) -> Packet<'a> {
     match kind {
         b'0' => Packet::Connected,
         b'1' | b'4' => Packet::Refused(rest),
-        b'2' => Packet::Event(split_id(rest).1),
+        b'2' => match split_id(rest) {
+            (Some(id), body) => Packet::Asked(id, body),
+            (None, body) => Packet::Event(body),
+        },
         b'3' => match split_id(rest) {
             (Some(id), body) => Packet::Ack(id, body),
             (None, _) => Packet::Other,
@@ -56,6 +61,11 @@ pub fn connect(namespace: &str) -> String {
 pub fn event(namespace: &str, id: Option<u64>, array: &str) -> String {
     let id = id.map(|id| id.to_string()).unwrap_or_default();
     format!("42{}{id}{array}", prefix(namespace))
+}
+
+/// The ACK packet for an event that asked for one, without arguments.
+pub fn ack(namespace: &str, id: u64) -> String {
+    format!("43{}{id}[]", prefix(namespace))
 }
 
 fn prefix(namespace: &str) -> String {
@@ -103,7 +113,7 @@ mod tests {
             parse(br#"42["message",1]"#, "/"),
             Packet::Event(br#"["message",1]"#)
         );
-        assert_eq!(parse(br#"427["m"]"#, "/"), Packet::Event(br#"["m"]"#));
+        assert_eq!(parse(br#"427["m"]"#, "/"), Packet::Asked(7, br#"["m"]"#));
         assert_eq!(parse(b"4312[{}]", "/"), Packet::Ack(12, b"[{}]"));
         assert_eq!(parse(b"43[]", "/"), Packet::Other);
         assert_eq!(
@@ -131,5 +141,6 @@ mod tests {
             r#"42["message","x"]"#
         );
         assert_eq!(event("/chat", Some(3), r#"["p"]"#), r#"42/chat,3["p"]"#);
+        assert_eq!(ack("/chat", 12), "43/chat,12[]");
     }
 }

@@ -4,14 +4,16 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
+use self::scripted::Scripted;
 use super::{entry::SEAT_BYTES, *};
 use crate::chat::{
-    log::{Receipt, RoomActivity},
-    message::{Epoch, Post},
-    peer::Goodbye,
+    message::Epoch,
+    peer::{Answer, Goodbye},
 };
+
+mod scripted;
 
 const EPOCH: Epoch = Epoch(7);
 
@@ -27,84 +29,12 @@ fn message(seq: u64, size: usize) -> Arc<Message> {
         text: "x".repeat(size).into(),
         time: jiff::Timestamp::UNIX_EPOCH,
         replica: "replica".into(),
+        direct: None,
     })
 }
 
 fn messages(seqs: std::ops::RangeInclusive<u64>) -> Vec<Arc<Message>> {
     seqs.map(|seq| message(seq, 10)).collect()
-}
-
-/// Holds what the test puts into it; an answer waits until the test lets it go.
-struct Scripted {
-    kept: Mutex<Vec<Arc<Message>>>,
-    asked: Notify,
-    answers: Semaphore,
-    pages: AtomicUsize,
-}
-
-impl Scripted {
-    fn holding(kept: Vec<Arc<Message>>) -> Arc<Self> {
-        Arc::new(Self {
-            kept: Mutex::new(kept),
-            asked: Notify::new(),
-            answers: Semaphore::new(Semaphore::MAX_PERMITS),
-            pages: AtomicUsize::new(0),
-        })
-    }
-
-    /// Reads now and answers when it may.
-    async fn answer<T>(&self, read: impl FnOnce(&[Arc<Message>]) -> T) -> T {
-        let found = read(&self.kept.lock());
-        self.asked.notify_one();
-        self.answers.acquire().await.unwrap().forget();
-        found
-    }
-
-    fn hold_answers(&self) {
-        self.answers.forget_permits(Semaphore::MAX_PERMITS);
-    }
-}
-
-#[async_trait]
-impl Log for Scripted {
-    async fn accept(&self, _: Post) -> Result<Receipt, LogError> {
-        Err(LogError::Closed)
-    }
-
-    async fn last(&self, _: &RoomName, limit: usize) -> Result<Vec<Arc<Message>>, LogError> {
-        Ok(self
-            .answer(|kept| kept[kept.len().saturating_sub(limit)..].to_vec())
-            .await)
-    }
-
-    async fn after(&self, _: &RoomName, after: MessageId, limit: usize) -> Result<After, LogError> {
-        self.pages.fetch_add(1, Ordering::Relaxed);
-        Ok(self
-            .answer(|kept| {
-                let (first, last) = (kept[0].id.seq, kept[kept.len() - 1].id.seq);
-                if after.epoch != EPOCH || after.seq + 1 < first || after.seq > last {
-                    return After::Gap;
-                }
-                let missed = kept.iter().filter(|message| message.id.seq > after.seq);
-                After::Complete(missed.take(limit).cloned().collect())
-            })
-            .await)
-    }
-
-    async fn before(
-        &self,
-        _: &RoomName,
-        _: MessageId,
-        _: usize,
-    ) -> Result<Vec<Arc<Message>>, LogError> {
-        Err(LogError::Closed)
-    }
-
-    async fn rooms(&self, _: usize) -> Result<Vec<RoomActivity>, LogError> {
-        Err(LogError::Closed)
-    }
-
-    async fn close(&self) {}
 }
 
 struct Words;
@@ -160,6 +90,10 @@ impl Outlet for Listener {
     fn emit(&self, event: &str, payload: &RawValue) {
         assert_eq!(event, "message");
         self.heard.lock().push(payload.get().parse().unwrap());
+    }
+
+    fn ask(&self, _: &str, _: &RawValue, _: Box<dyn FnOnce(Answer) + Send>) {
+        unreachable!("rooms ask nothing")
     }
 
     fn join(&self, _: &str) {}
@@ -403,7 +337,8 @@ async fn after_a_gap_readers_are_sent_away_and_newcomers_read_the_log_anew() {
         .unwrap();
 
     let (tail, told) = tokio::sync::mpsc::channel(2);
-    let delivering = tokio::spawn(rooms.clone().deliver(told));
+    let direct = Mailboxes::new(log.clone());
+    let delivering = tokio::spawn(rooms.clone().deliver(told, direct));
     *log.kept.lock() = messages(1..=9);
     tail.send(Told::Gap).await.unwrap();
     tail.send(Told::Kept(messages(10..=10))).await.unwrap();

@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::ROOMS_JOINED;
 use crate::{
+    account::tokens::TokenError,
     chat::{
         Refused,
         log::LogError,
@@ -28,6 +29,20 @@ pub(super) enum Problem {
     BadName(InvalidName),
     #[error("{0}")]
     BadRoom(InvalidName),
+    #[error("the token has expired")]
+    TokenExpired,
+    #[error("{0}")]
+    TokenInvalid(TokenError),
+    #[error("more than one token was given")]
+    SeveralTokens,
+    #[error("this server takes no tokens")]
+    NoTokens,
+    #[error("direct messages need a hello with a token")]
+    NoIdentity,
+    #[error("user: {0}")]
+    BadUser(InvalidName),
+    #[error("too many messages wait for this person")]
+    BoxFull,
     #[error("room was not joined")]
     NotJoined,
     #[error("more than {ROOMS_JOINED} rooms joined")]
@@ -47,6 +62,12 @@ impl Problem {
             Self::HelloFirst => "hello_first",
             Self::BadName(_) => "bad_name",
             Self::BadRoom(_) => "bad_room",
+            Self::TokenExpired => "token_expired",
+            Self::TokenInvalid(_) | Self::SeveralTokens => "token_invalid",
+            Self::NoTokens => "no_tokens",
+            Self::NoIdentity => "no_identity",
+            Self::BadUser(_) => "bad_user",
+            Self::BoxFull => "box_full",
             Self::NotJoined => "not_joined",
             Self::TooManyRooms => "too_many_rooms",
             Self::Empty => "empty",
@@ -56,7 +77,7 @@ impl Problem {
     }
 
     fn retry(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+        matches!(self, Self::Unavailable(_) | Self::BoxFull)
     }
 }
 
@@ -65,14 +86,17 @@ impl From<Refused> for Problem {
         match refused {
             Refused::Empty => Self::Empty,
             Refused::TooLong(most) => Self::TooLong(most),
-            Refused::Log(error) => Self::Unavailable(error),
+            Refused::Log(error) => error.into(),
         }
     }
 }
 
 impl From<LogError> for Problem {
     fn from(error: LogError) -> Self {
-        Self::Unavailable(error)
+        match error {
+            LogError::BoxFull(_) => Self::BoxFull,
+            error => Self::Unavailable(error),
+        }
     }
 }
 

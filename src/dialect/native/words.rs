@@ -8,8 +8,8 @@ use super::PEOPLE_NAMED;
 use crate::{
     chat::{
         Chat,
-        message::{AuthorName, Message},
-        peer::PeerId,
+        message::{AuthorName, Message, UserId},
+        peer::{Goodbye, PeerId},
         presence::Person,
         room::{Render, Rendered},
     },
@@ -45,6 +45,19 @@ pub async fn tell_presence(chat: Arc<Chat>, fleeting: Arc<dyn Fleeting>) {
                 .tell(change.room.as_str(), "people", json(&people))
                 .await;
         }
+    }
+}
+
+/// Why the connection ends.
+pub(super) fn goodbye(why: Goodbye) -> Rendered {
+    let told = serde_json::json!({
+        "code": why.code(),
+        "message": why.message(),
+        "reconnect": why.reconnect(),
+    });
+    Rendered {
+        event: "goodbye",
+        payload: json(&told),
     }
 }
 
@@ -89,6 +102,8 @@ impl<'a> From<&'a Message> for Said<'a> {
 pub(super) struct PersonWords<'a> {
     id: PeerId,
     name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<&'a str>,
 }
 
 impl<'a> From<&'a Person> for PersonWords<'a> {
@@ -96,6 +111,7 @@ impl<'a> From<&'a Person> for PersonWords<'a> {
         Self {
             id: person.id,
             name: person.name.as_str(),
+            user: person.user.as_ref().map(UserId::as_str),
         }
     }
 }

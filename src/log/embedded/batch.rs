@@ -1,4 +1,4 @@
-//! One transaction of the writer: many posts become messages, or none does.
+//! One transaction of the writer: many posts become messages, and marks are set, or none is.
 //! What it knows of a room it reads from the file and forgets at the end, so that there is nothing
 //! to take back when the transaction fails.
 
@@ -8,27 +8,69 @@ use std::{
 };
 
 use jiff::Timestamp;
-use rusqlite::{
-    CachedStatement, Connection, OptionalExtension, Transaction, TransactionBehavior, params,
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+
+use super::{
+    boxes::{self, Slot},
+    row,
+};
+use crate::chat::{
+    log::Mark,
+    message::{Direct, Epoch, Message, MessageId, Post, RoomName, UserId},
 };
 
-use super::row;
-use crate::chat::message::{Epoch, Message, MessageId, Post, RoomName};
-
 const ROOM: &str = "SELECT id, next, time FROM rooms WHERE name = ?1";
-const NEW_ROOM: &str = "INSERT INTO rooms (name, first, next, time) VALUES (?1, 1, 1, 0)";
+const NEW_ROOM: &str =
+    "INSERT INTO rooms (name, first, next, time, direct) VALUES (?1, 1, 1, 0, ?2)";
 const ROOM_GREW: &str = "UPDATE rooms SET next = ?2, time = ?3 WHERE id = ?1";
-const INSERT: &str = "INSERT INTO messages (room, seq, time, author, text, replica, key)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-pub(super) const SAME_KEY: &str = "SELECT seq, time, author, text, replica FROM messages
-    WHERE room = ?1 AND key = ?2";
+const INSERT: &str = "INSERT INTO messages
+    (room, seq, time, author, text, replica, key, sender, recipient, place, received)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+pub(super) const SAME_KEY: &str =
+    "SELECT seq, time, author, text, replica, sender, recipient, place, key
+    FROM messages WHERE room = ?1 AND key = ?2";
+
+/// What the writer is asked to do.
+pub(super) enum Task {
+    Keep(Post),
+    Acknowledge {
+        user: UserId,
+        places: Vec<u64>,
+    },
+    Read {
+        reader: UserId,
+        other: UserId,
+        id: MessageId,
+    },
+}
+
+impl Task {
+    /// In bytes, more or less.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Keep(post) => post.text.len(),
+            Self::Acknowledge { places, .. } => places.len() * size_of::<u64>(),
+            Self::Read { .. } => 0,
+        }
+    }
+}
+
+/// What a task that did not fail is answered.
+pub(super) enum Outcome {
+    Kept(Arc<Message>),
+    BoxFull(usize),
+    Acknowledged,
+    /// How many messages are unread now; none where the id names no message.
+    Read(Option<u64>),
+}
 
 /// What became of a batch.
-pub(super) struct Kept {
-    /// For each post its message.
-    pub answers: Vec<Arc<Message>>,
+pub(super) struct Done {
+    /// For each task its outcome.
+    pub outcomes: Vec<Outcome>,
     /// The messages that were not there before.
     pub new: Vec<Arc<Message>>,
+    pub marks: Vec<Mark>,
 }
 
 /// A room while the transaction lasts.
@@ -40,48 +82,83 @@ struct Room {
     grew: bool,
 }
 
-/// Keeps all of the posts, said at `now` or, in a room whose newest message is later than that
+/// Does all of the tasks. Posts are said at `now` or, in a room whose newest message is later than that
 /// because the clock was set back, together with that one.
-pub(super) fn keep(
+pub(super) fn perform(
     conn: &mut Connection,
-    posts: Vec<Post>,
+    tasks: Vec<Task>,
     epoch: Epoch,
     now: Timestamp,
-) -> rusqlite::Result<Kept> {
+) -> rusqlite::Result<Done> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut rooms: HashMap<RoomName, Room> = HashMap::new();
-    let mut answers = Vec::with_capacity(posts.len());
-    let mut new = Vec::with_capacity(posts.len());
-    {
-        let mut insert = tx.prepare_cached(INSERT)?;
-        let mut same_key = tx.prepare_cached(SAME_KEY)?;
-        for post in posts {
-            let room = match rooms.entry(post.room.clone()) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(unknown) => {
-                    let room = room(&tx, unknown.key())?;
-                    unknown.insert(room)
-                }
-            };
-            if let Some(earlier) = earlier(&mut same_key, room, &post, epoch)? {
-                answers.push(Arc::new(earlier));
-                continue;
+    let mut rooms = Rooms::default();
+    let mut done = Done {
+        outcomes: Vec::with_capacity(tasks.len()),
+        new: Vec::with_capacity(tasks.len()),
+        marks: Vec::new(),
+    };
+    for task in tasks {
+        let outcome = match task {
+            Task::Keep(post) => keep(&tx, &mut rooms, post, epoch, now, &mut done.new)?,
+            Task::Acknowledge { user, places } => {
+                let delivered = boxes::acknowledge(&tx, &user, &places, epoch)?;
+                done.marks.extend(delivered);
+                Outcome::Acknowledged
             }
-            let message = Arc::new(place(&mut insert, room, post, epoch, now)?);
-            answers.push(Arc::clone(&message));
-            new.push(message);
-        }
-        let mut grew = tx.prepare_cached(ROOM_GREW)?;
-        for room in rooms.values().filter(|room| room.grew) {
-            grew.execute(params![room.id, room.next, room.time])?;
-        }
+            Task::Read { reader, other, id } => {
+                let read = boxes::read(&tx, &reader, &other, id, epoch)?;
+                let (unread, mark) = read.unzip();
+                done.marks.extend(mark.flatten());
+                Outcome::Read(unread)
+            }
+        };
+        done.outcomes.push(outcome);
     }
+    let mut grew = tx.prepare_cached(ROOM_GREW)?;
+    for room in rooms.values().filter(|room| room.grew) {
+        grew.execute(params![room.id, room.next, room.time])?;
+    }
+    drop(grew);
     tx.commit()?;
-    Ok(Kept { answers, new })
+    Ok(done)
+}
+
+/// The rooms of the batch so far; their rows are written at its end.
+type Rooms = HashMap<RoomName, Room>;
+
+fn keep(
+    tx: &Transaction<'_>,
+    rooms: &mut Rooms,
+    post: Post,
+    epoch: Epoch,
+    now: Timestamp,
+    new: &mut Vec<Arc<Message>>,
+) -> rusqlite::Result<Outcome> {
+    let room = match rooms.entry(post.room.clone()) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(unknown) => {
+            let room = room(tx, unknown.key(), post.direct.is_some())?;
+            unknown.insert(room)
+        }
+    };
+    if let Some(earlier) = earlier(tx, room, &post, epoch)? {
+        return Ok(Outcome::Kept(Arc::new(earlier)));
+    }
+    let time = now.as_millisecond().max(room.time);
+    let slot = match &post.direct {
+        None => None,
+        Some(envelope) => match boxes::file(tx, room.id, room.next, time, envelope)? {
+            None => return Ok(Outcome::BoxFull(envelope.box_size)),
+            slot => slot,
+        },
+    };
+    let message = Arc::new(place(tx, room, post, slot, epoch, time)?);
+    new.push(Arc::clone(&message));
+    Ok(Outcome::Kept(message))
 }
 
 /// The room's row, created when nothing was said in it yet.
-fn room(tx: &Transaction<'_>, name: &RoomName) -> rusqlite::Result<Room> {
+fn room(tx: &Transaction<'_>, name: &RoomName, direct: bool) -> rusqlite::Result<Room> {
     let known = tx
         .prepare_cached(ROOM)?
         .query_row([name.as_str()], |row| {
@@ -96,7 +173,9 @@ fn room(tx: &Transaction<'_>, name: &RoomName) -> rusqlite::Result<Room> {
     if let Some(room) = known {
         return Ok(room);
     }
-    let id = tx.prepare_cached(NEW_ROOM)?.insert([name.as_str()])?;
+    let id = tx
+        .prepare_cached(NEW_ROOM)?
+        .insert(params![name.as_str(), direct])?;
     Ok(Room {
         id,
         next: 1,
@@ -107,7 +186,7 @@ fn room(tx: &Transaction<'_>, name: &RoomName) -> rusqlite::Result<Room> {
 
 /// The message that a post of the same key became, in this transaction or before.
 fn earlier(
-    same_key: &mut CachedStatement<'_>,
+    tx: &Transaction<'_>,
     room: &Room,
     post: &Post,
     epoch: Epoch,
@@ -115,7 +194,7 @@ fn earlier(
     let Some(key) = &post.key else {
         return Ok(None);
     };
-    same_key
+    tx.prepare_cached(SAME_KEY)?
         .query_row(params![room.id, key.as_str()], |row| {
             row::message(row, &post.room, epoch)
         })
@@ -124,15 +203,16 @@ fn earlier(
 
 /// Gives the post the next place in its room.
 fn place(
-    insert: &mut CachedStatement<'_>,
+    tx: &Transaction<'_>,
     room: &mut Room,
     post: Post,
+    slot: Option<Slot>,
     epoch: Epoch,
-    now: Timestamp,
+    time: i64,
 ) -> rusqlite::Result<Message> {
     let seq = room.next;
-    let time = now.as_millisecond().max(room.time);
-    insert.execute(params![
+    let envelope = post.direct.as_ref();
+    tx.prepare_cached(INSERT)?.execute(params![
         room.id,
         seq,
         time,
@@ -140,6 +220,10 @@ fn place(
         post.text,
         post.replica,
         post.key.as_ref().map(|key| key.as_str()),
+        envelope.map(|envelope| row::stored_user(&envelope.from)),
+        envelope.map(|envelope| row::stored_user(&envelope.to)),
+        slot.as_ref().map(|slot| slot.place),
+        slot.as_ref().map(|slot| slot.received),
     ])?;
     *room = Room {
         id: room.id,
@@ -147,6 +231,12 @@ fn place(
         time,
         grew: true,
     };
+    let direct = post.direct.zip(slot).map(|(envelope, slot)| Direct {
+        from: envelope.from,
+        to: envelope.to,
+        place: row::seq(slot.place),
+        key: post.key,
+    });
     Ok(Message {
         room: post.room,
         id: MessageId {
@@ -156,7 +246,8 @@ fn place(
         author: post.author,
         text: post.text,
         // Not out of range: both it was made of are times.
-        time: Timestamp::from_millisecond(time).unwrap_or(now),
+        time: Timestamp::from_millisecond(time).unwrap_or_default(),
         replica: post.replica,
+        direct: direct.map(Box::new),
     })
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, params};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Retain, row::stored};
+use super::{Retain, boxes, row::stored};
 
 /// Rooms that one step looks at.
 const STEP_ROOMS: i64 = 100;
@@ -102,6 +102,7 @@ impl Pruner {
         let rooms = rooms_after(&tx, self.swept)?;
         let mut swept = rooms.last().map(|room| room.id);
         let mut left = STEP_MESSAGES;
+        let mut lost = 0;
         for room in rooms {
             let first = self.first_kept(&tx, &room, now, left)?;
             if first > room.first {
@@ -109,6 +110,7 @@ impl Pruner {
                     .execute(params![room.id, first])?;
                 tx.prepare_cached(ROOM_SHRANK)?
                     .execute(params![room.id, first])?;
+                lost += boxes::lose(&tx, room.id, first)?;
                 left -= first - room.first;
             }
             if left == 0 {
@@ -118,6 +120,12 @@ impl Pruner {
             }
         }
         tx.commit()?;
+        if lost > 0 {
+            tracing::warn!(
+                messages = lost,
+                "direct messages grew too old before anybody acknowledged them"
+            );
+        }
         Ok(swept)
     }
 

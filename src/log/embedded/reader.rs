@@ -16,11 +16,15 @@ use crate::chat::{
 const READERS: u32 = 4;
 
 const ROOM: &str = "SELECT id, first, next FROM rooms WHERE name = ?1";
-pub(super) const AFTER: &str = "SELECT seq, time, author, text, replica FROM messages
+pub(super) const AFTER: &str =
+    "SELECT seq, time, author, text, replica, sender, recipient, place, key
+    FROM messages
     WHERE room = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
-pub(super) const BEFORE: &str = "SELECT seq, time, author, text, replica FROM messages
+pub(super) const BEFORE: &str =
+    "SELECT seq, time, author, text, replica, sender, recipient, place, key
+    FROM messages
     WHERE room = ?1 AND seq < ?2 ORDER BY seq DESC LIMIT ?3";
-pub(super) const ROOMS: &str = "SELECT name, time FROM rooms WHERE first < next
+pub(super) const ROOMS: &str = "SELECT name, time FROM rooms WHERE first < next AND direct = 0
     ORDER BY time DESC LIMIT ?1";
 
 /// The connections that read, opened when they are needed first.

@@ -41,6 +41,48 @@ const MIGRATIONS: &[&str] = &["
     ) STRICT, WITHOUT ROWID;
 
     CREATE UNIQUE INDEX messages_by_key ON messages (room, key) WHERE key IS NOT NULL;
+", "
+    -- Of direct messages only; user ids as JSON, which tells 7 from '7'.
+    ALTER TABLE messages ADD COLUMN sender TEXT;
+    ALTER TABLE messages ADD COLUMN recipient TEXT;
+    ALTER TABLE messages ADD COLUMN place INTEGER;    -- in the recipient's box
+    ALTER TABLE messages ADD COLUMN received INTEGER; -- how many of its room the recipient had by then
+
+    ALTER TABLE rooms ADD COLUMN direct INTEGER NOT NULL DEFAULT 0; -- 1: a conversation of two
+    DROP INDEX rooms_by_time;
+    CREATE INDEX rooms_by_time ON rooms (time) WHERE first < next AND direct = 0;
+
+    -- One for each person who ever wrote or was written to.
+    CREATE TABLE boxes (
+        id INTEGER PRIMARY KEY,
+        user TEXT NOT NULL UNIQUE, -- the id as a string, by which persons are told apart
+        next INTEGER NOT NULL,     -- place of the message to come
+        waiting INTEGER NOT NULL   -- its rows in pending
+    ) STRICT;
+
+    CREATE TABLE pending (
+        box INTEGER NOT NULL,
+        place INTEGER NOT NULL,
+        room INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        PRIMARY KEY (box, place)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE INDEX pending_by_room ON pending (room, box, seq);
+
+    -- A room of two as one of them sees it.
+    CREATE TABLE conversations (
+        box INTEGER NOT NULL,
+        room INTEGER NOT NULL,
+        other TEXT NOT NULL,       -- user id as JSON
+        received INTEGER NOT NULL, -- messages from the other, ever
+        read INTEGER NOT NULL,     -- so many of these are read
+        read_seq INTEGER NOT NULL, -- the message up to which it has read
+        time INTEGER NOT NULL,     -- of the newest message, ms since 1970
+        PRIMARY KEY (box, room)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE INDEX conversations_by_time ON conversations (box, time);
 "];
 
 /// Brings the file from `version` to [`VERSION`], all of it or none.

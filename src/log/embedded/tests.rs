@@ -21,6 +21,7 @@ fn post(text: impl Into<Box<str>>) -> Post {
         text: text.into(),
         key: None,
         replica: "replica".into(),
+        direct: None,
     }
 }
 
@@ -62,6 +63,20 @@ async fn every_read_is_a_search_in_an_index_and_sorts_nothing() {
     assert_eq!(
         plan(&conn, batch::SAME_KEY, &[&1, &"key"]),
         "SEARCH messages USING INDEX messages_by_key (room=? AND key=?)"
+    );
+    let the_box =
+        "SCALAR SUBQUERY 1; SEARCH boxes USING COVERING INDEX sqlite_autoindex_boxes_1 (user=?)";
+    assert_eq!(
+        plan(&conn, conversations::PENDING, &[&"user", &1, &2]),
+        format!(
+            "SEARCH pending USING PRIMARY KEY (box=? AND place>?); {the_box}; SEARCH m USING PRIMARY KEY (room=? AND seq=?)"
+        )
+    );
+    assert_eq!(
+        plan(&conn, conversations::CONVERSATIONS, &[&"user", &1]),
+        format!(
+            "SEARCH c USING INDEX conversations_by_time (box=?); {the_box}; SEARCH rooms USING INTEGER PRIMARY KEY (rowid=?); SEARCH m USING PRIMARY KEY (room=? AND seq=?) LEFT-JOIN"
+        )
     );
 }
 

@@ -5,32 +5,29 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::sync::{
-    OwnedSemaphorePermit,
+    OwnedSemaphorePermit, broadcast,
     mpsc::{self, OwnedPermit},
     oneshot,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    batch::{self, Kept},
+    batch::{self, Done, Outcome, Task},
     open::{self, Opened},
     prune::Pruner,
 };
-use crate::chat::{
-    log::{LogError, Told},
-    message::{Message, Post},
-};
+use crate::chat::log::{LogError, Mark, Told};
 
-/// The most posts in one transaction.
-const BATCH_POSTS: usize = 1024;
+/// The most tasks in one transaction.
+const BATCH_TASKS: usize = 1024;
 
-/// A transaction takes no more posts once their texts have this many bytes.
+/// A transaction takes no more tasks once their texts have this many bytes.
 const BATCH_BYTES: usize = 4 << 20;
 
-/// A post that waits for its place.
+/// A task that waits for its turn.
 pub(super) struct Job {
-    pub post: Post,
-    pub answer: oneshot::Sender<Result<Arc<Message>, LogError>>,
+    pub task: Task,
+    pub answer: oneshot::Sender<Result<Outcome, LogError>>,
     /// Its part of the queue's bytes, given back when it has been answered.
     pub bytes: OwnedSemaphorePermit,
 }
@@ -40,6 +37,7 @@ pub(super) struct Writer {
     pub queue: mpsc::Receiver<Job>,
     /// None once nobody reads it any more.
     pub tail: Option<mpsc::Sender<Told>>,
+    pub marks: broadcast::Sender<Mark>,
     pub pruner: Pruner,
     /// No more posts are accepted.
     pub closing: CancellationToken,
@@ -71,7 +69,7 @@ impl Writer {
             // Before the commit, so that whatever is kept is on its way when it is answered.
             let place = self.tail_place().await;
             let jobs = self.take_queued(first);
-            self.keep(jobs, place);
+            self.perform(jobs, place);
             if self.pruner.is_due() {
                 self.pruner.step(&mut self.opened.conn);
             }
@@ -97,35 +95,42 @@ impl Writer {
     }
 
     fn take_queued(&mut self, first: Job) -> Vec<Job> {
-        let mut bytes = first.post.text.len();
+        let mut bytes = first.task.size();
         let mut jobs = vec![first];
-        while jobs.len() < BATCH_POSTS && bytes < BATCH_BYTES {
+        while jobs.len() < BATCH_TASKS && bytes < BATCH_BYTES {
             let Ok(job) = self.queue.try_recv() else {
                 break;
             };
-            bytes += job.post.text.len();
+            bytes += job.task.size();
             jobs.push(job);
         }
         jobs
     }
 
-    fn keep(&mut self, jobs: Vec<Job>, place: Option<TailPlace>) {
-        let (posts, waiting): (Vec<_>, Vec<_>) = jobs
+    fn perform(&mut self, jobs: Vec<Job>, place: Option<TailPlace>) {
+        let (tasks, waiting): (Vec<_>, Vec<_>) = jobs
             .into_iter()
-            .map(|job| (job.post, (job.answer, job.bytes)))
+            .map(|job| (job.task, (job.answer, job.bytes)))
             .unzip();
         let (conn, epoch) = (&mut self.opened.conn, self.opened.epoch);
         // An answer that cannot be sent is one that nobody waits for any more.
-        match batch::keep(conn, posts, epoch, Timestamp::now()) {
-            Ok(Kept { answers, new }) => {
+        match batch::perform(conn, tasks, epoch, Timestamp::now()) {
+            Ok(Done {
+                outcomes,
+                new,
+                marks,
+            }) => {
                 self.pruner.grown_by(new.len());
                 if let Some(place) = place
                     && !new.is_empty()
                 {
                     place.send(Told::Kept(new));
                 }
-                for ((answer, _bytes), message) in waiting.into_iter().zip(answers) {
-                    let _ = answer.send(Ok(message));
+                for mark in marks {
+                    let _ = self.marks.send(mark);
+                }
+                for ((answer, _bytes), outcome) in waiting.into_iter().zip(outcomes) {
+                    let _ = answer.send(Ok(outcome));
                 }
             }
             Err(error) => {

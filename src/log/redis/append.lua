@@ -3,15 +3,16 @@
 -- KEYS: history, tail, rooms, places, the writer's last batch
 -- ARGV: the token that the writer entered with; the number of the batch; the prefix of rooms' keys;
 --       messages and bytes that the tail may hold; then for each post
---       room, author, text, replica, key (author and key may be empty)
+--       room, author, text, replica, key (author and key may be empty), and of a direct message whom it
+--       is from and for, both once more as JSON, and the size of the box (else empty)
 -- Returns the epoch, the number of the tail, and for each post one of
---       {'kept', seq, time}, {'earlier', seq, time, author, text, replica}, {'refused', reason};
+--       {'kept', seq, time, place}, {'earlier', the message's entry}, {'full', size}, {'refused', reason};
 --       or only a word: 'enter' (anew, this Redis is not the one that was entered), 'stale' (a later
 --       batch of this writer was kept).
 
 local token, batch, prefix = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local most_messages, most_bytes = tonumber(ARGV[4]), tonumber(ARGV[5])
-local FIRST, FIELDS = 6, 5
+local FIRST, FIELDS = 6, 10
 
 -- How long a writer may take to ask again for what became of its last batch, in seconds.
 local REMEMBERED = 3600
@@ -42,31 +43,69 @@ local function earlier(room, seq)
   if not entry then
     return { 'refused', 'ERR the message of this key is gone' }
   end
-  local f = entry[2]
-  return { 'earlier', seq, f[2], f[4], f[6], f[8] }
+  return { 'earlier', entry }
 end
 
-local function keep(room, author, text, replica, key)
+-- How a conversation stands for one of the two: the other as JSON, messages received ever, so many of
+-- them read, and the message up to which it has read.
+local function view(user, room, other)
+  local known = redis.call('HGET', prefix .. 'views:' .. user, room)
+  return known and cmsgpack.unpack(known) or { other, 0, 0, 0 }
+end
+
+local function set_view(user, room, time, seen)
+  redis.call('HSET', prefix .. 'views:' .. user, room, cmsgpack.pack(seen))
+  redis.call('ZADD', prefix .. 'talks:' .. user, time, room)
+end
+
+-- A direct message is from `from` for `to`; `sender` and `recipient` are the same as JSON.
+local function keep(room, author, text, replica, key, from, to, sender, recipient, size)
   local stream, keys = prefix .. 'room:' .. room, prefix .. 'keys:' .. room
+  local direct = to ~= ''
+  local box, talks = prefix .. 'box:' .. to, prefix .. 'talks:' .. from
   if key ~= '' then
     local seq = redis.pcall('HGET', keys, key)
     if is_error(seq) then return { 'refused', seq.err } end
     if seq then return { 'earlier', seq } end
   end
+  if direct and redis.call('ZCARD', box) >= tonumber(size) then
+    return { 'full', tonumber(size) }
+  end
   local seq = tonumber(redis.call('HGET', KEYS[4], room) or 0) + 1
   -- Not before the message it follows, though the clock was set back.
-  local time = math.max(now, tonumber(redis.call('ZSCORE', KEYS[3], room) or 0))
-  local added = redis.pcall('XADD', stream, seq .. '-0',
-    't', time, 'a', author, 'x', text, 'h', replica, 'k', key)
+  local before = redis.call('ZSCORE', direct and talks or KEYS[3], room)
+  local time = math.max(now, tonumber(before or 0))
+  local fields = { 't', time, 'a', author, 'x', text, 'h', replica, 'k', key }
+  local place, seen = 0, nil
+  if direct then
+    place = tonumber(redis.call('HGET', prefix .. 'boxes', to) or 0) + 1
+    seen = view(to, room, sender)
+    seen[1], seen[2] = sender, seen[2] + 1
+    for _, field in ipairs({ 'f', sender, 'o', recipient, 'p', place, 'c', seen[2], 'u', to }) do
+      fields[#fields + 1] = field
+    end
+  end
+  local added = redis.pcall('XADD', stream, seq .. '-0', unpack(fields))
   if is_error(added) then return { 'refused', added.err } end
   redis.call('HSET', KEYS[4], room, seq)
-  redis.call('ZADD', KEYS[3], time, room)
   if key ~= '' then redis.call('HSET', keys, key, seq) end
+  if direct then
+    redis.call('HSET', prefix .. 'boxes', to, place)
+    redis.call('ZADD', box, place, seq .. ' ' .. room)
+    redis.call('ZADD', prefix .. 'waits:' .. to .. room, seq, seq)
+    set_view(to, room, time, seen)
+    if from ~= to then
+      local mine = view(from, room, recipient)
+      mine[1] = recipient
+      set_view(from, room, time, mine)
+    end
+  else
+    redis.call('ZADD', KEYS[3], time, room)
+  end
   number = number + 1
-  redis.call('XADD', KEYS[2], number .. '-0',
-    'e', epoch, 'r', room, 's', seq, 't', time, 'a', author, 'x', text, 'h', replica)
+  redis.call('XADD', KEYS[2], number .. '-0', 'e', epoch, 'r', room, 's', seq, unpack(fields))
   bytes = bytes + OVERHEAD + #room + #author + #text + #replica
-  return { 'kept', seq, time }
+  return { 'kept', seq, time, place }
 end
 
 local function trim_tail()
@@ -97,7 +136,7 @@ if done and done[1] == batch then
 else
   results = {}
   for at = FIRST, #ARGV, FIELDS do
-    results[#results + 1] = keep(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4])
+    results[#results + 1] = keep(unpack(ARGV, at, at + FIELDS - 1))
   end
   trim_tail()
   redis.call('HSET', KEYS[1], 'number', number, 'bytes', bytes)

@@ -22,6 +22,12 @@ local function prune(room, last)
     local seq, f = tonumber(string.match(entry[1], '^%d+')), entry[2]
     if seq >= first_kept and tonumber(f[2]) >= said_after then break end
     if f[10] ~= '' then redis.call('HDEL', prefix .. 'keys:' .. room, f[10]) end
+    -- Of a direct message, the one whom it is for.
+    local to = f[20]
+    if to then
+      redis.call('ZREM', prefix .. 'box:' .. to, seq .. ' ' .. room)
+      redis.call('ZREM', prefix .. 'waits:' .. to .. room, seq)
+    end
     gone, left = seq, left - 1
   end
   if gone then

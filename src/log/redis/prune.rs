@@ -49,15 +49,19 @@ impl Pruner {
             if !rested && now - kept < SWEEP_AFTER {
                 continue;
             }
-            if let Err(error) = self.sweep().await {
-                tracing::warn!(%error, "old messages could not be deleted, trying again later");
+            match self.sweep().await {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(error) => {
+                    tracing::warn!(%error, "old messages could not be deleted, trying again later");
+                }
             }
             (swept, kept) = (Some(Instant::now()), now);
         }
     }
 
-    /// One sweep, unless another replica is at it.
-    async fn sweep(&self) -> RedisResult<()> {
+    /// One sweep; false where another replica began one a moment ago.
+    async fn sweep(&self) -> RedisResult<bool> {
         let redis = self.reader.link.redis();
         let mut alone = redis::cmd("SET");
         // Taken for the shortest time between sweeps, and not given back: that is what it stands for.
@@ -69,7 +73,7 @@ impl Pruner {
             .arg(LOOK_PERIOD.as_millis() as u64);
         let taken: Option<String> = self.reader.link.query(&alone).await?;
         if taken.is_none() {
-            return Ok(());
+            return Ok(false);
         }
         let step = Script::new(include_str!("prune.lua"));
         let mut cursor = String::from("0");
@@ -93,7 +97,7 @@ impl Pruner {
             let is_over;
             (cursor, is_over) = self.reader.link.invoke::<(String, bool)>(&step).await?;
             if is_over {
-                return Ok(());
+                return Ok(true);
             }
         }
     }

@@ -35,7 +35,7 @@ pub(super) struct Reader {
 
 /// What Redis is asked.
 #[derive(Clone, Copy)]
-enum Question<'a> {
+pub(super) enum Question<'a> {
     Command(&'a Cmd),
     Script(&'a ScriptInvocation<'a>),
 }
@@ -153,13 +153,13 @@ impl Reader {
         });
         entries
             .0
-            .map(|entries| row::messages(entries, room, epoch))
+            .map(|entries| row::messages(entries, Some(room), epoch))
             .transpose()
             .map_err(failure)
     }
 
     /// Asks until there is an answer, as long as that may take.
-    async fn ask<T: FromRedisValue>(&self, question: Question<'_>) -> Result<T, LogError> {
+    pub async fn ask<T: FromRedisValue>(&self, question: Question<'_>) -> Result<T, LogError> {
         let asking = async {
             let _place = self.places.acquire().await.map_err(|_| LogError::Closed)?;
             self.started.cancelled().await;
@@ -201,6 +201,6 @@ fn reversed(messages: Option<Vec<Arc<Message>>>) -> Vec<Arc<Message>> {
 }
 
 /// A count as Redis takes it; what is too large for that is as good as the largest.
-fn stored(count: usize) -> i64 {
+pub(super) fn stored(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -1,11 +1,13 @@
-//! Messages as the scripts give them out: an id `<seq>-0`, and names and values of fields.
+//! Messages as the scripts give them out: an id `<seq>-0`, and names and values of fields. `t` is the
+//! time, `a` the author, `x` the text, `h` the replica, `k` the key; of a direct message `f` and `o` are
+//! whom it is from and for (JSON), `p` is its place in the box.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use redis::{ErrorKind, FromRedisValue, RedisError, Value};
 
-use crate::chat::message::{Epoch, Message, MessageId, RoomName};
+use crate::chat::message::{Direct, Epoch, Message, MessageId, RoomName, UserId};
 
 /// An entry of a stream.
 pub(super) struct Entry {
@@ -27,14 +29,54 @@ impl Entry {
             .map_err(|_| unreadable("a number is none"))
     }
 
-    pub fn message(&self, room: RoomName, seq: u64, epoch: Epoch) -> Result<Message, RedisError> {
-        let said = Said {
-            time: self.number("t")?,
-            author: self.text("a")?,
-            text: self.text("x")?,
-            replica: self.text("h")?,
+    /// The message of an entry in a room's stream, or in that of all rooms.
+    pub fn message(
+        &self,
+        room: Option<&RoomName>,
+        seq: u64,
+        epoch: Epoch,
+    ) -> Result<Message, RedisError> {
+        let direct = self.direct()?;
+        let room = match (&direct, room) {
+            (Some(direct), _) => RoomName::direct(&direct.from, &direct.to),
+            (None, Some(room)) => room.clone(),
+            (None, None) => {
+                let room = self.text("r")?.parse();
+                room.map_err(|_| unreadable("its room has no name"))?
+            }
         };
-        said.message(room, MessageId { seq, epoch })
+        let author = match self.text("a")? {
+            "" => None,
+            name => Some(
+                name.parse()
+                    .map_err(|_| unreadable("its author is no name"))?,
+            ),
+        };
+        Ok(Message {
+            room,
+            id: MessageId { seq, epoch },
+            author,
+            text: self.text("x")?.into(),
+            time: time(self.number("t")?)?,
+            replica: self.text("h")?.into(),
+            direct: direct.map(Box::new),
+        })
+    }
+
+    fn direct(&self) -> Result<Option<Direct>, RedisError> {
+        if !self.fields.iter().any(|(name, _)| &**name == "f") {
+            return Ok(None);
+        }
+        let key = match self.text("k")? {
+            "" => None,
+            key => Some(key.parse().map_err(|_| unreadable("its key is none"))?),
+        };
+        Ok(Some(Direct {
+            from: user(self.text("f")?)?,
+            to: user(self.text("o")?)?,
+            place: self.number("p")?,
+            key,
+        }))
     }
 }
 
@@ -52,48 +94,26 @@ impl FromRedisValue for Entry {
     }
 }
 
-/// What is said in a message, still as text.
-pub(super) struct Said<'a> {
-    /// Ms since 1970.
-    pub time: u64,
-    pub author: &'a str,
-    pub text: &'a str,
-    pub replica: &'a str,
-}
-
-impl Said<'_> {
-    pub fn message(self, room: RoomName, id: MessageId) -> Result<Message, RedisError> {
-        let author = match self.author {
-            "" => None,
-            name => Some(
-                name.parse()
-                    .map_err(|_| unreadable("its author is no name"))?,
-            ),
-        };
-        Ok(Message {
-            room,
-            id,
-            author,
-            text: self.text.into(),
-            time: time(self.time)?,
-            replica: self.replica.into(),
-        })
-    }
-}
-
 pub(super) fn messages(
     entries: Vec<Entry>,
-    room: &RoomName,
+    room: Option<&RoomName>,
     epoch: Epoch,
 ) -> Result<Vec<Arc<Message>>, RedisError> {
+    let message = |entry: &Entry| entry.message(room, entry.number, epoch);
     entries
         .iter()
-        .map(|entry| {
-            entry
-                .message(room.clone(), entry.number, epoch)
-                .map(Arc::new)
-        })
+        .map(|entry| message(entry).map(Arc::new))
         .collect()
+}
+
+/// A user id, kept as JSON, which tells 7 from "7".
+pub(super) fn user(json: &str) -> Result<UserId, RedisError> {
+    serde_json::from_str(json).map_err(|_| unreadable("a user has no id"))
+}
+
+/// A user id for Redis.
+pub(super) fn stored_user(id: &UserId) -> String {
+    serde_json::to_string(id).expect("a string or a number encodes as JSON")
 }
 
 pub(super) fn time(milliseconds: u64) -> Result<Timestamp, RedisError> {

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     history::{History, Place},
-    row::{self, Entry},
+    row::Entry,
 };
 use crate::{
     chat::{
@@ -202,9 +202,7 @@ fn read_entry(entry: &Entry, told: &Place) -> RedisResult<Option<Message>> {
     if !is_next || entry.number("e")? != u64::from(told.epoch.0) {
         return Ok(None);
     }
-    let room = entry.text("r")?.parse();
-    let room = room.map_err(|_| row::unreadable("its room has no name"))?;
     entry
-        .message(room, entry.number("s")?, told.epoch)
+        .message(None, entry.number("s")?, told.epoch)
         .map(Some)
 }

@@ -6,7 +6,10 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use redis::{RedisError, Script, Value, aio::MultiplexedConnection, from_redis_value};
+use redis::{
+    ParsingError, RedisError, Script, Value, aio::MultiplexedConnection, from_redis_value,
+    make_extension_error,
+};
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc, oneshot},
     time::{Instant, sleep_until, timeout_at},
@@ -16,12 +19,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     failure,
     history::{History, Place},
-    row::{self, Said},
+    row::{self, Entry},
 };
 use crate::{
     chat::{
         log::LogError,
-        message::{Epoch, Message, MessageId, Post},
+        message::{Direct, Envelope, Epoch, Message, MessageId, Post},
     },
     redis::{Retry, is_away, is_unready},
 };
@@ -180,6 +183,15 @@ impl Writer {
                 .arg(&*post.text)
                 .arg(&*post.replica)
                 .arg(post.key.as_ref().map_or("", |key| key.as_str()));
+            match &post.direct {
+                Some(Envelope { from, to, box_size }) => append
+                    .arg(from.as_str())
+                    .arg(to.as_str())
+                    .arg(row::stored_user(from))
+                    .arg(row::stored_user(to))
+                    .arg(*box_size),
+                None => append.arg("").arg("").arg("").arg("").arg(""),
+            };
         }
         let was_in_doubt = std::mem::replace(&mut self.in_doubt, true);
         let answer: Value = match append.invoke_async(&mut connection).await {
@@ -226,50 +238,47 @@ impl Writer {
 
 /// What became of one post.
 fn read_answer(answer: Value, post: &Post, epoch: Epoch) -> Result<Arc<Message>, LogError> {
-    let room = post.room.clone();
-    let read = || -> Result<Result<Message, RedisError>, RedisError> {
-        let fields: Vec<Value> = from_redis_value(answer)?;
-        let mut fields = fields.into_iter();
-        let mut next = || fields.next().unwrap_or(Value::Nil);
-        Ok(match &*from_redis_value::<String>(next())? {
-            "kept" => Ok(Message {
-                room,
-                id: MessageId {
-                    seq: from_redis_value(next())?,
-                    epoch,
-                },
+    let read = |error: ParsingError| failure(error.into());
+    let fields: Vec<Value> = from_redis_value(answer).map_err(read)?;
+    let mut fields = fields.into_iter();
+    let mut next = || fields.next().unwrap_or(Value::Nil);
+    match &*from_redis_value::<String>(next()).map_err(read)? {
+        "kept" => {
+            let seq = from_redis_value(next()).map_err(read)?;
+            let time = from_redis_value(next()).map_err(read)?;
+            let place = from_redis_value(next()).map_err(read)?;
+            let direct = post.direct.as_ref().map(|envelope| Direct {
+                from: envelope.from.clone(),
+                to: envelope.to.clone(),
+                place,
+                key: post.key.clone(),
+            });
+            Ok(Arc::new(Message {
+                room: post.room.clone(),
+                id: MessageId { seq, epoch },
                 author: post.author.clone(),
                 text: post.text.clone(),
-                time: row::time(from_redis_value(next())?)?,
+                time: row::time(time).map_err(failure)?,
                 replica: post.replica.clone(),
-            }),
-            "earlier" => {
-                let seq = from_redis_value(next())?;
-                let time = from_redis_value(next())?;
-                let [author, text, replica]: [String; 3] = [
-                    from_redis_value(next())?,
-                    from_redis_value(next())?,
-                    from_redis_value(next())?,
-                ];
-                let said = Said {
-                    time,
-                    author: &author,
-                    text: &text,
-                    replica: &replica,
-                };
-                said.message(room, MessageId { seq, epoch })
-            }
-            _ => {
-                let reason: String = from_redis_value(next())?;
-                let (code, detail) = reason.split_once(' ').unwrap_or(("ERR", &reason));
-                Err(redis::make_extension_error(
-                    code.to_owned(),
-                    Some(detail.to_owned()),
-                ))
-            }
-        })
-    };
-    read().and_then(|read| read).map(Arc::new).map_err(failure)
+                direct: direct.map(Box::new),
+            }))
+        }
+        "earlier" => {
+            let entry: Entry = from_redis_value(next()).map_err(read)?;
+            let earlier = entry.message(Some(&post.room), entry.number, epoch);
+            earlier.map(Arc::new).map_err(failure)
+        }
+        "full" => {
+            let size = from_redis_value(next()).map_err(read)?;
+            Err(LogError::BoxFull(size))
+        }
+        _ => {
+            let reason: String = from_redis_value(next()).map_err(read)?;
+            let (code, detail) = reason.split_once(' ').unwrap_or(("ERR", &reason));
+            let refused = make_extension_error(code.to_owned(), Some(detail.to_owned()));
+            Err(failure(refused))
+        }
+    }
 }
 
 fn late() -> RedisError {

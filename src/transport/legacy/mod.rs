@@ -5,6 +5,7 @@
 
 mod attachment;
 mod channels;
+pub mod client;
 mod http;
 pub mod packet;
 pub mod payload;
@@ -20,7 +21,12 @@ use std::{sync::Arc, time::Duration};
 use ::http::{Request, Response};
 use axum::body::Body;
 
-use self::{channels::Told, http::Front, peer::Mount};
+use self::{
+    channels::Told,
+    client::Program,
+    http::Front,
+    peer::{Mount, Spoken},
+};
 pub use self::{sessions::Sessions, state::Times};
 use super::{
     flow::{Limits, Shared},
@@ -91,9 +97,14 @@ impl Legacy {
 
     /// Has a dialect speak with the clients of a namespace; `/` is the one that every client is in.
     pub fn mount(&self, namespace: &'static str, dialect: Arc<dyn Dialect>) {
+        self.mount_program(namespace, Arc::new(Spoken(dialect)));
+    }
+
+    /// Has a program that speaks the protocol as it is do so.
+    pub fn mount_program(&self, namespace: &'static str, program: Arc<dyn Program>) {
         self.front.sessions.add_mount(Mount {
             endpoint: endpoint(namespace),
-            dialect,
+            program,
         });
     }
 

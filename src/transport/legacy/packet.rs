@@ -110,6 +110,18 @@ impl<'a> Packet<'a> {
         })
     }
 
+    /// The id and the arguments in an answer; `None` where its data is none.
+    pub fn answer(&self) -> Option<(u64, Vec<Box<RawValue>>)> {
+        let (id, args) = match self.data.split_once('+') {
+            Some((id, "")) => (id, Vec::new()),
+            Some((id, args)) => (id, serde_json::from_str(args).ok()?),
+            None => (self.data, Vec::new()),
+        };
+        // A number as we wrote it: no sign, which `parse` would take.
+        let is_ours = id.bytes().all(|byte| byte.is_ascii_digit());
+        Some((is_ours.then(|| id.parse().ok()).flatten()?, args))
+    }
+
     /// The text of a message or the value of a JSON message, as the one argument of an event. JSON
     /// that cannot be read is `false`, as it was to the programs of the old server.
     pub fn message(&self) -> Box<RawValue> {
@@ -150,6 +162,44 @@ pub fn event(endpoint: &str, name: &str, argument: &RawValue) -> String {
     format!("5::{endpoint}:{{\"name\":{name},\"args\":[{argument}]}}")
 }
 
+/// `5:1+:`: the same, and what the client answers to it is wanted.
+pub fn question(endpoint: &str, id: u64, name: &str, argument: &RawValue) -> String {
+    let event = event(endpoint, name, argument);
+    format!("5:{id}+:{}", &event["5::".len()..])
+}
+
+/// Whether a packet that was written holds an event.
+pub fn is_event(packet: &str) -> bool {
+    packet.starts_with("5:")
+}
+
+/// `5::`: an event with any arguments; `question` is its id where an answer is wanted.
+pub fn event_with(
+    endpoint: &str,
+    question: Option<u64>,
+    name: &str,
+    args: &[Box<RawValue>],
+) -> String {
+    let name = crate::dialect::json(&name);
+    let id = question.map_or(String::new(), |id| format!("{id}+"));
+    if args.is_empty() {
+        return format!("5:{id}:{endpoint}:{{\"name\":{name}}}");
+    }
+    let args = crate::dialect::json(&args);
+    format!("5:{id}:{endpoint}:{{\"name\":{name},\"args\":{args}}}")
+}
+
+/// `3::`: a message; `question` is its id where a receipt is wanted.
+pub fn message(endpoint: &str, question: Option<u64>, text: &str) -> String {
+    let id = question.map_or(String::new(), |id| id.to_string());
+    format!("3:{id}:{endpoint}:{text}")
+}
+
+/// `4::`: a JSON message.
+pub fn json_message(endpoint: &str, value: &RawValue) -> String {
+    format!("4::{endpoint}:{value}")
+}
+
 /// `6::`: the packet with this id arrived.
 pub fn receipt(endpoint: &str, id: &str) -> String {
     format!("6::{endpoint}:{id}")
@@ -170,179 +220,5 @@ pub fn error(endpoint: &str, reason: Reason) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn packet<'a>(
-        kind: Kind,
-        wanted: Wanted<'a>,
-        endpoint: &'a str,
-        data: &'a str,
-    ) -> Option<Packet<'a>> {
-        Some(Packet {
-            kind,
-            wanted,
-            endpoint,
-            data,
-        })
-    }
-
-    #[test]
-    fn every_packet_of_the_grammar_is_read() {
-        use Wanted::{Answer, Nothing, Receipt};
-        for (text, expected) in [
-            ("0::", packet(Kind::Disconnect, Nothing, "", "")),
-            ("0::/chat", packet(Kind::Disconnect, Nothing, "/chat", "")),
-            ("1::/chat", packet(Kind::Connect, Nothing, "/chat", "")),
-            (
-                "1::/chat:?a=b",
-                packet(Kind::Connect, Nothing, "/chat", "?a=b"),
-            ),
-            (
-                "1::/chat?a=b",
-                packet(Kind::Connect, Nothing, "/chat?a=b", ""),
-            ),
-            ("2::", packet(Kind::Heartbeat, Nothing, "", "")),
-            ("2:::", packet(Kind::Heartbeat, Nothing, "", "")),
-            ("3:::", packet(Kind::Message, Nothing, "", "")),
-            ("3:::hello", packet(Kind::Message, Nothing, "", "hello")),
-            (
-                "3::/c:a:b\n:c",
-                packet(Kind::Message, Nothing, "/c", "a:b\n:c"),
-            ),
-            ("3:1::x", packet(Kind::Message, Receipt("1"), "", "x")),
-            ("3:1+::x", packet(Kind::Message, Answer("1"), "", "x")),
-            ("3:+::x", packet(Kind::Message, Nothing, "", "x")),
-            (
-                "4:99999999999999999999999+:/c:{}",
-                packet(Kind::Json, Answer("99999999999999999999999"), "/c", "{}"),
-            ),
-            (
-                "5:::{\"name\":\"x\"}",
-                packet(Kind::Event, Nothing, "", "{\"name\":\"x\"}"),
-            ),
-            (
-                "6:::1+[\"a:b\"]",
-                packet(Kind::Ack, Nothing, "", "1+[\"a:b\"]"),
-            ),
-            ("7:::1+0", packet(Kind::Error, Nothing, "", "1+0")),
-            ("8::", packet(Kind::Noop, Nothing, "", "")),
-        ] {
-            assert_eq!(Packet::parse(text), expected, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_packet_is_none() {
-        for text in [
-            "",
-            ":",
-            "::",
-            ":::",
-            "garbage",
-            "9:::x",
-            "-1:::x",
-            "33:::x",
-            " 3:::x",
-            "3",
-            "3:",
-            "3:x",
-            "3:a::x",
-            "3:1 ::x",
-            "3:-1::x",
-            "3:1++::x",
-            "3:+1::x",
-            "3:\u{661}::x",
-            "\u{fffd}3:::x",
-            "\0:::",
-            "3:1.5::x",
-        ] {
-            assert_eq!(Packet::parse(text), None, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn events_are_read_as_javascript_would() {
-        for (data, expected) in [
-            (r#"{"name":"e"}"#, Some(("e", vec![]))),
-            (r#"{"name":"e","args":[]}"#, Some(("e", vec![]))),
-            (r#"{"name":"e","args":null}"#, Some(("e", vec![]))),
-            (r#"{"name":"e","args":0}"#, Some(("e", vec![]))),
-            (
-                r#"{"args":["x",{"y":[1, 2]}],"name":"\u00e9"}"#,
-                Some(("é", vec![r#""x""#, r#"{"y":[1, 2]}"#])),
-            ),
-            (r#"{"name":"e","args":"x"}"#, Some(("e", vec![r#""x""#]))),
-            (
-                r#"{"name":"e","args":{"0":1}}"#,
-                Some(("e", vec![r#"{"0":1}"#])),
-            ),
-            (r#"{"name":"","args":[null]}"#, Some(("", vec!["null"]))),
-            (r#"{"name":"e","more":true}"#, Some(("e", vec![]))),
-            ("", None),
-            ("{bad", None),
-            ("[]", None),
-            ("null", None),
-            (r#"{"args":["x"]}"#, None),
-            (r#"{"name":null}"#, None),
-            (r#"{"name":7}"#, None),
-            (r#"{"name":"e"} trailing"#, None),
-        ] {
-            let text = format!("5:::{data}");
-            let event = Packet::parse(&text).unwrap().event();
-            let event = event.as_ref().map(|event| {
-                let args: Vec<_> = event.args.iter().map(|arg| arg.get()).collect();
-                (&*event.name, args)
-            });
-            assert_eq!(event, expected, "{data}");
-        }
-    }
-
-    #[test]
-    fn messages_become_one_argument() {
-        for (text, expected) in [
-            ("3:::", r#""""#),
-            ("3:::say \"✓\"\n", r#""say \"✓\"\n""#),
-            (r#"4:::{"a":1}"#, r#"{"a":1}"#),
-            ("4:::7", "7"),
-            ("4:::{bad", "false"),
-            ("4:::", "false"),
-        ] {
-            assert_eq!(
-                Packet::parse(text).unwrap().message().get(),
-                expected,
-                "{text}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_deeply_nested_value_is_refused_or_kept_but_never_fatal() {
-        let text = format!("4:::{}", "[".repeat(200_000));
-        assert_eq!(Packet::parse(&text).unwrap().message().get(), "false");
-        let nested = "[".repeat(100_000) + &"]".repeat(100_000);
-        let text = format!("5:::{{\"name\":\"e\",\"args\":[{nested}]}}");
-        let _ = Packet::parse(&text).unwrap().event();
-    }
-
-    #[test]
-    fn packets_are_written_as_the_old_server_wrote_them() {
-        let argument = crate::dialect::json(&serde_json::json!({ "nsp": "/chat" }));
-        assert_eq!(connect(""), "1::");
-        assert_eq!(connect("/chat"), "1::/chat");
-        assert_eq!(
-            event("/chat", "welcome", &argument),
-            r#"5::/chat:{"name":"welcome","args":[{"nsp":"/chat"}]}"#
-        );
-        assert_eq!(receipt("", "1"), "6:::1");
-        assert_eq!(
-            answer("/chat", "1", &crate::dialect::json(&"w")),
-            r#"6::/chat:1+["w"]"#
-        );
-        assert_eq!(error("/deny", Reason::Unauthorized), "7::/deny:2");
-        assert_eq!(
-            format!("{}+0", error("", Reason::NotHandshaken)),
-            NOT_HANDSHAKEN
-        );
-    }
-}
+#[path = "packet_tests.rs"]
+mod tests;

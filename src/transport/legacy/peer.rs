@@ -1,28 +1,55 @@
 //! One client in one namespace, and the dialects that are mounted on them. What the chat sends goes
-//! out through the client's session; what the client says waits in the peer's inbox.
+//! out through the client's session; what the client says waits in the peer's inbox. `client` is how
+//! programs that speak the protocol as it is see a peer.
 
-use std::sync::{Arc, Weak};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
+use tokio::sync::oneshot;
 
-use super::{packet, session::Session};
+use super::{
+    client::{Client, Program},
+    packet,
+    session::Session,
+};
 use crate::{
-    chat::peer::{Goodbye, Outlet, PeerId},
-    dialect::{Ack, Dialect, Event, Held},
+    chat::peer::{Answer, Goodbye, Outlet, PeerId, Unanswered},
+    dialect::{Ack, Conversation, Dialect, Event, Handshake, Held, Refusal, Rendered},
     transport::{
-        flow::{Limits, Unheard},
+        asks::{self, Answered, Asks},
+        flow::Unheard,
         inbox::{self, Host, Inbox, Item},
     },
 };
 
-/// A dialect and where it is spoken.
+/// A program, most often a dialect, and where it is spoken with.
 #[derive(Clone)]
 pub(super) struct Mount {
     /// As packets name it: the default namespace has no name.
     pub endpoint: &'static str,
-    pub dialect: Arc<dyn Dialect>,
+    pub program: Arc<dyn Program>,
+}
+
+/// A dialect, which sees of a client no more than where its events go out.
+pub(super) struct Spoken(pub Arc<dyn Dialect>);
+
+impl Program for Spoken {
+    fn greet(
+        &self,
+        client: Client,
+        handshake: &Handshake,
+    ) -> Result<Box<dyn Conversation>, Refusal> {
+        self.0.greet(client.0, handshake)
+    }
+
+    fn goodbye(&self, why: Goodbye) -> Option<Rendered> {
+        self.0.goodbye(why)
+    }
 }
 
 /// A client in a namespace.
@@ -30,11 +57,22 @@ pub(super) struct Peer {
     id: PeerId,
     itself: Weak<Self>,
     pub endpoint: &'static str,
-    pub dialect: Arc<dyn Dialect>,
+    pub program: Arc<dyn Program>,
     session: Arc<Session>,
     inbox: Inbox,
     /// Where it receives fleeting events.
     pub channels: Mutex<Vec<Box<str>>>,
+    asks: Asks,
+    asked: Mutex<Asked>,
+}
+
+/// What the client was asked and has not answered.
+#[derive(Default)]
+struct Asked {
+    last: u64,
+    waiting: HashMap<u64, oneshot::Sender<Answer>>,
+    /// It is gone, and will not answer.
+    is_over: bool,
 }
 
 impl Peer {
@@ -43,10 +81,12 @@ impl Peer {
             id: PeerId::next(),
             itself: itself.clone(),
             endpoint: mount.endpoint,
-            dialect: mount.dialect.clone(),
+            program: mount.program.clone(),
             session,
             inbox: Inbox::default(),
             channels: Mutex::default(),
+            asks: Asks::default(),
+            asked: Mutex::default(),
         })
     }
 
@@ -70,8 +110,49 @@ impl Peer {
         inbox::push(self, Item::Hear(event));
     }
 
+    /// Sends a packet that asks for an answer, made with its id.
+    pub(super) fn ask_by(&self, question: impl FnOnce(u64) -> String, answered: Answered) {
+        let place = self.asks.begin();
+        let (id, answer) = {
+            let mut asked = self.asked.lock();
+            if asked.is_over {
+                return asks::give_up(answered, Unanswered::Gone);
+            }
+            asked.last += 1;
+            let id = asked.last;
+            let (sender, answer) = oneshot::channel();
+            if place.is_some() {
+                // Those that came too late, or not at all.
+                asked.waiting.retain(|_, waiting| !waiting.is_closed());
+                asked.waiting.insert(id, sender);
+            }
+            (id, answer)
+        };
+        self.send(question(id));
+        match place {
+            None => asks::give_up(answered, Unanswered::TooMany),
+            Some(place) => {
+                let answer = async { answer.await.unwrap_or(Err(Unanswered::Gone)) };
+                asks::wait(place, answer, answered);
+            }
+        }
+    }
+
+    /// The client answers what it was asked. An answer that nobody waits for is nothing.
+    pub(super) fn take_answer(&self, id: u64, args: Vec<Box<RawValue>>) {
+        let waiting = self.asked.lock().waiting.remove(&id);
+        if let Some(waiting) = waiting {
+            let _ = waiting.send(Ok(args));
+        }
+    }
+
     /// The client is gone from the namespace.
     pub(super) fn part(self: &Arc<Self>) {
+        {
+            let mut asked = self.asked.lock();
+            asked.is_over = true;
+            asked.waiting = HashMap::new();
+        }
         self.session.channels().forget(self);
         inbox::push(self, Item::Close);
     }
@@ -80,14 +161,6 @@ impl Peer {
 impl Host for Peer {
     fn inbox(&self) -> &Inbox {
         &self.inbox
-    }
-
-    fn limits(&self) -> &Limits {
-        self.session.limits()
-    }
-
-    fn is_ending(&self) -> bool {
-        self.session.has_ended()
     }
 
     fn is_cut_off(&self) -> bool {
@@ -103,6 +176,15 @@ impl Outlet for Peer {
 
     fn emit(&self, event: &str, payload: &RawValue) {
         self.send(packet::event(self.endpoint, event, payload));
+    }
+
+    fn ask(&self, event: &str, payload: &RawValue, answered: Answered) {
+        let question = |id| packet::question(self.endpoint, id, event, payload);
+        self.ask_by(question, answered);
+    }
+
+    fn waiting(&self) -> usize {
+        self.session.state.lock().not_arrived()
     }
 
     fn join(&self, channel: &str) {

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use super::{
     channels::Channels,
+    client::Client,
     packet::{self, Kind, Packet, Wanted},
     peer::Peer,
     sessions::Sessions,
@@ -133,6 +134,9 @@ impl Session {
 
     /// Takes one packet of the client's. What is none is ignored, as it always was.
     pub(super) fn hear(self: &Arc<Self>, packet: &str) {
+        if !self.flow.came() {
+            return self.close(Goodbye::Flooding);
+        }
         let packet = text::mend(packet);
         let Some(packet) = Packet::parse(&packet) else {
             return tracing::debug!(remote = %self.handshake.remote, "ignored what is no packet");
@@ -159,8 +163,15 @@ impl Session {
                 name: MESSAGE.into(),
                 args: vec![packet.message()],
             }),
-            // No dialect asks a client for answers.
-            Kind::Ack | Kind::Error | Kind::Noop | Kind::Heartbeat => return,
+            Kind::Ack => {
+                if let (Some(peer), Some((id, args))) =
+                    (self.peer(packet.endpoint), packet.answer())
+                {
+                    peer.take_answer(id, args);
+                }
+                return;
+            }
+            Kind::Error | Kind::Noop | Kind::Heartbeat => return,
         };
         let said = said.filter(|said| !RESERVED.contains(&&*said.name));
         if let (Some(said), Some(peer)) = (said, self.peer(packet.endpoint)) {
@@ -217,7 +228,7 @@ impl Session {
             ..self.handshake.clone()
         };
         let peer = Peer::new(&mount, self.clone());
-        let Ok(greeted) = mount.dialect.greet(peer.clone(), &handshake) else {
+        let Ok(greeted) = mount.program.greet(Client(peer.clone()), &handshake) else {
             return false;
         };
         self.seats.lock().push(Seat {
@@ -251,7 +262,7 @@ impl Session {
             return;
         }
         self.sessions.count_ended(why);
-        if why == Goodbye::Shutdown {
+        if why.is_ordinary() {
             tracing::debug!(remote = %self.handshake.remote, reason = why.code(), "ending a 0.9 session");
         } else {
             tracing::warn!(remote = %self.handshake.remote, reason = why.code(), "ending a 0.9 session: {}", why.message());
@@ -262,7 +273,7 @@ impl Session {
                 seats.iter().map(|seat| seat.peer.clone()).collect()
             };
             for peer in seats {
-                if let Some(goodbye) = peer.dialect.goodbye(why) {
+                if let Some(goodbye) = peer.program.goodbye(why) {
                     peer.emit(goodbye.event, &goodbye.payload);
                 }
             }

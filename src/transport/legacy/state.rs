@@ -98,6 +98,8 @@ pub struct State {
     turn: Turn,
     queue: VecDeque<Box<str>>,
     handed: Vec<Box<str>>,
+    /// Events that nobody was there to take.
+    dropped: usize,
     ended: bool,
 }
 
@@ -127,6 +129,7 @@ impl State {
             turn: Turn(0),
             queue: VecDeque::new(),
             handed: Vec::new(),
+            dropped: 0,
             ended: false,
         }
     }
@@ -242,6 +245,7 @@ impl State {
 
     /// Nothing more is said.
     pub fn drop_queued(&mut self) {
+        self.dropped = self.not_arrived();
         self.queue = VecDeque::new();
         self.handed = Vec::new();
     }
@@ -268,6 +272,12 @@ impl State {
     /// How many packets wait.
     pub fn waiting(&self) -> usize {
         self.queue.len()
+    }
+
+    /// How many events are not known to have arrived, those included that never will.
+    pub fn not_arrived(&self) -> usize {
+        let packets = self.queue.iter().chain(&self.handed);
+        packets.filter(|packet| packet::is_event(packet)).count() + self.dropped
     }
 
     fn is_expired(&self, now: Instant) -> bool {

@@ -175,10 +175,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
             if self.deaf || !may_read {
                 return Poll::Pending;
             }
-            match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
+            let Poll::Ready(message) = Pin::new(&mut self.socket).poll_next(cx) else {
+                session.flow.caught_up();
+                return Poll::Pending;
+            };
+            match message {
                 Some(Ok(Message::Text(packet))) => session.hear(&packet),
                 // Pings are answered by the codec; nothing in 0.9 is binary.
-                Some(Ok(_)) => {}
+                Some(Ok(_)) if session.flow.came() => {}
+                Some(Ok(_)) => session.close(Goodbye::Flooding),
                 Some(Err(Error::Capacity(_))) => {
                     self.deaf = true;
                     session.close(Goodbye::BadPacket);

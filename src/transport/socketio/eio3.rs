@@ -10,7 +10,7 @@ use std::fmt::Write;
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Deserialize;
 
-use super::{old_frames, wire::split_frame};
+use super::{reword::reword, session::Protocol, wire::split_frame};
 
 /// Where a payload of binary framing keeps its kinds: engine.io-parser 1.x and 2.x.
 const BINARY_FRAMED_TEXT: u8 = 0;
@@ -82,7 +82,7 @@ pub(super) fn request(
             } else {
                 decode_again(text)
             };
-            Packet::Text(old_frames::reword_connect(&text).unwrap_or(text))
+            Packet::Text(reword(Protocol::Eio3, &text).unwrap_or(text))
         }
         binary => binary,
     };

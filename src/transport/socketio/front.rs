@@ -22,13 +22,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{
-    eio3,
-    first_ping::{self, FirstPing},
-    old_frames::OldFrames,
-    public_id,
-    refusal::{Error, is_engine_error, normal, ok, respond},
+    eio3, eio4, probe, public_id,
+    refusal::{Error, is_engine_error, noop, normal, ok, respond},
     service::{Engine, Packets, Query, Transport},
     session::{Protocol, Session, Sessions},
+    stand_in::{self, StandIn},
     wire::Wire,
 };
 use crate::{
@@ -39,9 +37,6 @@ use crate::{
         origin::{self, Allowed},
     },
 };
-
-/// Engine.IO 4 separates packets with this.
-const SEPARATOR: u8 = 0x1e;
 
 /// Answers requests.
 #[derive(Clone)]
@@ -133,14 +128,23 @@ impl Front {
         if let Some(sid) = sid_of_open_packet(&body) {
             session.name(&sid);
             if query.protocol == Protocol::Eio4 {
-                first_ping::keep(&self.engine, &sid).await;
+                stand_in::keep_first_ping(&self.engine, &sid).await;
             }
         }
         Response::from_parts(parts, Body::from(body))
     }
 
     async fn poll(&self, query: &Query, session: Option<Arc<Session>>) -> Response<Body> {
-        let response = self.engine.get(query, None).await;
+        let asked = self.engine.get(query, None);
+        let response = match &session {
+            Some(session) => tokio::select! {
+                biased;
+                response = asked => response,
+                // The engine's own answer is given up: while it waits it holds nothing.
+                () = session.nudged() => return noop(query.protocol),
+            },
+            None => asked.await,
+        };
         let Some(session) = session.filter(|_| response.status() == StatusCode::OK) else {
             return normal(response);
         };
@@ -148,7 +152,7 @@ impl Front {
         let packets = match session.protocol {
             Protocol::Eio4 => {
                 body = public_id::in_payload(&body).map_or(body, Bytes::from);
-                1 + body.iter().filter(|byte| **byte == SEPARATOR).count()
+                1 + body.iter().filter(|byte| **byte == eio4::SEPARATOR).count()
             }
             Protocol::Eio3 => {
                 let binary = is_binary(&parts.headers);
@@ -190,7 +194,7 @@ impl Front {
             Ok(Err(_)) => return respond(StatusCode::BAD_REQUEST, "text/html", String::new()),
         };
         let packets = match session.protocol {
-            Protocol::Eio4 => Ok(split_eio4(&body)),
+            Protocol::Eio4 => Ok(eio4::split(&body)),
             Protocol::Eio3 => session.split_eio3(&body, binary),
         };
         let Ok(packets) = packets else {
@@ -203,6 +207,11 @@ impl Front {
         {
             return too_large(&session);
         }
+        let packets = match session.protocol {
+            Protocol::Eio4 => packets.into_iter().map(eio4::reworded).collect(),
+            // Each was reworded before it was framed.
+            Protocol::Eio3 => packets,
+        };
         let response = self
             .engine
             .post(query, binary, Packets::paced(packets, session.clone()))
@@ -237,16 +246,14 @@ impl Front {
         let engine = self.engine.clone();
         tokio::spawn(async move {
             let Ok(upgraded) = upgraded.await else { return };
-            session.moved_to_websocket();
             // The bare TCP stream, where there is one, is a layer less for every byte.
             match upgraded.downcast::<TokioIo<Connection>>() {
                 Ok(parts) => {
-                    let wire = Wire::new(parts.io.into_inner(), &parts.read_buf, session.clone());
-                    converse(&engine, &query, session, wire);
+                    let stream = parts.io.into_inner();
+                    converse(&engine, &query, session, stream, &parts.read_buf).await;
                 }
                 Err(upgraded) => {
-                    let wire = Wire::new(TokioIo::new(upgraded), &[], session.clone());
-                    converse(&engine, &query, session, wire);
+                    converse(&engine, &query, session, TokioIo::new(upgraded), &[]).await;
                 }
             }
         });
@@ -280,20 +287,33 @@ impl Front {
     }
 }
 
-/// Gives the engine an upgraded connection.
-fn converse<W>(engine: &Engine, query: &Query, session: Arc<Session>, wire: W)
-where
-    W: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+/// Gives the engine an upgraded connection, once its client goes over to it.
+async fn converse<S>(
+    engine: &Engine,
+    query: &Query,
+    session: Arc<Session>,
+    mut stream: S,
+    unread: &[u8],
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    match (query.protocol, &query.sid) {
-        (Protocol::Eio3, _) => {
-            let largest = session.limits().message;
-            engine.upgrade(query, session, OldFrames::new(wire, largest));
-        }
-        (Protocol::Eio4, None) => {
-            engine.upgrade(query, session.clone(), FirstPing::new(wire, session));
-        }
-        (Protocol::Eio4, Some(_)) => engine.upgrade(query, session, wire),
+    if query.sid.is_some() {
+        let Some(said) = probe::ends_well(&mut stream, unread, &session).await else {
+            return;
+        };
+        session.moved_to_websocket();
+        let wire = Wire::new(stream, &said, session.clone());
+        return engine.upgrade(query, session.clone(), StandIn::for_upgrade(wire, session));
+    }
+    session.moved_to_websocket();
+    let wire = Wire::new(stream, unread, session.clone());
+    match query.protocol {
+        Protocol::Eio3 => engine.upgrade(query, session, wire),
+        Protocol::Eio4 => engine.upgrade(
+            query,
+            session.clone(),
+            StandIn::for_first_ping(wire, session),
+        ),
     }
 }
 
@@ -308,23 +328,6 @@ impl Session {
             .map(|packet| eio3::join(std::iter::once(packet), binary))
             .collect())
     }
-}
-
-/// A payload of Engine.IO 4 as packets, each with the separator that follows it.
-fn split_eio4(body: &Bytes) -> Vec<Bytes> {
-    let mut packets = Vec::new();
-    let mut begin = 0;
-    let separators = body
-        .iter()
-        .enumerate()
-        .filter(|(_, byte)| **byte == SEPARATOR);
-    for end in separators.map(|(at, _)| at + 1).chain([body.len()]) {
-        if begin < end {
-            packets.push(body.slice(begin..end));
-        }
-        begin = end;
-    }
-    packets
 }
 
 fn too_large(session: &Arc<Session>) -> Response<Body> {

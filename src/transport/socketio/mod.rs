@@ -1,19 +1,23 @@
 //! The Socket.IO transport: socketioxide, made safe. A request comes in at `front` (Node's exact
 //! answers, old clients' bodies), the engine (`service`) speaks Engine.IO, each upgraded connection
-//! runs over a `wire` (never blocks, bounded), each client in a namespace is a `peer` (events in
+//! runs over a `wire` (never blocks, bounded, read frame by frame), each client in a namespace is a `peer` (events in
 //! order, bounded), and a `session` ties them together. Dialects are mounted on namespaces and know
 //! nothing of all this.
 
+mod answer;
 mod eio3;
-mod first_ping;
+mod eio4;
+mod frames;
 mod front;
 mod member_sid;
-mod old_frames;
 mod peer;
+mod probe;
 mod public_id;
 mod refusal;
+mod reword;
 mod service;
 mod session;
+mod stand_in;
 pub(super) mod text;
 mod wire;
 
@@ -31,7 +35,7 @@ use self::{
 };
 pub use self::{peer::handshake, public_id::id, session::Sessions};
 pub use super::flow::Limits;
-use super::{listener::Remote, origin::Allowed};
+use super::{asks, listener::Remote, origin::Allowed};
 use crate::{
     chat::peer::Goodbye,
     dialect::{Dialect, Fleeting},
@@ -68,6 +72,7 @@ impl SocketIo {
             .ping_interval(timing.ping_interval)
             .ping_timeout(timing.ping_timeout)
             .connect_timeout(timing.connect_timeout)
+            .ack_timeout(asks::PATIENCE)
             .max_buffer_size(limits.backlog_packets)
             .max_payload(limits.payload as u64)
             // Beyond this the codec cuts the connection off; beyond `limits.message` we say why.

@@ -2,6 +2,7 @@
 //! inbox, from which a dialect's conversation hears them.
 
 use std::{
+    borrow::Cow,
     pin::Pin,
     sync::{Arc, Weak},
 };
@@ -10,19 +11,20 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
 use socketioxide::{
-    SendError, SocketError,
+    AckError, SendError, SocketError,
     adapter::LocalAdapter,
     extract::AckSender,
     handler::{ConnectHandler, FromMessageParts, MessageHandler, Value},
     socket::Socket,
 };
 
-use super::{session::Session, text};
+use super::{answer::Args, reword::PLACEHOLDER, session::Session, text};
 use crate::{
-    chat::peer::{Goodbye, Outlet, PeerId},
+    chat::peer::{Answer, Goodbye, Outlet, PeerId, Unanswered},
     dialect::{Ack, Conversation, Dialect, Event, Handshake, Held, Refusal},
     transport::{
-        flow::{Limits, Unheard},
+        asks::{self, Answered, Asks},
+        flow::Unheard,
         inbox::{self, Host, Inbox, Item},
     },
 };
@@ -39,6 +41,7 @@ pub(super) struct Peer {
     dialect: Arc<dyn Dialect>,
     greeted: Weak<Greeted>,
     inbox: Inbox,
+    asks: Asks,
 }
 
 /// A conversation that has not been opened. It belongs to the socket, so that it goes with it should
@@ -75,19 +78,49 @@ impl Peer {
         };
         inbox::open(self.clone(), conversation);
     }
+
+    /// Queues an event the one or the other way; `None` where it did not get that far.
+    fn queue<T>(
+        &self,
+        event: &str,
+        payload: &RawValue,
+        emit: impl FnOnce(&Socket<LocalAdapter>) -> Result<T, SendError>,
+    ) -> Option<T> {
+        let socket = self.socket.upgrade()?;
+        let size = event.len() + payload.get().len() + EVENT_FRAMING;
+        self.session.queued(size);
+        match emit(&socket) {
+            Ok(queued) => return Some(queued),
+            Err(SendError::Socket(SocketError::InternalChannelFull)) => {
+                self.session.close(Goodbye::SlowPeer)
+            }
+            // It is gone; its conversation is about to be told.
+            Err(SendError::Socket(SocketError::Closed)) => {}
+            Err(SendError::Serialize(error)) => {
+                self.session.flow.taken(1);
+                self.session.flow.sent(size);
+                tracing::error!(peer = %self.id, event, %error, "could not encode an event")
+            }
+        }
+        None
+    }
+}
+
+/// An answer as the engine tells it. It is held to the same rules as an event.
+fn read_answer(session: &Arc<Session>, told: Result<Args, AckError>) -> Answer {
+    match told {
+        Ok(args) if args.size() > session.limits().message => session.close(Goodbye::TooLarge),
+        Ok(args) => return Ok(args.mended()),
+        Err(AckError::Timeout) => return Err(Unanswered::Late),
+        Err(AckError::Decode(_)) => session.close(Goodbye::BadPacket),
+        Err(AckError::Socket(_)) => {}
+    }
+    Err(Unanswered::Gone)
 }
 
 impl Host for Peer {
     fn inbox(&self) -> &Inbox {
         &self.inbox
-    }
-
-    fn limits(&self) -> &Limits {
-        self.session.limits()
-    }
-
-    fn is_ending(&self) -> bool {
-        self.session.goodbye().is_some()
     }
 
     fn is_cut_off(&self) -> bool {
@@ -102,22 +135,20 @@ impl Outlet for Peer {
     }
 
     fn emit(&self, event: &str, payload: &RawValue) {
-        let Some(socket) = self.socket.upgrade() else {
-            return;
-        };
-        let size = event.len() + payload.get().len() + EVENT_FRAMING;
-        self.session.queued(size);
-        match socket.emit(event, payload) {
-            Ok(()) => {}
-            Err(SendError::Socket(SocketError::InternalChannelFull)) => {
-                self.session.close(Goodbye::SlowPeer)
-            }
-            // It is gone; its conversation is about to be told.
-            Err(SendError::Socket(SocketError::Closed)) => {}
-            Err(SendError::Serialize(error)) => {
-                self.session.flow.taken(1);
-                self.session.flow.sent(size);
-                tracing::error!(peer = %self.id, event, %error, "could not encode an event")
+        self.queue(event, payload, |socket| socket.emit(event, payload));
+    }
+
+    fn ask(&self, event: &str, payload: &RawValue, answered: Answered) {
+        let asked = self.queue(event, payload, |socket| {
+            socket.emit_with_ack::<_, Args>(event, payload)
+        });
+        match (asked, self.asks.begin()) {
+            (None, _) => asks::give_up(answered, Unanswered::Gone),
+            (_, None) => asks::give_up(answered, Unanswered::TooMany),
+            (Some(answer), Some(place)) => {
+                let session = self.session.clone();
+                let answer = async move { read_answer(&session, answer.await) };
+                asks::wait(place, answer, answered);
             }
         }
     }
@@ -175,6 +206,7 @@ impl Mount {
             dialect: self.dialect.clone(),
             greeted: Arc::downgrade(&greeted),
             inbox: Inbox::default(),
+            asks: Asks::default(),
         });
         *greeted.lock() = Some(self.dialect.greet(peer.clone(), &handshake)?);
         session.seat(&peer);
@@ -240,14 +272,20 @@ struct Intake {
 impl MessageHandler<LocalAdapter, Intake> for Intake {
     fn call(&self, socket: Arc<Socket<LocalAdapter>>, mut value: Value, ack_id: Option<i64>) {
         let peer = &self.peer;
-        let size = value.as_str().map_or(0, |packet| packet.len());
+        let packet = value.as_str().map(|packet| &**packet).unwrap_or_default();
+        // The placeholder is there for the engine.
+        let array = match packet
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_prefix(PLACEHOLDER))
+        {
+            Some(rest) => Cow::Owned(format!("[{rest}")),
+            None => Cow::Borrowed(packet),
+        };
+        let size = array.len();
         if size > peer.session.limits().message {
             return peer.session.close(Goodbye::TooLarge);
         }
-        let parts = value
-            .as_str()
-            .map(|packet| text::mend(packet))
-            .and_then(|packet| serde_json::from_str::<Vec<Box<RawValue>>>(&packet).ok());
+        let parts = serde_json::from_str::<Vec<Box<RawValue>>>(&text::mend(&array)).ok();
         let Some(mut args) = parts.filter(|parts| !parts.is_empty()) else {
             return peer.session.close(Goodbye::BadPacket);
         };

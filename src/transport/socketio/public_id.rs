@@ -10,7 +10,7 @@ use std::{
 
 use socketioxide::{ProtocolVersion, adapter::LocalAdapter, socket::Socket};
 
-use super::wire::split_frame;
+use super::{eio4::SEPARATOR, wire::split_frame};
 
 /// An Engine.IO message packet with a Socket.IO CONNECT packet in it.
 const CONNECT: &[u8] = b"40";
@@ -20,9 +20,6 @@ const BEFORE_ID: &[u8] = b"{\"sid\":\"";
 
 /// Characters of a session's id and of a public one.
 const LENGTH: usize = 16;
-
-/// Engine.IO 4 separates packets with this.
-const SEPARATOR: u8 = 0x1e;
 
 /// What a client knows as its `socket.id`. Socket.IO 1.x and 2.x clients make theirs up from the
 /// session's: that one is not to be told to others.

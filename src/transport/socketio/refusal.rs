@@ -1,11 +1,13 @@
 //! Answers that need no session: refusals, with engine.io's codes and words whichever side found the
-//! fault, and `ok`.
+//! fault, `ok`, and nothing.
 
 use axum::body::Body;
 use http::{
     HeaderValue, Response, StatusCode,
     header::{CONNECTION, CONTENT_TYPE},
 };
+
+use super::session::Protocol;
 
 /// Why a request is refused; engine.io `lib/server.ts` has the same codes and texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +99,15 @@ const UNKNOWN_SESSION: &str = r#"{"code":"1","message":"Session ID unknown"}"#;
 
 pub(super) fn ok() -> Response<Body> {
     respond(StatusCode::OK, "text/html", "ok".to_owned())
+}
+
+/// The answer to a poll that tells nothing.
+pub(super) fn noop(protocol: Protocol) -> Response<Body> {
+    let packet = match protocol {
+        Protocol::Eio3 => "1:6",
+        Protocol::Eio4 => "6",
+    };
+    respond(StatusCode::OK, "text/plain; charset=UTF-8", packet.into())
 }
 
 pub(super) fn respond(status: StatusCode, kind: &'static str, body: String) -> Response<Body> {

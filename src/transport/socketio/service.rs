@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tower::Service;
 
 use super::session::{Protocol, Session};
-use crate::transport::flow::Reader;
+use crate::{chat::peer::Goodbye, transport::flow::Reader};
 
 /// What the query of a request says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -214,12 +214,21 @@ impl http_body::Body for Packets {
         mut self: Pin<&mut Self>,
         cx: &mut std::task::Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if let Some(Pace(session)) = &self.session
-            && session.goodbye().is_none()
-            && !session.flow.may_read(Reader::Post, cx.waker())
-        {
-            return Poll::Pending;
+        let this = &mut *self;
+        if let Some(Pace(session)) = &this.session {
+            match session.goodbye() {
+                // Once it is being ended nothing more can come, and a drain waits for this.
+                Some(why) if why.reconnect() => {}
+                Some(_) => return Poll::Ready(None),
+                None if this.packets.len() == 0 => {}
+                None if !session.flow.may_read(Reader::Post, cx.waker()) => return Poll::Pending,
+                None if !session.flow.came() => {
+                    session.close(Goodbye::Flooding);
+                    return Poll::Ready(None);
+                }
+                None => {}
+            }
         }
-        Poll::Ready(self.packets.next().map(|packet| Ok(Frame::data(packet))))
+        Poll::Ready(this.packets.next().map(|packet| Ok(Frame::data(packet))))
     }
 }

@@ -12,6 +12,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::{peer::Peer, service::Engine};
 use crate::{
@@ -48,6 +49,10 @@ pub struct Session {
     pub(super) handshake: Handshake,
     sid: OnceLock<Box<str>>,
     on_websocket: AtomicBool,
+    /// Its client tries a WebSocket.
+    probing: AtomicBool,
+    /// A poll that waits is to be answered.
+    nudged: Notify,
     /// A 2.x client, which encodes text once; see `eio3`.
     pub(super) encodes_once: AtomicBool,
     pub(super) flow: Flow,
@@ -88,6 +93,8 @@ impl Sessions {
             handshake,
             sid: OnceLock::new(),
             on_websocket: AtomicBool::new(false),
+            probing: AtomicBool::new(false),
+            nudged: Notify::new(),
             encodes_once: AtomicBool::new(false),
             flow: Flow::new(self.shared.clone()),
             taking: AtomicBool::new(false),
@@ -149,6 +156,25 @@ impl Session {
         self.on_websocket.store(true, Ordering::Relaxed);
     }
 
+    /// The right to try a WebSocket; `None` while another one is tried, or used.
+    pub(super) fn probe(self: &Arc<Self>) -> Option<Probing> {
+        if self.probing.swap(true, Ordering::AcqRel) {
+            return None;
+        }
+        let probing = Probing(self.clone());
+        (!self.on_websocket.load(Ordering::Relaxed)).then_some(probing)
+    }
+
+    /// Has a poll that waits answered with nothing.
+    pub(super) fn nudge(&self) {
+        self.nudged.notify_waiters();
+    }
+
+    /// Waits until a poll that waits is to be answered.
+    pub(super) async fn nudged(&self) {
+        self.nudged.notified().await;
+    }
+
     pub(super) fn goodbye(&self) -> Option<Goodbye> {
         self.goodbye.get().copied()
     }
@@ -206,7 +232,7 @@ impl Session {
             return;
         }
         self.sessions.ended[why as usize].fetch_add(1, Ordering::Relaxed);
-        if why == Goodbye::Shutdown {
+        if why.is_ordinary() {
             tracing::debug!(session = self.key, remote = %self.handshake.remote, reason = why.code(), "ending a session");
         } else {
             tracing::warn!(session = self.key, remote = %self.handshake.remote, reason = why.code(), "ending a session: {}", why.message());
@@ -261,6 +287,15 @@ impl Session {
 impl AsRef<Flow> for Session {
     fn as_ref(&self) -> &Flow {
         &self.flow
+    }
+}
+
+/// Given back when it is dropped.
+pub(super) struct Probing(Arc<Session>);
+
+impl Drop for Probing {
+    fn drop(&mut self) {
+        self.0.probing.store(false, Ordering::Release);
     }
 }
 

@@ -11,19 +11,21 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     time::{Instant, Sleep},
 };
 
 use super::{
-    eio3, public_id,
+    eio3,
+    frames::{Frames, Given},
+    public_id,
     session::{Protocol, Session},
 };
 use crate::{chat::peer::Goodbye, transport::flow::Reader};
 
-/// Most that one read takes, so that one read cannot bring more events than a session may queue.
+/// Most that one read takes. It is given out frame by frame.
 const READ_MOST: usize = 4096;
 
 /// How long the engine may take to hand over what is queued when a session is ended.
@@ -39,7 +41,7 @@ pub(super) struct Wire<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     stream: Option<S>,
     session: Arc<Session>,
     /// Came in, and the codec has not asked for it yet.
-    unread: Bytes,
+    unread: Frames,
     /// Accepted from the codec, not yet by TCP.
     unsent: BytesMut,
     stalled: Option<Pin<Box<Sleep>>>,
@@ -57,11 +59,12 @@ enum Farewell {
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
     /// `unread` is what came in behind the upgrade request.
     pub(super) fn new(stream: S, unread: &[u8], session: Arc<Session>) -> Self {
+        let mut frames = Frames::new(session.protocol, session.limits().message);
+        frames.push(unread);
         Self {
             stream: Some(stream),
             session,
-            // A copy: even an empty slice of it would keep hyper's whole buffer alive.
-            unread: Bytes::copy_from_slice(unread),
+            unread: frames,
             unsent: BytesMut::new(),
             stalled: None,
             farewell: Farewell::NotBegun,
@@ -157,7 +160,7 @@ fn close_status(why: Goodbye) -> u16 {
     match why {
         Goodbye::Shutdown => 1001,
         Goodbye::BadPacket => 1002,
-        Goodbye::Flooding => 1008,
+        Goodbye::Flooding | Goodbye::SignedOut | Goodbye::TokenExpired => 1008,
         Goodbye::TooLarge => 1009,
         Goodbye::SlowPeer | Goodbye::Stalled | Goodbye::FellBehind | Goodbye::Unavailable => 1011,
     }
@@ -183,25 +186,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncRead for Wire<S> {
         if !may_read {
             return Poll::Pending;
         }
-        if !this.unread.is_empty() {
-            let count = this.unread.len().min(buf.remaining());
-            buf.put_slice(&this.unread.split_to(count));
-            return Poll::Ready(Ok(()));
+        loop {
+            match this.unread.give(buf) {
+                Given::Nothing => {}
+                Given::Beginning if !this.session.flow.came() => {
+                    this.session.close(Goodbye::Flooding);
+                    return Poll::Ready(Ok(()));
+                }
+                Given::Beginning | Given::More => return Poll::Ready(Ok(())),
+            }
+            let Some(stream) = &mut this.stream else {
+                return Poll::Ready(Ok(()));
+            };
+            // The codec keeps what it reads into for as long as the connection lives, so it asks for little
+            // at a time. Here more is read with one call, and kept only until it is asked for.
+            let mut space = [MaybeUninit::uninit(); READ_MOST];
+            let mut part = ReadBuf::uninit(&mut space);
+            match Pin::new(stream).poll_read(cx, &mut part) {
+                Poll::Ready(Ok(())) if part.filled().is_empty() => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(())) => this.unread.push(part.filled()),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(this.session.failed(error))),
+                Poll::Pending => {
+                    this.session.flow.caught_up();
+                    return Poll::Pending;
+                }
+            }
         }
-        let Some(stream) = &mut this.stream else {
-            return Poll::Ready(Ok(()));
-        };
-        // The codec keeps what it reads into for as long as the connection lives, so it asks for little
-        // at a time. Here more is read with one call, and kept only until it is asked for.
-        let mut space = [MaybeUninit::uninit(); READ_MOST];
-        let mut part = ReadBuf::uninit(&mut space);
-        let read = Pin::new(stream).poll_read(cx, &mut part);
-        let (now, later) = part
-            .filled()
-            .split_at(part.filled().len().min(buf.remaining()));
-        buf.put_slice(now);
-        this.unread = Bytes::copy_from_slice(later);
-        read.map_err(|error| this.session.failed(error))
     }
 }
 

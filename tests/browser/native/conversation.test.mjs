@@ -1,23 +1,9 @@
 // Two windows talk; who is here; names; what is remembered.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { openBrowser } from '../../clients/browser.mjs';
-import { startServer } from '../../clients/harness.mjs';
+import { test } from 'node:test';
+import { browser, server } from './stage.mjs';
 import { Visitor, eventually } from './visitor.mjs';
-
-let server;
-let browser;
-
-before(async () => {
-  server = await startServer({ args: [] });
-  browser = await openBrowser();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
 
 test('two_windows_talk_and_see_the_same_order', async () => {
   const ana = await Visitor.enter(browser, server.url, 'Ana', { room: 'talk' });

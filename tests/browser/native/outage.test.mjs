@@ -2,23 +2,9 @@
 // how it is.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { openBrowser } from '../../clients/browser.mjs';
-import { startServer } from '../../clients/harness.mjs';
+import { test } from 'node:test';
+import { browser, server } from './stage.mjs';
 import { Visitor, eventually } from './visitor.mjs';
-
-let server;
-let browser;
-
-before(async () => {
-  server = await startServer({ args: [] });
-  browser = await openBrowser();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
 
 test('posts_written_offline_and_messages_missed_meanwhile_are_there_once_afterwards', async () => {
   const ana = await Visitor.enter(browser, server.url, 'Ana', { room: 'tunnel' });

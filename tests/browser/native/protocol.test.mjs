@@ -2,24 +2,10 @@
 // lost, resets, farewells. The server is a script in the page.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { openBrowser } from '../../clients/browser.mjs';
-import { startServer } from '../../clients/harness.mjs';
+import { test } from 'node:test';
 import { enterScripted } from './scripted.mjs';
+import { browser, server } from './stage.mjs';
 import { eventually } from './visitor.mjs';
-
-let server;
-let browser;
-
-before(async () => {
-  server = await startServer({ args: [] });
-  browser = await openBrowser();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
 
 const requests = (ana, event) => ana.page.evaluate((wanted) => window.script.requests.filter(([name]) => name === wanted).map(([, payload]) => payload), event);
 

@@ -1,23 +1,9 @@
 // Several rooms: unread counts, links, leaving, and all of it by keyboard.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { openBrowser } from '../../clients/browser.mjs';
-import { startServer } from '../../clients/harness.mjs';
+import { test } from 'node:test';
+import { browser, server } from './stage.mjs';
 import { Visitor, eventually } from './visitor.mjs';
-
-let server;
-let browser;
-
-before(async () => {
-  server = await startServer({ args: [] });
-  browser = await openBrowser();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
 
 test('messages_in_another_room_are_counted_until_they_are_read', async () => {
   const ana = await Visitor.enter(browser, server.url, 'Ana', { room: 'near' });

@@ -2,25 +2,11 @@
 // phone.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { openBrowser } from '../../clients/browser.mjs';
-import { startServer } from '../../clients/harness.mjs';
+import { test } from 'node:test';
+import { browser, server } from './stage.mjs';
 import { Visitor } from './visitor.mjs';
 
 const PHONE = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true };
-
-let server;
-let browser;
-
-before(async () => {
-  server = await startServer({ args: [] });
-  browser = await openBrowser();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
 
 test('markup_in_text_name_and_room_is_shown_and_runs_nothing', async () => {
   const room = '<img src=x onerror=ran=1>room';

@@ -1,25 +1,11 @@
 // Reading back: older messages come in above without a jump, new ones below without one.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { openBrowser } from '../../clients/browser.mjs';
-import { startServer } from '../../clients/harness.mjs';
+import { test } from 'node:test';
+import { browser, server } from './stage.mjs';
 import { Visitor, eventually, say } from './visitor.mjs';
 
 const NOTES = Array.from({ length: 200 }, (_, index) => `note ${index + 1}`);
-
-let server;
-let browser;
-
-before(async () => {
-  server = await startServer({ args: [] });
-  browser = await openBrowser();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
 
 const distanceToEnd = ({ page }) => page.locator('#scroller').evaluate((it) => it.scrollHeight - it.scrollTop - it.clientHeight);
 

@@ -1,0 +1,258 @@
+//! Registers and logs in: checks what was given, has a place for its hash or says that it is busy, counts it as an
+//! attempt, asks the table, hashes. In that order, so that what is refused costs nothing.
+
+use std::{net::IpAddr, time::Duration};
+
+use parking_lot::Mutex;
+
+use super::{
+    attempts::{Attempts, Network, Refused},
+    errors::{LoginError, OpenError, RegisterError, UnfitName},
+    mail::{self, Mailer},
+    options::{Limits, Options},
+    passwords::{self, HashError, Passwords, Place, Verdict},
+    places::Places,
+    user::{Registered, User, UserId},
+    users::{Key, NotAdded, Users},
+};
+use crate::chat::message::AuthorName;
+
+/// The longest mail address, in bytes (RFC 5321, and its erratum 1690).
+const MAIL_MAX: usize = 254;
+
+/// The longest mail address that a row of another program's may have, in characters.
+const OLD_MAIL_MAX: usize = 255;
+
+/// Time for which registrations of an address are counted.
+const REGISTRATION_WINDOW: Duration = Duration::from_secs(3600);
+
+/// Whoever can register and log in.
+pub struct Accounts {
+    users: Users,
+    passwords: Passwords,
+    limits: Limits,
+    logins: Attempts<Counted>,
+    registrations: Attempts<Network>,
+    places: Mutex<Places>,
+    mailer: Option<Mailer>,
+}
+
+/// What failed logins are counted by.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Counted {
+    Address(Network),
+    Account(Key),
+    /// An account, tried from where it has been logged in before. Counted apart, so that nobody who guesses from
+    /// elsewhere keeps its owner out.
+    AtHome(Key, Network),
+}
+
+impl Accounts {
+    /// Connects to the database, and makes its table or takes over the old chat's. Several replicas may do so at once.
+    pub async fn open(options: Options) -> Result<Self, OpenError> {
+        let mailer = options.smtp.as_ref().map(Mailer::new).transpose()?;
+        Ok(Self {
+            users: Users::open(&options.database, options.connections.get()).await?,
+            passwords: Passwords::new(options.hashes_at_once),
+            limits: options.limits,
+            logins: Attempts::new(options.limits.failure_window),
+            registrations: Attempts::new(REGISTRATION_WINDOW),
+            places: Mutex::default(),
+            mailer,
+        })
+    }
+
+    /// Makes an account for a name and a mail address, with a new password.
+    pub async fn register(
+        &self,
+        name: &str,
+        mail: &str,
+        from: IpAddr,
+    ) -> Result<Registered, RegisterError> {
+        let (name, mail) = (name.trim(), mail.trim());
+        if name.is_empty() || mail.is_empty() {
+            return Err(RegisterError::Missing);
+        }
+        let author: AuthorName = name.parse().map_err(UnfitName::from)?;
+        let name = author.as_str();
+        if mail.len() > MAIL_MAX || !mail::is_address(mail) {
+            return Err(RegisterError::InvalidMail);
+        }
+        let place = self.passwords.place().ok_or(RegisterError::Busy)?;
+        let network = Network::from(from);
+        let attempt = self
+            .registrations
+            .begin([(network, self.limits.registrations.get())]);
+        let attempt = attempt.map_err(|refused| match refused {
+            Refused::TooMany(retry_after) => RegisterError::TooMany { retry_after },
+            Refused::TooManyAtOnce => RegisterError::Busy,
+        })?;
+        let made = self.make(place, name, mail).await;
+        match made {
+            Err(RegisterError::Busy | RegisterError::Database(_)) => attempt.forgive(),
+            // It counts, whether the name was free or not: names can be guessed, too.
+            _ => drop(attempt),
+        }
+        let registered = made?;
+        self.places.lock().add(Key::of(mail), network);
+        if let Some(mailer) = &self.mailer {
+            mailer.welcome(registered.user.id.0, mail);
+        }
+        Ok(registered)
+    }
+
+    /// Makes the account, if name and mail are free.
+    async fn make(
+        &self,
+        place: Place,
+        name: &str,
+        mail: &str,
+    ) -> Result<Registered, RegisterError> {
+        // Asked first, because it is cheaper than a hash; the database decides in the end.
+        if self
+            .users
+            .name_is_taken(name)
+            .await
+            .map_err(RegisterError::Database)?
+        {
+            return Err(RegisterError::NameTaken(name.into()));
+        }
+        if self
+            .users
+            .by_mail(mail)
+            .await
+            .map_err(RegisterError::Database)?
+            .is_some()
+        {
+            return Err(RegisterError::MailTaken(mail.into()));
+        }
+        let password = passwords::generate()
+            .map_err(no_hash)
+            .map_err(|()| RegisterError::Busy)?;
+        let hash = self.passwords.hash(place, password.clone()).await;
+        let hash = hash.map_err(no_hash).map_err(|()| RegisterError::Busy)?;
+        let id = match self.users.add(name, mail, &hash).await {
+            Ok(id) => id,
+            Err(NotAdded::NameTaken) => return Err(RegisterError::NameTaken(name.into())),
+            Err(NotAdded::MailTaken) => return Err(RegisterError::MailTaken(mail.into())),
+            Err(NotAdded::Unkept) => return Err(UnfitName::Unkept.into()),
+            Err(NotAdded::Database(error)) => return Err(RegisterError::Database(error)),
+        };
+        let user = User {
+            id: UserId(id),
+            name: name.into(),
+            mail: mail.into(),
+        };
+        Ok(Registered { user, password })
+    }
+
+    /// Whose mail address and password these are. An unknown address and a wrong password are one answer, after the
+    /// same work.
+    pub async fn login(
+        &self,
+        mail: &str,
+        password: &str,
+        from: IpAddr,
+    ) -> Result<User, LoginError> {
+        // Longer than any address: as unknown as the whole.
+        let mail: String = mail.trim().chars().take(OLD_MAIL_MAX + 1).collect();
+        let mail = mail.as_str();
+        if mail.is_empty() || password.is_empty() {
+            return Err(LoginError::Missing);
+        }
+        let place = self.passwords.place().ok_or(LoginError::Busy)?;
+        let (account, network) = (Key::of(mail), Network::from(from));
+        let counted = if self.places.lock().has(&account, network) {
+            Counted::AtHome(account.clone(), network)
+        } else {
+            Counted::Account(account.clone())
+        };
+        let attempt = self.logins.begin([
+            (counted, self.limits.account_failures.get()),
+            (
+                Counted::Address(network),
+                self.limits.address_failures.get(),
+            ),
+        ]);
+        let attempt = attempt.map_err(|refused| match refused {
+            Refused::TooMany(retry_after) => LoginError::TooMany { retry_after },
+            Refused::TooManyAtOnce => LoginError::Busy,
+        })?;
+
+        let row = if can_be_stored(mail) {
+            match self.users.by_mail(mail).await {
+                Ok(row) => row,
+                Err(error) => {
+                    attempt.forgive();
+                    return Err(LoginError::Database(error));
+                }
+            }
+        } else {
+            None
+        };
+        let stored = row.as_ref().and_then(|row| row.pass.clone());
+        // Longer than any password: no need to keep so much until its turn comes.
+        let given: String = password.chars().take(passwords::PASSWORD_MAX + 1).collect();
+        let verdict = match self.passwords.check(place, given, stored.clone()).await {
+            Ok(verdict) => verdict,
+            Err(error) => {
+                attempt.forgive();
+                no_hash(error);
+                return Err(LoginError::Busy);
+            }
+        };
+        let (Some(row), Some(stored)) = (row, stored) else {
+            return Err(LoginError::Wrong);
+        };
+        match verdict {
+            Verdict::Right => {}
+            Verdict::RightButOld { better } => self.keep_better(row.id, &stored, &better).await,
+            Verdict::Wrong => return Err(LoginError::Wrong),
+            Verdict::Unreadable => {
+                tracing::warn!(
+                    user = row.id,
+                    "what is stored as this user's password is no hash: it cannot log in"
+                );
+                return Err(LoginError::Wrong);
+            }
+        }
+        attempt.forgive();
+        self.places.lock().add(account, network);
+        Ok(User {
+            id: UserId(row.id),
+            name: row.name.unwrap_or_default(),
+            mail: row.mail.unwrap_or_default(),
+        })
+    }
+
+    /// How many passwords were hashed since the start, for whatever reason.
+    pub fn hashed(&self) -> u64 {
+        self.passwords.hashed()
+    }
+
+    /// Waits for mails that are being sent and calls that are under way. Mails that wait for another try are given up.
+    pub async fn close(&self) {
+        if let Some(mailer) = &self.mailer {
+            mailer.close().await;
+        }
+        self.users.close().await;
+    }
+
+    /// A login is right whether or not this works: the next one tries again.
+    async fn keep_better(&self, user: i64, old: &str, better: &str) {
+        match self.users.replace_hash(user, old, better).await {
+            Ok(true) => tracing::info!(user, "password of the old chat is kept as Argon2id now"),
+            Ok(false) => tracing::info!(user, "password was changed meanwhile, and stays as it is"),
+            Err(error) => tracing::warn!(user, %error, "password stays as the old chat kept it"),
+        }
+    }
+}
+
+/// Anything else is no row's, and some databases refuse to be asked for it.
+fn can_be_stored(mail: &str) -> bool {
+    mail.chars().nth(OLD_MAIL_MAX).is_none() && !mail.contains(char::is_control)
+}
+
+fn no_hash(error: HashError) {
+    tracing::error!(%error, "registration or login refused as busy");
+}

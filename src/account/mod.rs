@@ -1,0 +1,23 @@
+//! Who people are. `accounts` registers them and checks their passwords; below it `users` keeps the table, `passwords`
+//! hashes, `attempts` counts failures, `places` knows where they are at home, `mail` tells by SMTP. `sessions` remembers who is logged in,
+//! `tokens` reads what an application says of its users. Knows no HTTP:
+//! whoever asks brings a name, a mail address, a password, cookies, and the address that the request came from.
+
+mod accounts;
+mod attempts;
+mod errors;
+mod mail;
+mod options;
+mod passwords;
+mod places;
+pub mod sessions;
+pub mod tokens;
+mod user;
+mod users;
+
+pub use accounts::Accounts;
+pub use errors::{LoginError, OpenError, RegisterError, UnfitName};
+pub use mail::Smtp;
+pub use options::{Limits, Options};
+pub use user::{Registered, User, UserId};
+pub use users::{DatabaseError, DatabaseUrl};

@@ -1,0 +1,167 @@
+//! Where a key set comes from: a file, or an address that is asked over HTTP.
+
+use std::{fmt, fs, io, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Uri, header};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use rustls::crypto::ring;
+
+/// The largest key set, bytes.
+const LARGEST: usize = 256 * 1024;
+
+/// How long an answer may take, all of it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where a key set is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JwksSource {
+    File(PathBuf),
+    Url(Uri),
+}
+
+/// Why there is none.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SourceError {
+    #[error("cannot read it")]
+    File(#[source] io::Error),
+    #[error("there is no answer: is the address right, and can it be reached from here?")]
+    NoAnswer(#[source] hyper_util::client::legacy::Error),
+    #[error("the certificates of this machine cannot be read")]
+    Certificates(#[source] io::Error),
+    #[error("it answers with {0}")]
+    Status(http::StatusCode),
+    #[error("it is more than {LARGEST} bytes, or breaks off")]
+    Body(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("it took longer than {PATIENCE:?}")]
+    Late,
+}
+
+impl JwksSource {
+    /// Where it is a file, what is in it.
+    pub(super) fn read_file(&self) -> Option<Result<Vec<u8>, SourceError>> {
+        match self {
+            Self::File(path) => Some(fs::read(path).map_err(SourceError::File)),
+            Self::Url(_) => None,
+        }
+    }
+
+    /// Whether others on the way could change it.
+    pub(super) fn is_in_clear(&self) -> bool {
+        match self {
+            Self::File(_) => false,
+            Self::Url(url) => {
+                let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
+                let address: Option<IpAddr> = host.parse().ok();
+                let is_here = host == "localhost" || address.is_some_and(|it| it.is_loopback());
+                url.scheme_str() == Some("http") && !is_here
+            }
+        }
+    }
+
+    pub(super) async fn fetch(&self) -> Result<Vec<u8>, SourceError> {
+        match self {
+            Self::File(path) => tokio::fs::read(path).await.map_err(SourceError::File),
+            Self::Url(url) => tokio::time::timeout(PATIENCE, ask(url))
+                .await
+                .unwrap_or(Err(SourceError::Late)),
+        }
+    }
+}
+
+/// One request. Nobody is sent on: who may sign is said by the address in the settings alone.
+async fn ask(url: &Uri) -> Result<Vec<u8>, SourceError> {
+    let connector = HttpsConnectorBuilder::new()
+        .with_provider_and_native_roots(ring::default_provider())
+        .map_err(SourceError::Certificates)?
+        .https_or_http()
+        .enable_http1()
+        .build();
+    let client = Client::builder(TokioExecutor::new()).build(connector);
+    let mut request = Request::new(Empty::<Bytes>::new());
+    *request.uri_mut() = url.clone();
+    let accepted = header::HeaderValue::from_static("application/json");
+    request.headers_mut().insert(header::ACCEPT, accepted);
+    let answer = client
+        .request(request)
+        .await
+        .map_err(SourceError::NoAnswer)?;
+    if !answer.status().is_success() {
+        return Err(SourceError::Status(answer.status()));
+    }
+    let body = Limited::new(answer.into_body(), LARGEST).collect().await;
+    Ok(body.map_err(SourceError::Body)?.to_bytes().into())
+}
+
+impl FromStr for JwksSource {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        if text.is_empty() {
+            return Err("neither a file nor an address");
+        }
+        if !text.contains("://") {
+            return Ok(Self::File(text.into()));
+        }
+        let url: Uri = text.parse().map_err(|_| "not an address")?;
+        if !matches!(url.scheme_str(), Some("http" | "https")) {
+            return Err("not an address of http or https");
+        }
+        if url
+            .authority()
+            .is_none_or(|authority| authority.as_str().contains('@'))
+        {
+            return Err("an address without a host, or with a password in it");
+        }
+        Ok(Self::Url(url))
+    }
+}
+
+/// Without what a query may hold.
+impl fmt::Display for JwksSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Url(url) => {
+                let host = url.authority().map_or("", |authority| authority.as_str());
+                write!(
+                    f,
+                    "{}://{host}{}",
+                    url.scheme_str().unwrap_or_default(),
+                    url.path()
+                )
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_to_other_machines_is_in_clear() {
+        for (source, expected) in [
+            ("keys.json", false),
+            ("https://a.example/keys", false),
+            ("http://localhost:1/keys", false),
+            ("http://127.0.0.2/keys", false),
+            ("http://[::1]:1/keys", false),
+            ("http://a.example/keys", true),
+            ("http://10.0.0.1/keys", true),
+            ("http://localhost.example/", true),
+        ] {
+            let source: JwksSource = source.parse().unwrap();
+            assert_eq!(source.is_in_clear(), expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn a_query_or_password_is_not_shown() {
+        let source: JwksSource = "https://a:1/k?secret=x#y".parse().unwrap();
+        assert_eq!(source.to_string(), "https://a:1/k");
+        assert!("https://user:pass@a/".parse::<JwksSource>().is_err());
+    }
+}

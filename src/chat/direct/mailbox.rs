@@ -1,0 +1,237 @@
+//! One user's box, as far as it is in memory: what its peers were shown and none has acknowledged, and
+//! what is to be asked of the log next.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+use indexmap::IndexMap;
+use parking_lot::Mutex;
+
+use super::{Correspondent, Hold};
+use crate::chat::{
+    log::Mark,
+    message::{Direct, Message},
+    peer::PeerId,
+};
+
+/// Messages that are shown to a user's peers and not acknowledged, at most.
+pub(super) const WINDOW: usize = 32;
+
+/// The same, in bytes of text; one message at least.
+pub(super) const WINDOW_BYTES: usize = 64 * 1024;
+
+#[derive(Default)]
+pub(super) struct Mailbox(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    peers: IndexMap<PeerId, Arc<dyn Correspondent>>,
+    /// Shown and not acknowledged, in the order of their places.
+    window: VecDeque<Arc<Message>>,
+    bytes: usize,
+    /// Acknowledged, and not recorded yet.
+    acknowledged: BTreeSet<u64>,
+    /// The last place that was shown or is known not to wait; nothing at or before it is shown again but
+    /// from the window.
+    shown: u64,
+    /// There is nothing in the log after `shown` that has not passed the tail.
+    is_whole: bool,
+    is_reading: bool,
+    is_at_work: bool,
+    /// What waits could not be read, and the peers have been told.
+    is_in_trouble: bool,
+}
+
+/// What is to be asked of the log.
+pub(super) enum Step {
+    Acknowledge(Vec<u64>),
+    Read { after: u64, limit: usize },
+}
+
+impl Mailbox {
+    /// Takes a peer in, and shows it what the others have not acknowledged.
+    pub fn seat(&self, hold: &Hold, peer: Arc<dyn Correspondent>) {
+        let mut state = self.0.lock();
+        for message in &state.window {
+            peer.show(message, Some(hold.delivery(place(message))));
+        }
+        if state.is_in_trouble {
+            peer.trouble();
+        }
+        state.peers.insert(peer.id(), peer);
+    }
+
+    pub fn unseat(&self, peer: PeerId) {
+        self.0.lock().peers.shift_remove(&peer);
+    }
+
+    /// Returns how many peers were shown it.
+    pub fn show_sent(&self, message: &Arc<Message>) -> usize {
+        let state = self.0.lock();
+        for peer in state.peers.values() {
+            peer.show(message, None);
+        }
+        state.peers.len()
+    }
+
+    /// A message passed the tail. Returns how many peers were shown it.
+    pub fn arrive(&self, hold: &Hold, message: &Arc<Message>, place: u64) -> usize {
+        let mut state = self.0.lock();
+        if place <= state.shown {
+            return 0;
+        }
+        let is_next = state.is_whole && !state.is_reading && place == state.shown + 1;
+        if is_next && state.has_room() {
+            return state.show(hold, message);
+        }
+        state.is_whole = false;
+        0
+    }
+
+    /// What waits was read: all of it if there is less than the limit. None where it could not be read.
+    pub fn read(&self, hold: &Hold, waiting: Option<&[Arc<Message>]>, limit: usize) {
+        let mut state = self.0.lock();
+        if !std::mem::take(&mut state.is_reading) {
+            // Begun before everything started anew.
+            return;
+        }
+        let Some(waiting) = waiting else {
+            state.is_whole = false;
+            if !std::mem::replace(&mut state.is_in_trouble, true) {
+                state.peers.values().for_each(|peer| peer.trouble());
+            }
+            return;
+        };
+        state.is_in_trouble = false;
+        if waiting.len() >= limit {
+            state.is_whole = false;
+        }
+        for message in waiting {
+            if place(message) <= state.shown {
+                continue;
+            }
+            if !state.has_room() {
+                state.is_whole = false;
+                break;
+            }
+            state.show(hold, message);
+        }
+    }
+
+    pub fn acknowledge(&self, place: u64) {
+        let mut state = self.0.lock();
+        // Another peer may have been quicker. What is beyond is of a box that was here before this one.
+        if state.take(place) || place > state.shown {
+            state.acknowledged.insert(place);
+        }
+    }
+
+    /// These do not wait any more.
+    pub fn forget(&self, places: &[u64]) {
+        let mut state = self.0.lock();
+        for place in places {
+            state.acknowledged.remove(place);
+            state.take(*place);
+        }
+    }
+
+    pub fn mark(&self, mark: &Mark) {
+        for peer in self.0.lock().peers.values() {
+            peer.mark(mark);
+        }
+    }
+
+    /// Whether somebody has to begin with [`Mailbox::next_step`].
+    pub fn begin_work(&self) -> bool {
+        let mut state = self.0.lock();
+        let begins = !state.is_at_work && state.has_work();
+        state.is_at_work |= begins;
+        begins
+    }
+
+    /// What is to be done next; none ends the work.
+    pub fn next_step(&self) -> Option<Step> {
+        let mut state = self.0.lock();
+        state.is_at_work = state.has_work();
+        if !state.is_at_work {
+            return None;
+        }
+        if !state.acknowledged.is_empty() {
+            return Some(Step::Acknowledge(
+                state.acknowledged.iter().copied().collect(),
+            ));
+        }
+        // What arrives while it is read may not be in it.
+        (state.is_reading, state.is_whole) = (true, true);
+        Some(Step::Read {
+            after: state.shown,
+            limit: WINDOW - state.window.len(),
+        })
+    }
+
+    /// What is known of places here is not true any more.
+    pub fn start_anew(&self) {
+        let mut state = self.0.lock();
+        state.window.clear();
+        state.bytes = 0;
+        state.acknowledged.clear();
+        state.shown = 0;
+        (state.is_reading, state.is_whole) = (false, false);
+    }
+
+    /// The log is closed.
+    pub fn give_up(&self) {
+        let mut state = self.0.lock();
+        state.acknowledged.clear();
+        state.is_whole = true;
+        state.is_at_work = false;
+    }
+}
+
+impl State {
+    fn has_work(&self) -> bool {
+        !self.acknowledged.is_empty()
+            || (!self.is_whole && !self.peers.is_empty() && self.has_room())
+    }
+
+    fn has_room(&self) -> bool {
+        self.window.len() + self.acknowledged.len() < WINDOW && self.bytes < WINDOW_BYTES
+    }
+
+    /// Returns how many peers were shown it.
+    fn show(&mut self, hold: &Hold, message: &Arc<Message>) -> usize {
+        self.shown = place(message);
+        if self.acknowledged.contains(&self.shown) {
+            return 0;
+        }
+        for peer in self.peers.values() {
+            peer.show(message, Some(hold.delivery(self.shown)));
+        }
+        self.bytes += message.text.len();
+        self.window.push_back(message.clone());
+        self.peers.len()
+    }
+
+    /// Whether it was in the window.
+    fn take(&mut self, place_: u64) -> bool {
+        let Ok(at) = self
+            .window
+            .binary_search_by_key(&place_, |message| place(message))
+        else {
+            return false;
+        };
+        if let Some(message) = self.window.remove(at) {
+            self.bytes -= message.text.len();
+        }
+        true
+    }
+}
+
+fn place(message: &Message) -> u64 {
+    message
+        .direct
+        .as_deref()
+        .map_or(0, |Direct { place, .. }| *place)
+}

@@ -1,0 +1,190 @@
+//! A log that holds the box of one user, bob, and answers when the test lets it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, Semaphore};
+
+use super::user;
+use crate::chat::{
+    log::{After, Conversation, Log, LogError, Marks, Receipt, RoomActivity, Standing},
+    message::{Direct, Epoch, Message, MessageId, Post, RoomName, UserId},
+};
+
+pub(super) struct Scripted {
+    pending: Mutex<BTreeMap<u64, Arc<Message>>>,
+    acknowledged: Mutex<Vec<u64>>,
+    pub asked: Notify,
+    answers: Semaphore,
+    /// How many calls are yet to fail.
+    failures: AtomicUsize,
+    is_closed: AtomicBool,
+}
+
+/// A message from ann to bob.
+pub(super) fn message(place: u64, size: usize) -> Arc<Message> {
+    Arc::new(Message {
+        room: RoomName::direct(&user("ann"), &user("bob")),
+        id: MessageId {
+            seq: place,
+            epoch: Epoch(7),
+        },
+        author: None,
+        text: "x".repeat(size).into(),
+        time: jiff::Timestamp::UNIX_EPOCH,
+        replica: "replica".into(),
+        direct: Some(Box::new(Direct {
+            from: user("ann"),
+            to: user("bob"),
+            place,
+            key: None,
+        })),
+    })
+}
+
+impl Scripted {
+    pub fn holding(messages: u64) -> Arc<Self> {
+        Self::holding_sized(messages, 10)
+    }
+
+    pub fn holding_sized(messages: u64, size: usize) -> Arc<Self> {
+        let pending = (1..=messages)
+            .map(|place| (place, message(place, size)))
+            .collect();
+        Arc::new(Self {
+            pending: Mutex::new(pending),
+            acknowledged: Mutex::default(),
+            asked: Notify::new(),
+            answers: Semaphore::new(Semaphore::MAX_PERMITS / 2),
+            failures: AtomicUsize::new(0),
+            is_closed: AtomicBool::new(false),
+        })
+    }
+
+    /// One more message waits.
+    pub fn keep(&self, place: u64) -> Arc<Message> {
+        let message = message(place, 10);
+        self.pending.lock().insert(place, message.clone());
+        message
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.pending.lock().is_empty()
+    }
+
+    pub fn acknowledged(&self) -> Vec<u64> {
+        self.acknowledged.lock().clone()
+    }
+
+    pub fn hold_answers(&self) {
+        self.answers.forget_permits(Semaphore::MAX_PERMITS);
+    }
+
+    pub fn answer_all(&self) {
+        self.answers.add_permits(Semaphore::MAX_PERMITS / 2);
+    }
+
+    pub fn fail(&self, times: usize) {
+        self.failures.store(times, Ordering::Relaxed);
+    }
+
+    /// Does it now and answers when it may.
+    async fn answer<T>(&self, what: impl FnOnce() -> T) -> Result<T, LogError> {
+        if self.is_closed.load(Ordering::Relaxed) {
+            return Err(LogError::Closed);
+        }
+        let fails = |left: usize| left.checked_sub(1);
+        if (self.failures)
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fails)
+            .is_ok()
+        {
+            return Err(LogError::Busy);
+        }
+        let answer = what();
+        self.asked.notify_one();
+        self.answers.acquire().await.unwrap().forget();
+        Ok(answer)
+    }
+}
+
+#[async_trait]
+impl Log for Scripted {
+    async fn accept(&self, _: Post) -> Result<Receipt, LogError> {
+        Err(LogError::Closed)
+    }
+
+    async fn last(&self, _: &RoomName, _: usize) -> Result<Vec<Arc<Message>>, LogError> {
+        Err(LogError::Closed)
+    }
+
+    async fn after(&self, _: &RoomName, _: MessageId, _: usize) -> Result<After, LogError> {
+        Err(LogError::Closed)
+    }
+
+    async fn before(
+        &self,
+        _: &RoomName,
+        _: MessageId,
+        _: usize,
+    ) -> Result<Vec<Arc<Message>>, LogError> {
+        Err(LogError::Closed)
+    }
+
+    async fn rooms(&self, _: usize) -> Result<Vec<RoomActivity>, LogError> {
+        Err(LogError::Closed)
+    }
+
+    async fn pending(
+        &self,
+        of: &UserId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Arc<Message>>, LogError> {
+        if *of != user("bob") {
+            return Ok(Vec::new());
+        }
+        self.answer(|| {
+            let pending = self.pending.lock();
+            let waiting = pending.range(after + 1..).take(limit);
+            waiting.map(|(_, message)| message.clone()).collect()
+        })
+        .await
+    }
+
+    async fn acknowledge(&self, _: &UserId, places: Vec<u64>) -> Result<(), LogError> {
+        self.answer(|| {
+            for place in places {
+                self.pending.lock().remove(&place);
+                self.acknowledged.lock().push(place);
+            }
+        })
+        .await
+    }
+
+    async fn read(&self, _: &UserId, _: &UserId, _: MessageId) -> Result<Option<u64>, LogError> {
+        Err(LogError::Closed)
+    }
+
+    async fn standing(&self, _: &UserId, _: &UserId) -> Result<Standing, LogError> {
+        Err(LogError::Closed)
+    }
+
+    async fn conversations(&self, _: &UserId, _: usize) -> Result<Vec<Conversation>, LogError> {
+        Err(LogError::Closed)
+    }
+
+    fn marks(&self) -> Marks {
+        tokio::sync::broadcast::channel(1).1
+    }
+
+    async fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,64 @@
+//! Settings of the sessions of pages with logins, with the names that express had for them.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{accounts::Secret, values::lifetime};
+
+/// A secret of this length cannot be found by trying, whatever it is made of; characters.
+const LONG_ENOUGH: usize = 16;
+
+/// Cookies, and how long a login lasts.
+#[derive(Clone, Debug, Args)]
+pub struct Sessions {
+    /// Name of the cookie of logins, 1 to 64 letters, digits and other signs that cookies may have
+    #[arg(long = "session-cookie", value_name = "NAME", env = "HANDSHAKEN_SESSION_COOKIE", default_value = "jsessionid", value_parser = cookie_name)]
+    pub cookie: String,
+
+    /// What cookies of logins are signed with; may be given several times: the first signs, all are
+    /// accepted [default: a random one, kept in the data folder]
+    #[arg(
+        long = "session-secret",
+        value_name = "SECRET",
+        env = "HANDSHAKEN_SESSION_SECRET",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    pub secrets: Vec<Secret>,
+
+    /// How long a login lasts after it was last used, 1m to 400d [default: as long as the browser
+    /// runs, and a day after it was last used]
+    #[arg(long = "session-max-age", value_name = "DURATION", env = "HANDSHAKEN_SESSION_MAX_AGE", value_parser = lifetime)]
+    pub max_age: Option<Duration>,
+}
+
+impl Sessions {
+    pub(super) fn check_together(&self, mistakes: &mut Vec<String>) {
+        if self.secrets.iter().any(|Secret(secret)| secret.is_empty()) {
+            mistakes.push("--session-secret: empty, anybody could sign with that".into());
+        }
+    }
+
+    /// What cookies are signed with, and verified.
+    pub fn secrets(&self) -> Vec<String> {
+        let secrets = self.secrets.iter();
+        secrets.map(|Secret(secret)| secret.clone()).collect()
+    }
+
+    /// Whether a stranger might find the secret that signs.
+    pub fn has_short_secret(&self) -> bool {
+        let first = self.secrets.first();
+        first.is_some_and(|Secret(secret)| secret.chars().count() < LONG_ENOUGH)
+    }
+}
+
+/// A token of RFC 6265, 4.1.1.
+fn cookie_name(text: &str) -> Result<String, String> {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if (1..=64).contains(&text.len()) && text.bytes().all(is_token) {
+        Ok(text.to_owned())
+    } else {
+        Err("not a name of 1 to 64 letters, digits or !#$%&'*+-.^_`|~".into())
+    }
+}

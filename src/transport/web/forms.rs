@@ -1,0 +1,143 @@
+//! Registration, login and logout as the old chats' pages ask for them: forms in, JSON out, status 200 with an
+//! `error` that the page shows as HTML. `form` takes the request apart, `words` has what a page is told.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{Request, State},
+    response::{AppendHeaders, IntoResponse, Response},
+    routing::{get, post},
+};
+use http::{
+    StatusCode,
+    header::{CACHE_CONTROL, LOCATION, SET_COOKIE},
+    request::Parts,
+};
+use serde_json::json;
+
+use self::{form::Form, words::Told};
+use super::index::cookies;
+use crate::{
+    account::{
+        Accounts,
+        sessions::{Record, SessionError, SessionId, Sessions},
+    },
+    chat::message::AuthorName,
+    transport::{
+        listener::Remote,
+        origin::{self, Allowed},
+        proxy::ByTls,
+    },
+};
+
+mod form;
+mod words;
+
+/// What the routes need.
+pub struct Forms {
+    accounts: Arc<Accounts>,
+    sessions: Arc<Sessions>,
+    allowed: Allowed,
+    patience: Duration,
+}
+
+impl Forms {
+    /// Forms of pages whose origin is `allowed`; a form may take `patience` to arrive.
+    pub fn new(
+        accounts: Arc<Accounts>,
+        sessions: Arc<Sessions>,
+        allowed: Allowed,
+        patience: Duration,
+    ) -> Self {
+        Self {
+            accounts,
+            sessions,
+            allowed,
+            patience,
+        }
+    }
+
+    /// The routes.
+    pub fn router(self) -> Router {
+        Router::new()
+            .route("/register", post(register))
+            .route("/login", post(login))
+            .route("/user", post(name_visitor))
+            .route("/logout", get(logout))
+            .with_state(Arc::new(self))
+    }
+
+    fn set_cookie(
+        &self,
+        id: &SessionId,
+        by_tls: bool,
+    ) -> AppendHeaders<[(http::HeaderName, String); 1]> {
+        AppendHeaders([(SET_COOKIE, self.sessions.set_cookie(id, by_tls))])
+    }
+}
+
+async fn register(State(forms): State<Arc<Forms>>, request: Request) -> Result<Response, Told> {
+    let form = Form::take(&forms.allowed, forms.patience, request).await?;
+    let (name, mail) = (form.field("name"), form.field("mail"));
+    let registered = forms.accounts.register(name, mail, form.from).await?;
+    Ok(answer(json!({ "pass": registered.password })))
+}
+
+async fn login(State(forms): State<Arc<Forms>>, request: Request) -> Result<Response, Told> {
+    let form = Form::take(&forms.allowed, forms.patience, request).await?;
+    let (mail, pass) = (form.field("mail"), form.field("pass"));
+    let user = forms.accounts.login(mail, pass, form.from).await?;
+    let name = user.author().as_str().to_owned();
+    // Nobody can have given this browser the new id beforehand.
+    let before = forms.sessions.of(&form.cookies).await?;
+    let record = Record::of_account(name.clone(), user.mail);
+    let session = forms.sessions.begin(record).await?;
+    if let Some(before) = before {
+        forms.sessions.end(&before.id).await?;
+    }
+    let cookie = forms.set_cookie(&session.id, form.by_tls);
+    Ok((cookie, answer(json!({ "success": true, "name": name }))).into_response())
+}
+
+async fn name_visitor(State(forms): State<Arc<Forms>>, request: Request) -> Result<Response, Told> {
+    let form = Form::take(&forms.allowed, forms.patience, request).await?;
+    let user: AuthorName = form.field("user").parse()?;
+    let user = user.as_str().to_owned();
+    let named = (forms.sessions).name_visitor(&form.cookies, user, form.from);
+    let session = named.await?;
+    let cookie = forms.set_cookie(&session.id, form.by_tls);
+    Ok((cookie, answer(json!({ "error": "" }))).into_response())
+}
+
+async fn logout(State(forms): State<Arc<Forms>>, request: Request) -> Response {
+    let (head, _) = request.into_parts();
+    match end(&forms, &head).await {
+        Ok(response) => response,
+        Err(error) => {
+            let error: &dyn std::error::Error = &error;
+            tracing::error!(error, "could not log somebody out");
+            let told = "nobody can log out now, try again\n";
+            (StatusCode::SERVICE_UNAVAILABLE, told).into_response()
+        }
+    }
+}
+
+async fn end(forms: &Forms, request: &Parts) -> Result<Response, SessionError> {
+    let away = [(LOCATION, "/"), (CACHE_CONTROL, "no-store")];
+    let away = (StatusCode::FOUND, away);
+    // A link on somebody else's page logs nobody out.
+    if origin::of(&request.headers, &forms.allowed).is_err() {
+        return Ok(away.into_response());
+    }
+    if let Some(session) = forms.sessions.of(&cookies(&request.headers)).await? {
+        forms.sessions.end(&session.id).await?;
+    }
+    let by_tls = request.extensions.get::<ByTls>().is_some();
+    let forget = AppendHeaders([(SET_COOKIE, forms.sessions.forget_cookie(by_tls))]);
+    Ok((forget, away).into_response())
+}
+
+fn answer(json: serde_json::Value) -> Response {
+    ([(CACHE_CONTROL, "no-store")], Json(json)).into_response()
+}

@@ -1,0 +1,86 @@
+//! A posted form, with what is known of who posted it; or why it is not taken.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
+
+use axum::extract::Request;
+use http::{StatusCode, header::CONTENT_TYPE};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use super::{
+    super::index::cookies,
+    ByTls, Remote,
+    origin::{self, Allowed},
+    words::Told,
+};
+
+/// Largest form, in bytes: three fields of the longest that make sense, each byte encoded as three.
+const MAX_FORM: usize = 8 * 1024;
+
+/// The fields of a form, decoded, and who sent it.
+pub(super) struct Form {
+    fields: Vec<(String, String)>,
+    pub cookies: String,
+    pub from: IpAddr,
+    pub by_tls: bool,
+}
+
+impl Form {
+    /// Reads the form of a request from a page that may send one.
+    pub async fn take(
+        allowed: &Allowed,
+        patience: Duration,
+        request: Request,
+    ) -> Result<Self, Told> {
+        let (head, body) = request.into_parts();
+        if origin::of(&head.headers, allowed).is_err() {
+            return Err(Told::refused(
+                StatusCode::FORBIDDEN,
+                "This page may not do that.",
+            ));
+        }
+        let kind = head.headers.get(CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()?.split(';').next());
+        let is_form = kind.is_some_and(|kind| {
+            kind.trim()
+                .eq_ignore_ascii_case("application/x-www-form-urlencoded")
+        });
+        if !is_form {
+            return Err(Told::refused(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "A form of type application/x-www-form-urlencoded was expected.",
+            ));
+        }
+        let body = tokio::time::timeout(patience, Limited::new(body, MAX_FORM).collect());
+        let body = match body.await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                let status = StatusCode::PAYLOAD_TOO_LARGE;
+                return Err(Told::refused(status, "The form is too large."));
+            }
+            Ok(Err(_)) => {
+                let status = StatusCode::BAD_REQUEST;
+                return Err(Told::refused(status, "The form did not arrive whole."));
+            }
+            Err(_) => {
+                let status = StatusCode::REQUEST_TIMEOUT;
+                return Err(Told::refused(status, "The form took too long to arrive."));
+            }
+        };
+        let remote = head.extensions.get().map(|Remote(address)| address.ip());
+        Ok(Self {
+            fields: form_urlencoded::parse(&body).into_owned().collect(),
+            cookies: cookies(&head.headers),
+            from: remote.unwrap_or(Ipv4Addr::UNSPECIFIED.into()),
+            by_tls: head.extensions.get::<ByTls>().is_some(),
+        })
+    }
+
+    /// A field, the first where there are several; empty where there is none.
+    pub fn field(&self, name: &str) -> &str {
+        let field = self.fields.iter().find(|(field, _)| field == name);
+        field.map_or("", |(_, value)| value)
+    }
+}

@@ -1,0 +1,10 @@
+//! Accounts as their callers use them, against the databases and the mail servers that they meet: SQLite, a real
+//! MariaDB, a real PostgreSQL, a small SMTP server.
+
+mod databases;
+mod faults;
+mod harness;
+mod limits;
+mod mail;
+mod sqlite;
+mod takeover;

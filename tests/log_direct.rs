@@ -1,0 +1,415 @@
+//! The log's boxes: direct messages wait in them until they are acknowledged, over all conversations, in
+//! one order; how conversations stand; files of the version before.
+
+#[path = "harness/mod.rs"]
+mod harness;
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use handshaken::{
+    chat::{
+        log::{Became, Log, LogError, Mark, Standing, Tail, Told},
+        message::{Envelope, Message, MessageId, Post, RoomName, UserId},
+    },
+    log::embedded::{EmbeddedLog, Retain},
+};
+use harness::home::Home;
+use rusqlite::Connection;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+const ALL: usize = 10_000;
+
+crate::promises! {
+    what_is_written_to_one_person_waits_in_one_order_over_all_conversations,
+    what_was_acknowledged_does_not_wait_any_more_nor_after_opening_again,
+    a_full_box_refuses_and_keeps_nothing_until_there_is_room,
+    ids_are_kept_in_the_form_in_which_they_came,
+    how_a_conversation_stands_follows_what_was_acknowledged_and_read,
+    conversations_are_listed_by_their_newest_message,
+    one_may_write_to_oneself,
+    what_retention_lets_go_does_not_wait_any_more_and_makes_room,
+}
+
+/// Opens the log and lets its tail go.
+fn open(home: &Home) -> Arc<dyn Log> {
+    home.open().0
+}
+
+fn user(id: &str) -> UserId {
+    id.parse().unwrap()
+}
+
+fn letter(from: &str, to: &str, text: &str) -> Post {
+    Post {
+        room: RoomName::direct(&user(from), &user(to)),
+        author: None,
+        text: text.into(),
+        key: None,
+        replica: "replica".into(),
+        direct: Some(Envelope {
+            from: user(from),
+            to: user(to),
+            box_size: ALL,
+        }),
+    }
+}
+
+fn into_box_of(size: usize, mut post: Post) -> Post {
+    if let Some(envelope) = &mut post.direct {
+        envelope.box_size = size;
+    }
+    post
+}
+
+fn keyed(key: &str, post: Post) -> Post {
+    Post {
+        key: key.parse().ok(),
+        ..post
+    }
+}
+
+async fn write(log: &Arc<dyn Log>, from: &str, to: &str, text: &str) -> Arc<Message> {
+    log.append(letter(from, to, text)).await.unwrap()
+}
+
+async fn waiting(log: &Arc<dyn Log>, to: &str) -> Vec<Arc<Message>> {
+    log.pending(&user(to), 0, ALL).await.unwrap()
+}
+
+async fn told(mut tail: Tail) -> Vec<Arc<Message>> {
+    let mut told = Vec::new();
+    while let Some(Told::Kept(batch)) = tail.recv().await {
+        told.extend(batch);
+    }
+    told
+}
+
+fn texts(messages: &[Arc<Message>]) -> Vec<&str> {
+    messages.iter().map(|message| &*message.text).collect()
+}
+
+/// What is said after it is later by the log's clock.
+async fn next_millisecond() {
+    let now = jiff::Timestamp::now().as_millisecond();
+    while jiff::Timestamp::now().as_millisecond() <= now {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn place(message: &Message) -> u64 {
+    message.direct.as_ref().unwrap().place
+}
+
+fn places(messages: &[Arc<Message>]) -> Vec<u64> {
+    messages.iter().map(|message| place(message)).collect()
+}
+
+fn id(seq: u64, of: &Message) -> MessageId {
+    MessageId { seq, ..of.id }
+}
+
+async fn what_is_written_to_one_person_waits_in_one_order_over_all_conversations(home: Home) {
+    let (log, tail) = home.open();
+    let telling = tokio::spawn(told(tail));
+    write(&log, "ann", "bob", "one").await;
+    write(&log, "cid", "bob", "two").await;
+    write(&log, "bob", "ann", "mine").await;
+    let last = write(&log, "ann", "bob", "three").await;
+    let pending = waiting(&log, "bob").await;
+    assert_eq!(texts(&pending), ["one", "two", "three"]);
+    assert_eq!(places(&pending), [1, 2, 3]);
+    assert_eq!(pending[2], last);
+    assert_eq!(last.id.seq, 3, "a conversation is one room for both");
+    let after = log.pending(&user("bob"), 1, 1).await.unwrap();
+    assert_eq!(texts(&after), ["two"]);
+    assert_eq!(texts(&waiting(&log, "ann").await), ["mine"]);
+    assert!(waiting(&log, "cid").await.is_empty());
+    let room = RoomName::direct(&user("bob"), &user("ann"));
+    let said = log.last(&room, ALL).await.unwrap();
+    assert_eq!(texts(&said), ["one", "mine", "three"]);
+    assert!(
+        log.rooms(ALL).await.unwrap().is_empty(),
+        "a room of two is listed"
+    );
+    log.close().await;
+    let told = telling.await.unwrap();
+    assert_eq!(texts(&told), ["one", "two", "mine", "three"]);
+    assert!(told.contains(&last));
+}
+
+async fn what_was_acknowledged_does_not_wait_any_more_nor_after_opening_again(home: Home) {
+    let log = open(&home);
+    for text in ["one", "two", "three"] {
+        write(&log, "ann", "bob", text).await;
+    }
+    let mut marks = log.marks();
+    // Twice, and what never was.
+    log.acknowledge(&user("bob"), vec![2, 2, 0, 99, u64::MAX])
+        .await
+        .unwrap();
+    log.acknowledge(&user("bob"), vec![2]).await.unwrap();
+    log.acknowledge(&user("nobody"), vec![1]).await.unwrap();
+    let Mark {
+        from, to, id, what, ..
+    } = marks.try_recv().unwrap();
+    assert_eq!((from, to, id.seq), (user("ann"), user("bob"), 2));
+    assert_eq!(what, Became::Delivered { place: 2 });
+    assert!(marks.try_recv().is_err(), "marked twice");
+    assert_eq!(texts(&waiting(&log, "bob").await), ["one", "three"]);
+    log.close().await;
+    let log = open(&home);
+    assert_eq!(texts(&waiting(&log, "bob").await), ["one", "three"]);
+    let next = write(&log, "ann", "bob", "four").await;
+    assert_eq!(place(&next), 4, "a place is given out twice");
+}
+
+async fn a_full_box_refuses_and_keeps_nothing_until_there_is_room(home: Home) {
+    let log = open(&home);
+    let small = |key: &str, post| keyed(key, into_box_of(2, post));
+    log.append(small("a", letter("ann", "bob", "one")))
+        .await
+        .unwrap();
+    log.append(small("b", letter("cid", "bob", "two")))
+        .await
+        .unwrap();
+    let refused = log.append(small("c", letter("ann", "bob", "three"))).await;
+    assert!(matches!(refused, Err(LogError::BoxFull(2))), "{refused:?}");
+    // Neither its answer that was lost, nor other people, nor rooms are concerned.
+    let again = log
+        .append(small("a", letter("ann", "bob", "one")))
+        .await
+        .unwrap();
+    assert_eq!(again.id.seq, 1);
+    log.append(small("d", letter("bob", "ann", "mine")))
+        .await
+        .unwrap();
+    log.acknowledge(&user("bob"), vec![1]).await.unwrap();
+    let kept = log
+        .append(small("c", letter("ann", "bob", "three")))
+        .await
+        .unwrap();
+    assert_eq!((kept.id.seq, place(&kept)), (3, 3));
+    assert_eq!(texts(&waiting(&log, "bob").await), ["two", "three"]);
+    assert_eq!(kept.direct.as_ref().unwrap().key, "c".parse().ok());
+}
+
+async fn ids_are_kept_in_the_form_in_which_they_came(home: Home) {
+    let log = open(&home);
+    let number: UserId = serde_json::from_str("7").unwrap();
+    let mut post = letter("ann", "7", "to a number");
+    post.direct.as_mut().unwrap().to = number;
+    log.append(post).await.unwrap();
+    write(&log, "ann", "7", "to a string").await;
+    let forms: Vec<_> = (waiting(&log, "7").await.iter())
+        .map(|message| serde_json::to_string(&message.direct.as_ref().unwrap().to).unwrap())
+        .collect();
+    assert_eq!(forms, ["7", "\"7\""]);
+}
+
+async fn how_a_conversation_stands_follows_what_was_acknowledged_and_read(home: Home) {
+    let log = open(&home);
+    let (ann, bob) = (user("ann"), user("bob"));
+    assert_eq!(log.standing(&ann, &bob).await.unwrap(), Standing::default());
+    let first = write(&log, "ann", "bob", "one").await;
+    write(&log, "bob", "ann", "two").await;
+    write(&log, "ann", "bob", "three").await;
+    let standing = |of, with| log.standing(of, with);
+    let ids = |delivered: Option<u64>, read: Option<u64>, unread| Standing {
+        delivered: delivered.map(|seq| id(seq, &first)),
+        read: read.map(|seq| id(seq, &first)),
+        unread,
+    };
+    assert_eq!(standing(&ann, &bob).await.unwrap(), ids(None, None, 1));
+    log.acknowledge(&bob, vec![1]).await.unwrap();
+    assert_eq!(standing(&ann, &bob).await.unwrap(), ids(Some(2), None, 1));
+    log.acknowledge(&bob, vec![2]).await.unwrap();
+    let mut marks = log.marks();
+    assert_eq!(log.read(&bob, &ann, first.id).await.unwrap(), Some(1));
+    let mark = marks.try_recv().unwrap();
+    assert_eq!(
+        (mark.from, mark.to, mark.id),
+        (ann.clone(), bob.clone(), first.id)
+    );
+    assert_eq!((mark.what, mark.time), (Became::Read, first.time));
+    assert_eq!(
+        standing(&ann, &bob).await.unwrap(),
+        ids(Some(3), Some(1), 1)
+    );
+    // One's own message in between counts for nothing.
+    assert_eq!(log.read(&bob, &ann, id(2, &first)).await.unwrap(), Some(1));
+    assert_eq!(log.read(&bob, &ann, id(3, &first)).await.unwrap(), Some(0));
+    marks.try_recv().unwrap();
+    marks.try_recv().unwrap();
+    assert_eq!(
+        log.read(&bob, &ann, first.id).await.unwrap(),
+        Some(0),
+        "a mark goes back"
+    );
+    assert!(marks.try_recv().is_err(), "told though nothing moved");
+    assert_eq!(standing(&bob, &ann).await.unwrap(), ids(Some(1), None, 0));
+    for (reader, other, never) in [
+        (&bob, &ann, id(4, &first)),
+        (&bob, &ann, id(0, &first)),
+        (&bob, &ann, id(u64::MAX, &first)),
+        (&bob, &user("cid"), first.id),
+        (&user("cid"), &bob, first.id),
+        (&bob, &ann, "1-0".parse().unwrap()),
+    ] {
+        assert_eq!(
+            log.read(reader, other, never).await.unwrap(),
+            None,
+            "{never}"
+        );
+    }
+}
+
+async fn conversations_are_listed_by_their_newest_message(home: Home) {
+    let log = open(&home);
+    write(&log, "ann", "bob", "old").await;
+    next_millisecond().await;
+    write(&log, "cid", "bob", "one").await;
+    write(&log, "cid", "bob", "two").await;
+    let listed = |limit| {
+        let log = &log;
+        async move {
+            let listed = log.conversations(&user("bob"), limit).await.unwrap();
+            let rows = listed.into_iter().map(|of| {
+                let last = of.last.unwrap().text.clone().into_string();
+                (of.with.to_string(), of.unread, last)
+            });
+            rows.collect::<Vec<_>>()
+        }
+    };
+    let row = |with: &str, unread, last: &str| (with.to_owned(), unread, last.to_owned());
+    assert_eq!(
+        listed(9).await,
+        [row("cid", 2, "two"), row("ann", 1, "old")]
+    );
+    next_millisecond().await;
+    write(&log, "bob", "ann", "answer").await;
+    assert_eq!(
+        listed(9).await,
+        [row("ann", 1, "answer"), row("cid", 2, "two")]
+    );
+    assert_eq!(listed(1).await, [row("ann", 1, "answer")]);
+    assert!(log.conversations(&user("dan"), 9).await.unwrap().is_empty());
+}
+
+async fn one_may_write_to_oneself(home: Home) {
+    let log = open(&home);
+    let note = write(&log, "ann", "ann", "note").await;
+    assert_eq!(texts(&waiting(&log, "ann").await), ["note"]);
+    let ann = user("ann");
+    assert_eq!(log.conversations(&ann, 9).await.unwrap()[0].unread, 1);
+    assert_eq!(log.read(&ann, &ann, note.id).await.unwrap(), Some(0));
+    log.acknowledge(&ann, vec![1]).await.unwrap();
+    let standing = log.standing(&ann, &ann).await.unwrap();
+    assert_eq!(
+        (standing.delivered, standing.read),
+        (Some(note.id), Some(note.id))
+    );
+}
+
+async fn what_retention_lets_go_does_not_wait_any_more_and_makes_room(home: Home) {
+    let retain = Retain {
+        messages_per_room: Some(2),
+        age: None,
+    };
+    let (log, tail) = home.open_keeping(retain);
+    drop(tail);
+    for n in 0..5 {
+        let post = into_box_of(5, letter("ann", "bob", &n.to_string()));
+        log.append(post).await.unwrap();
+    }
+    log.close().await;
+    let (log, tail) = home.open_keeping(retain);
+    drop(tail);
+    let pruned = async {
+        while waiting(&log, "bob").await.len() > 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, pruned)
+        .await
+        .expect("all of them wait");
+    assert_eq!(texts(&waiting(&log, "bob").await), ["3", "4"]);
+    assert_eq!(
+        log.conversations(&user("bob"), 9).await.unwrap()[0].unread,
+        2
+    );
+    for n in 5..8 {
+        let post = into_box_of(5, letter("ann", "bob", &n.to_string()));
+        log.append(post).await.unwrap();
+    }
+    let full = log.append(into_box_of(5, letter("ann", "bob", "8"))).await;
+    assert!(matches!(full, Err(LogError::BoxFull(5))), "{full:?}");
+}
+
+fn open_folder(dir: &Path) -> Arc<dyn Log> {
+    let (log, tail) = EmbeddedLog::open(dir, Retain::default()).unwrap();
+    drop(tail);
+    Arc::new(log)
+}
+
+/// What the version before direct messages wrote.
+const VERSION_1: &str = "
+    PRAGMA application_id = 0x48534c47;
+    PRAGMA user_version = 1;
+    CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    INSERT INTO meta VALUES ('epoch', 171), ('closed', 1);
+    CREATE TABLE rooms (
+        id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
+        first INTEGER NOT NULL, next INTEGER NOT NULL, time INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX rooms_by_time ON rooms (time) WHERE first < next;
+    CREATE TABLE messages (
+        room INTEGER NOT NULL, seq INTEGER NOT NULL, time INTEGER NOT NULL,
+        author TEXT, text TEXT NOT NULL, replica TEXT NOT NULL, key TEXT,
+        PRIMARY KEY (room, seq)
+    ) STRICT, WITHOUT ROWID;
+    CREATE UNIQUE INDEX messages_by_key ON messages (room, key) WHERE key IS NOT NULL;
+    INSERT INTO rooms VALUES (1, 'lobby', 2, 4, 1700000000001), (2, 'gone', 9, 9, 1600000000000);
+    INSERT INTO messages VALUES
+        (1, 2, 1700000000000, 'ann', 'hello', 'old', 'k'),
+        (1, 3, 1700000000001, NULL, 'bye', 'old', NULL);
+";
+
+#[tokio::test]
+async fn a_file_of_the_version_before_is_taken_over_with_all_that_is_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = Connection::open(dir.path().join("log.db")).unwrap();
+    old.execute_batch(VERSION_1).unwrap();
+    drop(old);
+    for _ in 0..2 {
+        let log = open_folder(dir.path());
+        let kept = log.last(&RoomName::lobby(), ALL).await.unwrap();
+        let seen: Vec<_> = (kept.iter())
+            .map(|message| {
+                (
+                    message.id.to_string(),
+                    &*message.text,
+                    message.direct.is_none(),
+                )
+            })
+            .collect();
+        assert_eq!(seen[0], ("2-000000ab".into(), "hello", true));
+        assert_eq!(seen[1], ("3-000000ab".into(), "bye", true));
+        assert_eq!(kept[0].author, "ann".parse().ok());
+        let rooms = log.rooms(ALL).await.unwrap();
+        assert_eq!(rooms.len(), 1);
+        let same_key = keyed(
+            "k",
+            Post {
+                room: RoomName::lobby(),
+                direct: None,
+                ..letter("ann", "bob", "again")
+            },
+        );
+        assert_eq!(log.append(same_key).await.unwrap().id.seq, 2);
+        let placed = write(&log, "ann", "bob", "new").await;
+        assert_eq!(waiting(&log, "bob").await.last(), Some(&placed));
+        log.close().await;
+    }
+    let log = open_folder(dir.path());
+    assert_eq!(texts(&waiting(&log, "bob").await), ["new", "new"]);
+}
