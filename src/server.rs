@@ -26,7 +26,7 @@ use crate::{
     dialect::{
         Fleeting,
         amqpchat::AmqpChat,
-        by_session::BySession,
+        by_session::{BySession, Strangers},
         kschat::Kschat,
         native::{self, Native},
         rabbitpubsub::RabbitPubSub,
@@ -153,6 +153,10 @@ impl Server {
             vec![Arc::new(RabbitPubSub), Arc::new(AmqpChat)],
             talk,
             legacy.fleeting("/"),
+            match settings.index_template() {
+                Some(_) => Strangers::Listen,
+                None => Strangers::Speak,
+            },
         );
         legacy.mount("/", Arc::new(by_session));
         legacy.mount("/chat", native);

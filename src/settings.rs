@@ -15,7 +15,7 @@ use std::{
     ffi::OsString,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroUsize,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -221,6 +221,12 @@ impl Settings {
                 |name| name.to_string_lossy().into_owned(),
             )
         })
+    }
+
+    /// The folder whose template is shown at `/`.
+    pub fn index_template(&self) -> Option<&Path> {
+        let views = self.views.as_deref();
+        views.filter(|views| views.join(index::FILE).exists())
     }
 
     fn check_together(&mut self, mistakes: &mut Vec<String>) {
