@@ -126,7 +126,7 @@ impl Server {
                 polling_duration: settings.legacy.polling_duration,
                 ..Default::default()
             },
-            &legacy::Transport::ALL,
+            &settings.legacy.transports,
             allowed.clone(),
         ));
         let here: Arc<dyn Fleeting> =
@@ -308,6 +308,7 @@ fn router(
         .merge(forms)
         .merge(web::router(Web {
             public: settings.public.clone(),
+            public_max_age: settings.public_max_age,
             client: settings.client,
             catch_up: settings.catch_up == Switch::On,
         }));

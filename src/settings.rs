@@ -50,6 +50,10 @@ pub struct Settings {
     #[arg(long, value_name = "DIR", env = "HANDSHAKEN_PUBLIC")]
     pub public: Option<PathBuf>,
 
+    /// How long browsers may keep files of that folder without asking again, pages (HTML) apart, 0s to 365d
+    #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_PUBLIC_MAX_AGE", default_value = "0s", value_parser = duration("0s", "365d"))]
+    pub public_max_age: Duration,
+
     /// Folder with the template index.ejs of an old page, to be shown at / with the name of whoever
     /// is logged in [default: none, / is a page of --public]
     #[arg(long, value_name = "DIR", env = "HANDSHAKEN_VIEWS")]

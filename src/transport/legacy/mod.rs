@@ -20,6 +20,7 @@ use std::{sync::Arc, time::Duration};
 
 use ::http::{Request, Response};
 use axum::body::Body;
+use clap::ValueEnum;
 
 use self::{
     channels::Told,
@@ -43,12 +44,16 @@ const LOOK_PERIOD: Duration = Duration::from_millis(250);
 /// How often a drain looks whether everybody is gone.
 const DRAIN_PERIOD: Duration = Duration::from_millis(10);
 
-/// How packets travel. Flash sockets are not spoken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How packets travel, as settings, addresses and handshakes name it. Flash sockets are not spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Transport {
+    #[value(name = "websocket")]
     Websocket,
+    #[value(name = "htmlfile")]
     HtmlFile,
+    #[value(name = "xhr-polling")]
     XhrPolling,
+    #[value(name = "jsonp-polling")]
     JsonpPolling,
 }
 
@@ -78,6 +83,7 @@ pub struct Legacy {
 }
 
 impl Legacy {
+    /// `transports` are those that are offered, in this order; whoever asks for another is refused.
     pub fn new(limits: Limits, times: Times, transports: &[Transport], allowed: Allowed) -> Self {
         Self {
             front: Front {
