@@ -22,7 +22,7 @@ use crate::{
         log::{Log, Tail},
         peer::Goodbye,
     },
-    cluster::{fleeting, members::Members},
+    cluster::{fleeting, members::Members, presence},
     dialect::{
         Fleeting,
         amqpchat::AmqpChat,
@@ -107,11 +107,11 @@ impl Server {
             flood: settings.flood_timeout,
         };
         let cluster = match &redis {
-            Some(redis) => Cluster::start(&settings, redis.clone())?,
+            Some(redis) => Some(Cluster::start(&settings, redis.clone())?),
             None => None,
         };
         let members = cluster.as_ref().map(|cluster| cluster.members.clone());
-        let member = members.as_ref().map_or("", |members| members.id().as_str());
+        let mark = cluster.as_ref().map_or("", Cluster::mark).to_owned();
 
         let allowed = routes::allowed(&settings);
         let socketio = Arc::new(SocketIo::new(
@@ -122,7 +122,7 @@ impl Server {
                 connect_timeout: CONNECT_TIMEOUT,
             },
             allowed.clone(),
-            member,
+            &mark,
         ));
         let legacy = Arc::new(Legacy::new(
             limits,
@@ -135,22 +135,28 @@ impl Server {
             },
             &legacy::Transport::ALL,
             allowed.clone(),
-            member,
+            &mark,
         ));
-        let here: Arc<dyn Fleeting> =
+        let chat_here: Arc<dyn Fleeting> =
             Arc::new(vec![socketio.fleeting("/chat"), legacy.fleeting("/chat")]);
+        let here =
+            fleeting::Namespaces::from([("/", legacy.fleeting("/")), ("/chat", chat_here.clone())]);
         let mut tasks = JoinSet::new();
-        let fleeting: Arc<dyn Fleeting> = match redis {
+        let fleeting = match &redis {
             Some(redis) => {
-                let (everywhere, carrier) = fleeting::everywhere(redis, here.clone())?;
+                let (everywhere, carrier) = fleeting::everywhere(redis.clone(), here)?;
                 tasks.spawn(carrier.run());
-                Arc::new(everywhere)
+                everywhere
             }
-            None => here.clone(),
+            None => here,
         };
         let talk = Arc::new(Talk::new(chat.clone()));
         let tokens = logins::token_rules(&settings.tokens).map(Tokens::new);
-        let native = Arc::new(Native::new(chat.clone(), fleeting, tokens.clone()));
+        let native = Arc::new(Native::new(
+            chat.clone(),
+            fleeting["/chat"].clone(),
+            tokens.clone(),
+        ));
         socketio.mount("/", talk.clone());
         socketio.mount("/chat", native.clone());
         let kschat = Kschat::new(chat.clone(), tokens.clone());
@@ -160,7 +166,7 @@ impl Server {
             logins.sessions.clone(),
             vec![Arc::new(RabbitPubSub), Arc::new(AmqpChat)],
             talk,
-            legacy.fleeting("/"),
+            fleeting["/"].clone(),
         );
         legacy.mount("/", Arc::new(by_session));
         legacy.mount("/chat", native);
@@ -175,19 +181,23 @@ impl Server {
             socketio: socketio.clone(),
             legacy: legacy.clone(),
         };
-        let mut cluster_address = None;
-        let mut forward = None;
-        if let Some(cluster) = cluster {
-            tasks.spawn(listener::serve(
-                cluster.listener,
-                routes::internal(&transports, cluster.secret),
-                connections.clone(),
-            ));
+        if let Some((redis, members)) = redis.zip(members.clone()) {
+            let presence = presence::Shared::new(redis, members.clone(), chat.presence.clone());
+            tasks.spawn(presence.run());
             let (socketio, legacy) = (socketio.clone(), legacy.clone());
             let count = move || socketio.sessions().count() + legacy.sessions().count();
-            tasks.spawn(cluster.members.keep(count));
-            cluster_address = Some(cluster.address);
-            forward = Some(cluster.forward);
+            tasks.spawn(members.keep(count));
+        }
+        let mut cluster_address = None;
+        let mut forward = None;
+        if let Some(inside) = cluster.and_then(|cluster| cluster.inside) {
+            tasks.spawn(listener::serve(
+                inside.listener,
+                routes::internal(&transports, inside.secret),
+                connections.clone(),
+            ));
+            cluster_address = Some(inside.address);
+            forward = Some(inside.forward);
         }
         let readiness = Readiness::new(members.clone());
         let drain = Drain {
@@ -209,7 +219,7 @@ impl Server {
         }
         tasks.spawn(legacy.clone().keep_time());
         tasks.spawn(logins.sessions.clone().keep_time());
-        tasks.spawn(native::tell_presence(chat.clone(), here));
+        tasks.spawn(native::tell_presence(chat.clone(), chat_here));
         if let Some(tokens) = tokens {
             tasks.spawn(tokens.keep());
         }
