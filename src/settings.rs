@@ -8,6 +8,7 @@ mod legacy;
 mod mistakes;
 mod redis;
 mod sessions;
+mod shared;
 mod tokens;
 mod values;
 
@@ -267,6 +268,7 @@ impl Settings {
         self.accounts.check_together(&self.data, mistakes);
         self.sessions.check_together(mistakes);
         self.redis.check_together(mistakes);
+        self.check_shared(mistakes);
     }
 }
 

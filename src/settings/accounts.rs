@@ -22,7 +22,7 @@ const FILE: &str = "accounts.db";
 pub struct Accounts {
     /// Database of the accounts: sqlite:FILE, mysql://USER:PASSWORD@HOST/DATABASE or
     /// postgres://USER:PASSWORD@HOST/DATABASE; the variable keeps the password out of the process
-    /// list [default: accounts.db in the data folder]
+    /// list [default: accounts.db in the data folder; with --redis none, and accounts are off]
     #[arg(
         long,
         value_name = "URL",
@@ -113,6 +113,13 @@ impl Accounts {
             },
             smtp,
         })
+    }
+
+    /// Whether `--database` names a file.
+    pub(super) fn is_in_a_file(&self) -> bool {
+        let url = self.database.as_ref();
+        let url = url.and_then(|Secret(url)| url.parse::<DatabaseUrl>().ok());
+        url.is_some_and(|url| url.is_file())
     }
 
     pub(super) fn check_together(&self, data: &Path, mistakes: &mut Vec<String>) {
