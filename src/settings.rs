@@ -3,6 +3,7 @@
 //! for. README's table is compared with this file by a test.
 
 mod accounts;
+mod cluster;
 mod direct;
 mod legacy;
 mod mistakes;
@@ -22,11 +23,12 @@ use std::{
 
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 use ipnet::IpNet;
+use jiff::tz::TimeZone;
 
-use self::values::{count, duration, host_name, origin, proxy, retain};
+use self::values::{count, duration, host_name, origin, proxy, retain, time_zone};
 pub use self::{
-    accounts::Accounts, direct::Direct, legacy::Legacy, mistakes::Refusal, redis::Redis,
-    sessions::Sessions, tokens::Tokens, values::Origin,
+    accounts::Accounts, cluster::Cluster, direct::Direct, legacy::Legacy, mistakes::Refusal,
+    redis::Redis, sessions::Sessions, tokens::Tokens, values::Origin,
 };
 use crate::{
     log::embedded::Retain,
@@ -93,6 +95,10 @@ pub struct Settings {
     #[arg(long, value_name = "NAME", env = "HANDSHAKEN_HOST_NAME", value_parser = host_name)]
     pub host_name: Option<String>,
 
+    /// Time zone of the dates that pages show as text (Europe/Berlin) [default: the machine's]
+    #[arg(long, value_name = "ZONE", env = "HANDSHAKEN_TIME_ZONE", value_parser = time_zone)]
+    pub time_zone: Option<TimeZone>,
+
     /// Other origin whose pages may read answers and send credentials (https://chat.example), or *
     /// for any; may be given several times [default: none]
     #[arg(long, value_name = "ORIGIN", env = "HANDSHAKEN_CORS_ORIGIN", value_delimiter = ',', value_parser = origin)]
@@ -140,7 +146,7 @@ pub struct Settings {
     #[arg(long, value_name = "COUNT", env = "HANDSHAKEN_MAX_CONNECTIONS", default_value = "50000", value_parser = count(1, 10_000_000))]
     pub max_connections: NonZeroUsize,
 
-    /// How often a Socket.IO connection is pinged, 1s to 1h
+    /// How often a Socket.IO connection is pinged, and a bare WebSocket that is silent, 1s to 1h
     #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_PING_INTERVAL", default_value = "25s", value_parser = duration("1s", "1h"))]
     pub ping_interval: Duration,
 
@@ -161,6 +167,9 @@ pub struct Settings {
     pub redis: Redis,
 
     #[command(flatten)]
+    pub cluster: Cluster,
+
+    #[command(flatten)]
     pub accounts: Accounts,
 
     #[command(flatten)]
@@ -169,6 +178,11 @@ pub struct Settings {
     /// How long SIGTERM waits for clients and the log before the process ends anyway, 0s to 1h
     #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_DRAIN_TIMEOUT", default_value = "10s", value_parser = duration("0s", "1h"))]
     pub drain_timeout: Duration,
+
+    /// How long SIGTERM lets /ready fail before clients are sent away, for balancers that ask it now
+    /// and then, 0s to 1h
+    #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_DRAIN_DELAY", default_value = "0s", value_parser = duration("0s", "1h"))]
+    pub drain_delay: Duration,
 
     /// Form of the log lines on stderr; RUST_LOG says which (info)
     #[arg(
@@ -263,12 +277,20 @@ impl Settings {
                 self.max_backlog_packets, self.history
             ));
         }
+        if self.drain_delay > self.drain_timeout {
+            mistakes.push(format!(
+                "--drain-delay {:?}: longer than all of --drain-timeout {:?}",
+                self.drain_delay, self.drain_timeout
+            ));
+        }
         self.legacy.check_together(mistakes);
         self.tokens.check_together(&self.listen, mistakes);
         self.accounts.check_together(&self.data, mistakes);
         self.sessions.check_together(mistakes);
         self.redis.check_together(mistakes);
         self.check_shared(mistakes);
+        self.cluster
+            .check_together(self.redis.address.is_some(), mistakes);
     }
 }
 

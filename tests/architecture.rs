@@ -18,7 +18,13 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
     ("dialect", &["account::sessions", "account::tokens", "chat"]),
     (
         "transport",
-        &["account", "dialect", "chat::message", "chat::peer"],
+        &[
+            "account",
+            "dialect",
+            "chat::message",
+            "chat::peer",
+            "cluster::members::Members",
+        ],
     ),
     (
         "settings",

@@ -47,6 +47,7 @@ pub async fn start_with(times: Times) -> Server {
         times,
         &Transport::ALL,
         Arc::new(allowed),
+        "",
     ));
     legacy.mount("/", Arc::new(Old));
     legacy.mount("/chat", Arc::new(Chat));
