@@ -285,9 +285,10 @@ impl Sessions {
     async fn tidy(&self) -> bool {
         self.watched.forget_ended();
         let used = std::mem::take(&mut *self.used.lock());
-        let mut noted = used.clone();
         let watched = self.watched.sessions().into_iter();
-        noted.extend(watched.map(|id| (id.login, id.text)));
+        let mut noted: HashMap<_, _> = watched.map(|id| (id.login, id.text)).collect();
+        // Theirs are the newer ids.
+        noted.extend(used.clone());
         if noted.is_empty() && self.shared.is_some() {
             return true;
         }

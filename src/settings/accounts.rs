@@ -115,11 +115,9 @@ impl Accounts {
         })
     }
 
-    /// Whether `--database` names a file.
-    pub(super) fn is_in_a_file(&self) -> bool {
-        let url = self.database.as_ref();
-        let url = url.and_then(|Secret(url)| url.parse::<DatabaseUrl>().ok());
-        url.is_some_and(|url| url.is_file())
+    /// Whether their database is a file, which no other machine reaches.
+    pub(super) fn are_in_a_file(&self, data: &Path) -> bool {
+        self.database(data).is_ok_and(|database| database.is_file())
     }
 
     pub(super) fn check_together(&self, data: &Path, mistakes: &mut Vec<String>) {

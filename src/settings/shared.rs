@@ -11,7 +11,7 @@ const SET_A_DATABASE: &str =
 impl Settings {
     /// Whether people can register and log in here.
     pub fn has_accounts(&self) -> bool {
-        self.redis.address.is_none() || self.accounts.database.is_some()
+        self.redis.address.is_none() || !self.accounts.are_in_a_file(&self.data)
     }
 
     /// Whether a cookie names anybody here.
@@ -32,11 +32,12 @@ impl Settings {
         }
         let view = self.views.as_deref().and_then(|dir| index::read(dir).ok());
         let shows = |variable| view.as_ref().is_some_and(|view| view.uses(variable));
-        if self.accounts.is_in_a_file() {
-            mistakes.push(format!(
-                "--database: a file of this machine, which other replicas do not have: {SET_A_DATABASE}"
-            ));
-        } else if !self.has_accounts() {
+        if !self.has_accounts() {
+            if self.accounts.database.is_some() {
+                mistakes.push(format!(
+                    "--database: a file of this machine, which other replicas do not have: {SET_A_DATABASE}"
+                ));
+            }
             if shows("name") {
                 mistakes.push(format!(
                     "--views: {} is for people with an account, and one in a file of this machine is unknown to other \
@@ -50,7 +51,7 @@ impl Settings {
                 ));
             }
         }
-        let needs_sessions = self.accounts.database.is_some() || shows("name") || shows("user");
+        let needs_sessions = self.has_accounts() || shows("name") || shows("user");
         if needs_sessions && !self.has_sessions() {
             mistakes.push(
                 "--session-secret: there is none, and one that each replica draws is unknown to the others: give all \

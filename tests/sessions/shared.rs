@@ -398,6 +398,56 @@ async fn what_is_used_or_watched_lasts_on_and_nothing_is_made_shorter() {
 }
 
 #[tokio::test]
+async fn a_session_that_node_gives_another_id_is_known_by_it_and_its_sockets_stay() {
+    let redis = RedisServer::start();
+    let a = Replica::on(redis.address());
+    let (session, before) = a.login("Ann").await;
+    let (told, _watch) = a.watch(&session.id);
+    a.note().await;
+    // As an application does that regenerates the session and takes all along that was in it.
+    let record = redis.cli(&["get", &format!("sess:{}", id_in(&before))]);
+    redis.cli(&["del", &format!("sess:{}", id_in(&before))]);
+    let after = of_node(&redis, "another", &record);
+    assert!(a.of(&before).await.is_none());
+    let found = a.of(&after).await.unwrap();
+    assert_eq!(found.id.login(), session.id.login());
+    a.note().await;
+    // Those that were watched before are looked up by the id that they have now.
+    a.note().await;
+    assert_eq!(told.load(Ordering::Relaxed), 0);
+    let renewed = a.cookie(&a.0.renew(&found).await.unwrap());
+    // A former id does not stand in for one that is gone.
+    redis.cli(&["del", &format!("sess:{}", id_in(&renewed))]);
+    assert!(a.of(&after).await.is_none());
+    a.note().await;
+    assert_eq!(told.load(Ordering::Relaxed), 1);
+    assert_eq!(kept(&redis, &after), Value::Null);
+}
+
+#[tokio::test]
+async fn a_redis_that_is_full_keeps_who_is_logged_in_and_takes_nobody_new() {
+    let redis = RedisServer::start();
+    let a = Replica::on(redis.address());
+    let (session, cookie) = a.login("Ann").await;
+    let (told, _watch) = a.watch(&session.id);
+    let (other, others) = a.login("Eve").await;
+    redis.cli(&["config", "set", "maxmemory", "1"]);
+    a.0.end(&other.id).await.unwrap();
+    assert!(a.of(&others).await.is_none());
+    assert!(a.0.begin(Record::default()).await.is_err());
+    assert!(a.of(&cookie).await.is_some());
+    a.note().await;
+    assert_eq!(told.load(Ordering::Relaxed), 0);
+    redis.cli(&["config", "set", "maxmemory", "0"]);
+    a.note().await;
+    assert!(a.of(&cookie).await.is_some());
+    let (_, bobs) = a.login("Bob").await;
+    assert!(a.of(&bobs).await.is_some());
+    a.0.end(&session.id).await.unwrap();
+    assert_eq!(told.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
 async fn one_account_has_only_so_many_sessions_over_all_replicas() {
     let redis = RedisServer::start();
     let replicas = [Replica::on(redis.address()), Replica::on(redis.address())];

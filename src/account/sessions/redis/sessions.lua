@@ -134,29 +134,40 @@ function does.end_account(mail)
   return logins
 end
 
+-- The record under an id, unless it is a former one.
+local function present(id)
+  local json = redis.call('GET', express .. id)
+  local is_json, record = pcall(cjson.decode, json or '')
+  if not is_json or type(record) ~= 'table' then
+    return nil
+  end
+  local is_former = type(record.handshaken) == 'table' and record.handshaken.now
+  return not is_former and record or nil
+end
+
 function does.use(default_age, ...)
-  local gone, pairs_of = {}, { ... }
-  for at = 1, #pairs_of, 2 do
-    local login = pairs_of[at + 1]
-    local id = redis.call('HGET', login_key(login), 'id') or pairs_of[at]
-    local json = redis.call('GET', express .. id)
-    if json then
-      local is_json, record = pcall(cjson.decode, json)
+  local gone, used = {}, { ... }
+  for at = 1, #used, 2 do
+    local given, login = used[at], used[at + 1]
+    local id = redis.call('HGET', login_key(login), 'id') or given
+    local record = present(id)
+    -- An application of Node's may have taken all that was in it along to another id.
+    if not record and id ~= given then
+      id, record = given, present(given)
+    end
+    if record then
       local age, mail = tonumber(default_age), ''
-      if is_json and type(record) == 'table' then
-        local cookie = record.cookie
-        local own = type(cookie) == 'table' and cookie.originalMaxAge
-        if type(own) == 'number' and own >= 1 then
-          age = math.floor(math.min(own, LONGEST))
-        end
-        if type(record.mail) == 'string' then
-          mail = record.mail
-        end
+      local own = type(record.cookie) == 'table' and record.cookie.originalMaxAge
+      if type(own) == 'number' and own >= 1 then
+        age = math.floor(math.min(own, LONGEST))
+      end
+      if type(record.mail) == 'string' then
+        mail = record.mail
       end
       last_on(express .. id, age)
       note(login, id, mail, age)
     else
-      drop(login, id)
+      drop(login, given)
       gone[#gone + 1] = login
     end
   end
