@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use handshaken::{
@@ -21,6 +21,9 @@ use crate::harness::{
     proxy::{Proxy, Weather},
     redis::RedisServer,
 };
+
+/// Replicas are told of an end, or find it out, in less than that.
+const SOON: Duration = Duration::from_secs(20);
 
 const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -116,8 +119,11 @@ fn signed(id: &str) -> String {
     format!("jsessionid=s%3A{id}.{signature}")
 }
 
+/// Waits for what comes long before everything is looked up, as happens every half minute.
 async fn is_told(told: &AtomicUsize) {
+    let start = Instant::now();
     eventually("the end is told", async || {
+        assert!(start.elapsed() < SOON, "it is not told by itself");
         let times = told.load(Ordering::Relaxed);
         (times == 1).then_some(()).ok_or(format!("{times} times"))
     })
@@ -240,7 +246,9 @@ async fn an_end_is_told_on_all_replicas_at_once_and_to_nobody_else() {
     let (here, _here) = a.watch(&session.id);
     let (bobs, _bobs) = b.watch(&other.id);
     // Once it hears one, it hears all.
+    let start = Instant::now();
     eventually("the other replica hears", async || {
+        assert!(start.elapsed() < SOON, "it does not hear");
         let (probe, cookie) = a.login("Eve").await;
         let (told, _watch) = b.watch(&b.of(&cookie).await.unwrap().id);
         a.0.end(&probe.id).await.unwrap();

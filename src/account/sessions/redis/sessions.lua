@@ -39,7 +39,7 @@ end
 -- Notes that a login is used now, and under which id. Those that we began are counted.
 local function note(login, id, mail, age, is_new)
   local time = redis.call('TIME')
-  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  local now = time[1] * 1000000 + time[2]
   local key, here, there = login_key(login), VISITORS, ACCOUNTS
   redis.call('HSET', key, 'id', id, 'mail', mail)
   redis.call('PEXPIRE', key, math.max(age, redis.call('PTTL', express .. id)))
