@@ -6,10 +6,7 @@ mod logins;
 mod ready;
 mod routes;
 
-use std::{
-    fs::DirBuilder, net::SocketAddr, num::NonZeroU32, os::unix::fs::DirBuilderExt, sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use jiff::tz::TimeZone;
@@ -92,7 +89,7 @@ impl Server {
             .iter()
             .map(|listener| Ok(listener.local_addr()?))
             .collect::<anyhow::Result<_>>()?;
-        let logins = Logins::open(&settings).await?;
+        let logins = Logins::open(&settings, redis.as_ref()).await?;
         let limits = chat::Limits {
             text: text_limit(settings.max_message),
             history: settings.history.into(),
@@ -236,7 +233,9 @@ impl Server {
             ));
         }
         tasks.spawn(legacy.clone().keep_time());
-        tasks.spawn(logins.sessions.clone().keep_time());
+        if logins.are_on {
+            tasks.spawn(logins.sessions.clone().keep_time());
+        }
         tasks.spawn(native::tell_presence(chat.clone(), chat_here));
         if let Some(tokens) = tokens {
             tasks.spawn(tokens.keep());
@@ -358,14 +357,6 @@ fn shared_redis(settings: &Settings) -> Option<Redis> {
 fn open_log(settings: &Settings, redis: Option<&Redis>) -> anyhow::Result<(Arc<dyn Log>, Tail)> {
     Ok(match redis {
         Some(redis) => {
-            // Logins are kept there all the same.
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&settings.data)
-                .with_context(|| {
-                    format!("cannot use data directory {}", settings.data.display())
-                })?;
             let (log, tail) = RedisLog::open(redis.clone(), settings.retain)?;
             (Arc::new(log), tail)
         }
