@@ -37,6 +37,7 @@ use crate::{
     settings::Settings,
     transport::{
         forward::Forward,
+        gate::Gate,
         legacy::{self, Legacy},
         listener::{self, Connections},
         socketio::{self, SocketIo, Timing},
@@ -180,6 +181,7 @@ impl Server {
         let transports = Transports {
             socketio: socketio.clone(),
             legacy: legacy.clone(),
+            gate: Arc::new(Gate::new(NonZeroU32::new(settings.handshake_rate))),
         };
         if let Some((redis, members)) = redis.zip(members.clone()) {
             let presence = presence::Shared::new(redis, members.clone(), chat.presence.clone());

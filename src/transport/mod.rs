@@ -3,6 +3,7 @@
 mod asks;
 mod flow;
 pub mod forward;
+pub mod gate;
 mod inbox;
 pub mod legacy;
 pub mod listener;

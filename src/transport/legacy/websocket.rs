@@ -30,7 +30,7 @@ use tokio_tungstenite::{
 };
 
 use super::{
-    attachment::Attachment,
+    attachment::{Attachment, LastPoll},
     packet,
     session::Session,
     state::{Taken, Way},
@@ -99,7 +99,8 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     let mut socket =
         WebSocketStream::from_partially_read(stream, unread.to_vec(), Role::Server, Some(config))
             .await;
-    let attached = session.and_then(|session| session.attach(Way::Stream, None));
+    let attached =
+        session.and_then(|session| session.attach(Way::Stream, LastPoll::new(None, None)));
     let Some(attachment) = attached else {
         let told = Message::text(packet::NOT_HANDSHAKEN);
         // Whoever does not take it is gone.
