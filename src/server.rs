@@ -36,6 +36,7 @@ use crate::{
     settings::Settings,
     transport::{
         forward::Forward,
+        gate::Gate,
         legacy::{self, Legacy},
         listener::{self, Connections},
         socketio::{self, SocketIo, Timing},
@@ -196,6 +197,7 @@ impl Server {
             socketio: socketio.clone(),
             legacy: legacy.clone(),
             websocket: websocket.clone(),
+            gate: Arc::new(Gate::new(NonZeroU32::new(settings.handshake_rate))),
         };
         if let Some((redis, members)) = redis.zip(members.clone()) {
             let presence = presence::Shared::new(redis, members.clone(), chat.presence.clone());

@@ -280,6 +280,7 @@ fn the_edges_of_every_range_are_right_and_what_lies_beyond_is_not() {
         ),
         ("--stall-timeout", ["1s", "5m"], ["0s", "6m"]),
         ("--max-connections", ["1", "10000000"], ["0", "10000001"]),
+        ("--handshake-rate", ["0", "1000000"], ["-1", "1000001"]),
         ("--ping-interval", ["1s", "1h"], ["0s", "-5s"]),
         ("--ping-timeout", ["1s", "1h"], ["5", "2h"]),
         ("--legacy-heartbeat-timeout", ["26s", "1h"], ["25s", "61m"]),
