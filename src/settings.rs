@@ -10,6 +10,7 @@ mod redis;
 mod sessions;
 mod tokens;
 mod values;
+mod vcap;
 
 use std::{
     ffi::OsString,
@@ -22,10 +23,13 @@ use std::{
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 use ipnet::IpNet;
 
-use self::values::{count, duration, host_name, origin, proxy, retain};
 pub use self::{
     accounts::Accounts, direct::Direct, legacy::Legacy, mistakes::Refusal, redis::Redis,
     sessions::Sessions, tokens::Tokens, values::Origin,
+};
+use self::{
+    values::{count, duration, host_name, origin, proxy, retain},
+    vcap::Services,
 };
 use crate::{
     log::embedded::Retain,
@@ -262,11 +266,16 @@ impl Settings {
                 self.max_backlog_packets, self.history
             ));
         }
+        let services = Services::of_environment().unwrap_or_else(|mistake| {
+            mistakes.push(mistake);
+            Services::default()
+        });
         self.legacy.check_together(mistakes);
         self.tokens.check_together(&self.listen, mistakes);
-        self.accounts.check_together(&self.data, mistakes);
+        self.accounts
+            .check_together(&self.data, &services, mistakes);
         self.sessions.check_together(mistakes);
-        self.redis.check_together(mistakes);
+        self.redis.check_together(&services, mistakes);
     }
 }
 

@@ -118,6 +118,37 @@ fn the_variables_that_other_programs_read_name_the_redis_too() {
 }
 
 #[test]
+fn services_of_cloud_foundry_count_where_nothing_else_says_where_they_are() {
+    let wrong = r#"{"mysql-5.1": [{"credentials": {"uri": "mysql://u:s3cret@h"}}],
+        "redis-2.6": [{"credentials": {"password": "s3cret"}}]}"#;
+    let output = server(&["--check"]).env("VCAP_SERVICES", wrong).output();
+    let output = output.unwrap();
+    assert_eq!(code(&output), 64, "{output:?}");
+    let told = stderr(&output);
+    for mistake in [
+        "VCAP_SERVICES: mysql-5.1: names no database",
+        "VCAP_SERVICES: redis-2.6: no address of a Redis in its credentials",
+    ] {
+        assert!(told.contains(mistake), "{told}");
+    }
+    assert!(!told.contains("s3cret"), "{told}");
+
+    let mut otherwise = server(&["--check", "--database", "sqlite:users.db"]);
+    let otherwise = otherwise.env("REDIS_HOST", "h").env("VCAP_SERVICES", wrong);
+    assert_eq!(code(&otherwise.output().unwrap()), 0);
+
+    let output = otherwise.env("VCAP_SERVICES", r#"{"redis": [s3cret"#);
+    let output = output.output().unwrap();
+    assert_eq!(code(&output), 64, "{output:?}");
+    let told = stderr(&output);
+    assert!(
+        told.contains("VCAP_SERVICES: not JSON: expected value at line 1 column 12"),
+        "{told}"
+    );
+    assert!(!told.contains("s3cret"), "{told}");
+}
+
+#[test]
 fn settings_that_contradict_each_other_are_mistakes() {
     let small = ["--max-backlog", "100000", "--max-message", "200000"];
     let few = ["--max-backlog-packets", "16", "--history", "16"];
@@ -431,6 +462,7 @@ fn server(args: &[&str]) -> Command {
         "REDIS_URL",
         "REDIS_HOST",
         "REDIS_PORT",
+        "VCAP_SERVICES",
     ];
     for variable in of_others {
         command.env_remove(variable);
