@@ -3,7 +3,11 @@
 use std::{io::Write, process::ExitCode};
 
 use anyhow::Context;
-use handshaken::{server::Server, settings::Settings, telemetry};
+use handshaken::{
+    server::{self, Server},
+    settings::Settings,
+    telemetry,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
@@ -28,7 +32,12 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     telemetry::start(settings.log_format);
-    match run(settings) {
+    let done = if settings.finish_migration {
+        finish_migration(&settings)
+    } else {
+        run(settings)
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -43,6 +52,12 @@ fn read_env_file() -> Result<(), dotenvy::Error> {
         Err(error) if error.not_found() => Ok(()),
         read => read,
     }
+}
+
+#[tokio::main]
+async fn finish_migration(settings: &Settings) -> anyhow::Result<()> {
+    println!("{}", server::finish_migration(settings).await?);
+    Ok(())
 }
 
 #[tokio::main]

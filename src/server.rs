@@ -15,6 +15,7 @@ use tokio::{sync::watch, task::JoinSet};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use self::logins::Logins;
+pub use self::logins::finish_migration;
 use crate::{
     account::tokens::{self, Tokens},
     chat::{

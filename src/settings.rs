@@ -185,6 +185,11 @@ pub struct Settings {
     /// Check the settings and exit
     #[arg(long)]
     pub check: bool,
+
+    /// End the sharing of the users' table with the old chat and exit: Argon2id takes the place of
+    /// its SHA-1, which lets nobody log in there any more. Servers of ours may be running
+    #[arg(long, conflicts_with = "check")]
+    pub finish_migration: bool,
 }
 
 /// On or off.
