@@ -4,8 +4,9 @@ use std::{io::Write, process::ExitCode};
 
 use anyhow::Context;
 use handshaken::{
+    doctor,
     server::{self, Server},
-    settings::Settings,
+    settings::{Settings, Task},
     telemetry,
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,6 +31,15 @@ fn main() -> ExitCode {
     if settings.check {
         println!("settings are right");
         return ExitCode::SUCCESS;
+    }
+    if settings.task == Some(Task::Doctor) {
+        let report = doctor::examine(&settings);
+        print!("{report}");
+        return if report.is_well() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        };
     }
     telemetry::start(settings.log_format);
     let done = if settings.finish_migration {

@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
+use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
@@ -39,7 +39,12 @@ use crate::{
 
 /// One chat server for every generation of Socket.IO page
 #[derive(Clone, Debug, Parser)]
-#[command(name = "handshaken", version, max_term_width = 100)]
+#[command(
+    name = "handshaken",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
 pub struct Settings {
     /// Address to listen on, IP:PORT; may be given several times; port 0 takes a free one
     /// [default: 0.0.0.0:3000, or 0.0.0.0 with the port that NODE_PORT or PORT names]
@@ -156,6 +161,9 @@ pub struct Settings {
     #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_PING_TIMEOUT", default_value = "20s", value_parser = duration("1s", "1h"))]
     pub ping_timeout: Duration,
 
+    #[command(subcommand)]
+    pub task: Option<Task>,
+
     #[command(flatten)]
     pub direct: Direct,
 
@@ -197,6 +205,14 @@ pub struct Settings {
     pub finish_migration: bool,
 }
 
+/// What the program does instead of serving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum Task {
+    /// Look at all that these settings need (Redis, RabbitMQ, SQL, pages, ports, folders, clock, limits), change nothing,
+    /// and say what is wrong and what to do; exit code 1 where something is wrong
+    Doctor,
+}
+
 /// On or off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Switch {
@@ -214,7 +230,7 @@ pub enum LogFormat {
 impl Settings {
     /// Reads flags first, then the environment, then defaults.
     pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Self, Refusal> {
-        let (matches, mut mistakes) = mistakes::read(Self::command, args)?;
+        let (matches, mut mistakes) = mistakes::read(Self::anywhere, args)?;
         let settings = matches.and_then(|matches| Self::from_arg_matches(&matches).ok());
         let Some(mut settings) = settings else {
             return Err(mistakes::refusal(mistakes));
@@ -225,6 +241,11 @@ impl Settings {
         } else {
             Err(mistakes::refusal(mistakes))
         }
+    }
+
+    /// Takes every setting before a task's name as well as after it.
+    fn anywhere() -> Command {
+        Self::command().mut_args(|argument| argument.global(true))
     }
 
     /// The name of this replica.

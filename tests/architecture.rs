@@ -9,7 +9,7 @@ use std::{
 
 /// Who may import what, from the room itself apart. The arrows go one way: transport → dialect → chat ← log.
 /// `account` stands aside of them. Only `server` knows several rooms as a whole; `settings` names the values that it reads.
-const MAY_IMPORT: [(&str, &[&str]); 12] = [
+const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("account", &["chat::message", "chat::peer"]),
     ("chat", &[]),
     ("log", &["chat", "redis"]),
@@ -51,7 +51,18 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
             "transport",
         ],
     ),
-    ("main", &["server", "settings", "telemetry"]),
+    (
+        "doctor",
+        &[
+            "account",
+            "log::embedded",
+            "redis",
+            "settings",
+            "transport::listener",
+            "transport::web",
+        ],
+    ),
+    ("main", &["doctor", "server", "settings", "telemetry"]),
     ("lib", &[]),
 ];
 
@@ -68,7 +79,14 @@ const AT_HOME: [(&str, &[&str]); 12] = [
     // Our own room of that name is written the same, so its users are named here as well.
     (
         "redis",
-        &["redis", "log/redis", "cluster", "settings", "server.rs"],
+        &[
+            "redis",
+            "log/redis",
+            "cluster",
+            "settings",
+            "server.rs",
+            "doctor",
+        ],
     ),
     ("clap", &["settings", "transport/web.rs"]),
     ("axum", &["transport", "server"]),

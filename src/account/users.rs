@@ -1,5 +1,5 @@
 //! The users' table, in SQLite, MySQL or PostgreSQL through sqlx. `url` says where it is, `sql` in which words it
-//! is asked, `shape` takes over a table of the old chat's or makes one, `key` says which names are the same.
+//! is asked, `shape` makes one or shares the old chat's, `key` says which names are the same; `look` only looks.
 
 use std::{
     fs::{DirBuilder, OpenOptions},
@@ -24,11 +24,13 @@ use self::{
 use super::errors::OpenError;
 
 mod key;
+mod look;
 mod shape;
 mod sql;
 mod url;
 
 pub(super) use self::{key::Key, url::without_secrets};
+pub use look::{Look, Table, look};
 pub use shape::Finished;
 pub use url::DatabaseUrl;
 

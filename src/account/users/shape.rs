@@ -23,6 +23,8 @@ pub(super) enum Shape {
     Ours,
     /// Another program reads and writes it as well, the one that made it.
     Shared,
+    /// Another program's, which ours has not opened yet: it will be shared.
+    Old,
     /// None.
     Missing,
 }
@@ -72,8 +74,8 @@ pub(super) async fn look(
     Ok(match lacking(&columns) {
         _ if columns.is_empty() => Ok(Shape::Missing),
         Some(column) => Err(column),
-        // What was never taken over will be, at the first start.
-        None if has(&columns, BESIDE) || !has(&columns, "name_key") => Ok(Shape::Shared),
+        None if has(&columns, BESIDE) => Ok(Shape::Shared),
+        None if !has(&columns, "name_key") => Ok(Shape::Old),
         None => Ok(Shape::Ours),
     })
 }

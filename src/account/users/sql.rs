@@ -23,6 +23,10 @@ pub(super) struct Statements {
     /// Puts it there, where the password is still the one that it was made of.
     pub take_over: &'static str,
     pub drop_beside: &'static str,
+    /// Not 0 where this user may make and alter the table.
+    pub may_alter: &'static str,
+    /// The database's time, ms since 1970; null where it has no clock of its own.
+    pub clock: &'static str,
     /// How many passwords are as the old chat keeps them.
     pub old_hashes: &'static str,
     /// Users who lack a key, from this id on: id, name, mail.
@@ -70,6 +74,8 @@ const SQLITE: Statements = Statements {
         ALTER TABLE users ADD COLUMN argon2id_of VARCHAR(40)",
     take_over: "UPDATE users SET pass = argon2id WHERE CAST(pass AS TEXT) = argon2id_of",
     drop_beside: "ALTER TABLE users DROP COLUMN argon2id; ALTER TABLE users DROP COLUMN argon2id_of",
+    may_alter: "SELECT CAST(1 AS BIGINT)",
+    clock: "SELECT CAST(NULL AS BIGINT)",
     old_hashes: "SELECT COUNT(*) FROM users WHERE LENGTH(CAST(pass AS TEXT)) = 40",
     keyless: "SELECT CAST(id AS BIGINT), CAST(name AS TEXT), CAST(mail AS TEXT) FROM users
         WHERE id > $1 AND (name_key IS NULL OR mail_key IS NULL) ORDER BY id LIMIT 500",
@@ -119,6 +125,14 @@ static MYSQL: Statements = Statements {
         ADD COLUMN argon2id_of VARCHAR(40) CHARACTER SET ascii COLLATE ascii_bin NULL",
     take_over: "UPDATE users SET pass = argon2id WHERE CAST(pass AS BINARY) = CAST(argon2id_of AS BINARY)",
     drop_beside: "ALTER TABLE users DROP COLUMN argon2id, DROP COLUMN argon2id_of",
+    // What is granted to roles is not listed here, so it may tell less than there is.
+    may_alter: "SELECT COUNT(*) FROM (
+            SELECT privilege_type FROM information_schema.user_privileges
+            UNION ALL SELECT privilege_type FROM information_schema.schema_privileges WHERE DATABASE() LIKE table_schema
+            UNION ALL SELECT privilege_type FROM information_schema.table_privileges
+                WHERE table_schema = DATABASE() AND table_name = 'users') held
+        WHERE privilege_type = 'ALTER'",
+    clock: "SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
     old_hashes: "SELECT COUNT(*) FROM users WHERE LENGTH(pass) = 40",
     keyless: "SELECT CAST(id AS SIGNED), CAST(name AS CHAR), CAST(mail AS CHAR) FROM users
         WHERE id > ? AND (name_key IS NULL OR mail_key IS NULL) ORDER BY id LIMIT 500",
@@ -155,6 +169,11 @@ static POSTGRES: Statements = Statements {
         "SELECT 'ALTER TABLE users ALTER COLUMN pass TYPE VARCHAR(255)' FROM pg_catalog.pg_attribute
         WHERE attrelid = to_regclass('users') AND attname = 'pass' AND NOT attisdropped
             AND atttypid IN ('varchar'::regtype, 'bpchar'::regtype) AND atttypmod BETWEEN 0 AND 258",
+    may_alter: "SELECT CAST(CASE WHEN COALESCE(
+                (SELECT pg_has_role(relowner, 'MEMBER') FROM pg_catalog.pg_class WHERE oid = to_regclass('users')),
+                has_schema_privilege(current_schema(), 'CREATE'))
+            THEN 1 ELSE 0 END AS BIGINT)",
+    clock: "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
     // The dialects agree on the rest.
     ..SQLITE
 };
