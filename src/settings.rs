@@ -3,6 +3,7 @@
 //! for. README's table is compared with this file by a test.
 
 mod accounts;
+mod cluster;
 mod direct;
 mod legacy;
 mod mistakes;
@@ -16,7 +17,7 @@ use std::{
     ffi::OsString,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroUsize,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -25,8 +26,8 @@ use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
 pub use self::{
-    accounts::Accounts, direct::Direct, legacy::Legacy, mistakes::Refusal, redis::Redis,
-    sessions::Sessions, tokens::Tokens, values::Origin,
+    accounts::Accounts, cluster::Cluster, direct::Direct, legacy::Legacy, mistakes::Refusal,
+    redis::Redis, sessions::Sessions, tokens::Tokens, values::Origin,
 };
 use self::{
     values::{count, duration, host_name, origin, proxy, retain, time_zone},
@@ -59,6 +60,10 @@ pub struct Settings {
     /// Folder with the pages to serve at / and /public/ [default: our own pages, from the binary]
     #[arg(long, value_name = "DIR", env = "HANDSHAKEN_PUBLIC")]
     pub public: Option<PathBuf>,
+
+    /// How long browsers may keep files of that folder without asking again, pages (HTML) apart, 0s to 365d
+    #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_PUBLIC_MAX_AGE", default_value = "0s", value_parser = duration("0s", "365d"))]
+    pub public_max_age: Duration,
 
     /// Folder with the template index.ejs of an old page, to be shown at / with the name of whoever
     /// is logged in [default: none, / is a page of --public]
@@ -177,6 +182,9 @@ pub struct Settings {
     pub redis: Redis,
 
     #[command(flatten)]
+    pub cluster: Cluster,
+
+    #[command(flatten)]
     pub accounts: Accounts,
 
     #[command(flatten)]
@@ -185,6 +193,11 @@ pub struct Settings {
     /// How long SIGTERM waits for clients and the log before the process ends anyway, 0s to 1h
     #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_DRAIN_TIMEOUT", default_value = "10s", value_parser = duration("0s", "1h"))]
     pub drain_timeout: Duration,
+
+    /// How long SIGTERM lets /ready fail before clients are sent away, for balancers that ask it now
+    /// and then, 0s to 1h
+    #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_DRAIN_DELAY", default_value = "0s", value_parser = duration("0s", "1h"))]
+    pub drain_delay: Duration,
 
     /// Form of the log lines on stderr; RUST_LOG says which (info)
     #[arg(
@@ -258,6 +271,12 @@ impl Settings {
         })
     }
 
+    /// The folder whose template is shown at `/`.
+    pub fn index_template(&self) -> Option<&Path> {
+        let views = self.views.as_deref();
+        views.filter(|views| views.join(index::FILE).exists())
+    }
+
     fn check_together(&mut self, mistakes: &mut Vec<String>) {
         if self.listen.is_empty() {
             match port_of_the_old_servers() {
@@ -297,6 +316,12 @@ impl Settings {
                 self.max_backlog_packets, self.history
             ));
         }
+        if self.drain_delay > self.drain_timeout {
+            mistakes.push(format!(
+                "--drain-delay {:?}: longer than all of --drain-timeout {:?}",
+                self.drain_delay, self.drain_timeout
+            ));
+        }
         let services = Services::of_environment().unwrap_or_else(|mistake| {
             mistakes.push(mistake);
             Services::default()
@@ -307,6 +332,8 @@ impl Settings {
             .check_together(&self.data, &services, mistakes);
         self.sessions.check_together(mistakes);
         self.redis.check_together(&services, mistakes);
+        self.cluster
+            .check_together(self.redis.address.is_some(), mistakes);
     }
 }
 

@@ -18,7 +18,13 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("dialect", &["account::sessions", "account::tokens", "chat"]),
     (
         "transport",
-        &["account", "dialect", "chat::message", "chat::peer"],
+        &[
+            "account",
+            "dialect",
+            "chat::message",
+            "chat::peer",
+            "cluster::members::Members",
+        ],
     ),
     (
         "settings",
@@ -32,6 +38,7 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
             "log::embedded::Retain",
             "redis::Address",
             "redis::InvalidAddress",
+            "transport::legacy::Transport",
             "transport::web::ClientGeneration",
             "transport::web::index",
             "transport::web::kschat",
@@ -84,11 +91,14 @@ const AT_HOME: [(&str, &[&str]); 12] = [
             "log/redis",
             "cluster",
             "settings",
-            "server.rs",
+            "server",
             "doctor",
         ],
     ),
-    ("clap", &["settings", "transport/web.rs"]),
+    (
+        "clap",
+        &["settings", "transport/legacy/mod.rs", "transport/web.rs"],
+    ),
     ("axum", &["transport", "server"]),
     ("hyper", &["transport"]),
 ];

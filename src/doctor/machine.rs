@@ -2,9 +2,10 @@
 
 use std::{
     fs::{self, File},
-    io,
-    net::SocketAddr,
+    io::{self, Read, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -12,7 +13,7 @@ use rustix::{
     process::{Resource, getrlimit},
 };
 
-use super::finding::{Finding, Level};
+use super::finding::Finding;
 use crate::{log::embedded, settings::Settings, transport::listener};
 
 /// Open files beside those of connections.
@@ -21,65 +22,59 @@ const OTHER_FILES: u64 = 50;
 /// Less room than this is soon full, in bytes.
 const LITTLE_ROOM: u64 = 1 << 30;
 
+/// How long whoever has a port may take to say who it is.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+const LONGEST_ANSWER: usize = 4096;
+
 pub(super) async fn look(settings: &Settings) -> Vec<Finding> {
     let data = settings.data.clone();
-    let (mut findings, runs) = tokio::task::spawn_blocking(move || folder(&data))
-        .await
-        .unwrap_or_default();
-    findings.extend(settings.listen.iter().map(|address| port(*address, runs)));
-    findings.push(files(settings.max_connections.get()));
-    findings
+    let mut listen = settings.listen.clone();
+    listen.extend(settings.cluster.cluster_listen);
+    let connections = settings.max_connections.get();
+    let looking = tokio::task::spawn_blocking(move || {
+        let mut findings = folder(&data);
+        findings.extend(listen.into_iter().map(port));
+        findings.push(files(connections));
+        findings
+    });
+    looking.await.unwrap_or_default()
 }
 
-/// How it stands with the data folder, and whether a server uses it now.
-fn folder(data: &Path) -> (Vec<Finding>, bool) {
+/// How it stands with the data folder.
+fn folder(data: &Path) -> Vec<Finding> {
     const SUBJECT: &str = "data";
     let shown = data.display();
     let to_do = format!(
         "Give the user that runs the server the right to write there, or another --data than {shown}"
     );
     let there = nearest(data);
-    let writable = try_to_write(&there);
-    let mut findings = Vec::new();
-    let mut runs = false;
-    match writable {
-        Err(error) => {
-            let what = format!("{} cannot be written: {error}", there.display());
-            findings.push(Finding::bad(SUBJECT, what, to_do));
-        }
-        Ok(()) if there != data => {
-            findings.push(Finding::ok(SUBJECT, format!("{shown} will be made")));
-        }
-        Ok(()) => match embedded::is_in_use(data) {
-            Ok(false) => findings.push(Finding::ok(SUBJECT, format!("{shown} can be written"))),
-            Ok(true) => {
-                runs = true;
-                findings.push(Finding::warn(
-                    SUBJECT,
-                    format!("a server uses {shown} now"),
-                    "If it is the one that you look at, all is well; two need two folders",
-                ));
-            }
-            Err(error) => {
-                let what = format!("{shown}/log.lock cannot be opened: {error}");
-                findings.push(Finding::bad(SUBJECT, what, to_do));
-            }
-        },
+    if let Err(error) = try_to_write(&there) {
+        let what = format!("{} cannot be written: {error}", there.display());
+        return vec![Finding::bad(SUBJECT, what, to_do)];
     }
-    if let Ok(system) = statvfs(&there)
-        && findings.iter().all(|finding| finding.level != Level::Bad)
-    {
+    let mut findings = vec![match embedded::is_in_use(data) {
+        _ if there != data => Finding::ok(SUBJECT, format!("{shown} will be made")),
+        Ok(false) => Finding::ok(SUBJECT, format!("{shown} can be written")),
+        Ok(true) => Finding::warn(
+            SUBJECT,
+            format!("a server uses {shown} now"),
+            "If it is the one that you look at, all is well; two need two folders",
+        ),
+        Err(error) => {
+            let what = format!("{shown}/log.lock cannot be opened: {error}");
+            Finding::bad(SUBJECT, what, to_do)
+        }
+    }];
+    if let Ok(system) = statvfs(&there) {
         let room = system.f_bavail.saturating_mul(system.f_frsize);
         if room < LITTLE_ROOM {
             let what = format!("{} MB are left on the disk of {shown}", room / 1_000_000);
-            findings.push(Finding::warn(
-                SUBJECT,
-                what,
-                "Make room, or keep less (--retain)",
-            ));
+            let to_do = "Make room, or keep less (--retain)";
+            findings.push(Finding::warn(SUBJECT, what, to_do));
         }
     }
-    (findings, runs)
+    findings
 }
 
 /// The folder, or the one in which it will be made.
@@ -105,42 +100,65 @@ fn try_to_write(folder: &Path) -> io::Result<()> {
     fs::remove_file(file)
 }
 
-/// `runs`: a server with these settings seems to run already.
-fn port(address: SocketAddr, runs: bool) -> Finding {
+fn port(address: SocketAddr) -> Finding {
     const SUBJECT: &str = "port";
     let port = address.port();
-    match listener::bind(address) {
-        Ok(_) => Finding::ok(SUBJECT, format!("{address} is free")),
-        Err(error) => {
-            let what = format!("{address} cannot be listened on: {error}");
-            match error.kind() {
-                io::ErrorKind::AddrInUse if runs => Finding::warn(
-                    SUBJECT,
-                    format!("{address} is in use"),
-                    "If by the server that uses the data folder, all is well",
-                ),
-                io::ErrorKind::AddrInUse => {
-                    let who = format!("ss -ltnp 'sport = :{port}'");
-                    let to_do = format!("Stop what does ({who} tells), or give another --listen");
-                    Finding::bad(
-                        SUBJECT,
-                        format!("{address} is in use by another program"),
-                        to_do,
-                    )
-                }
-                io::ErrorKind::PermissionDenied => {
-                    let to_do = "Ports below 1024 need a right: in systemd AmbientCapabilities=CAP_NET_BIND_SERVICE, \
-                        or put a proxy in front";
-                    Finding::bad(SUBJECT, what, to_do)
-                }
-                io::ErrorKind::AddrNotAvailable => {
-                    let to_do = "Name an address of this machine (ip address), or 0.0.0.0 for all";
-                    Finding::bad(SUBJECT, what, to_do)
-                }
-                _ => Finding::bad(SUBJECT, what, "Give another --listen"),
+    let error = match listener::bind(address) {
+        Ok(_) => return Finding::ok(SUBJECT, format!("{address} is free")),
+        Err(error) => error,
+    };
+    let what = format!("{address} cannot be listened on: {error}");
+    match error.kind() {
+        io::ErrorKind::AddrInUse if is_ours(address) => Finding::warn(
+            SUBJECT,
+            format!("{address} is in use by a Handshaken server"),
+            "If it is the one that you look at, all is well",
+        ),
+        io::ErrorKind::AddrInUse => Finding::bad(
+            SUBJECT,
+            format!("{address} is in use by another program"),
+            format!("Stop that (ss -ltnp 'sport = :{port}' tells which), or give another --listen"),
+        ),
+        io::ErrorKind::PermissionDenied => Finding::bad(
+            SUBJECT,
+            what,
+            "Ports below 1024 need a right: AmbientCapabilities=CAP_NET_BIND_SERVICE in systemd, or a proxy in front",
+        ),
+        io::ErrorKind::AddrNotAvailable => Finding::bad(
+            SUBJECT,
+            what,
+            "Name an address of this machine (ip address shows them), or 0.0.0.0 for all",
+        ),
+        _ => Finding::bad(SUBJECT, what, "Give another --listen"),
+    }
+}
+
+/// Whether a server of ours answers at an address.
+fn is_ours(address: SocketAddr) -> bool {
+    let ask = || -> io::Result<bool> {
+        let mut address = address;
+        if address.ip().is_unspecified() {
+            let loopback = match address.ip() {
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            };
+            address.set_ip(loopback);
+        }
+        let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(b"GET /ready HTTP/1.0\r\n\r\n")?;
+        let (mut answer, mut part) = (Vec::new(), [0; 1024]);
+        // It may be anybody, and speak as slowly as it likes.
+        let deadline = Instant::now() + PATIENCE;
+        while answer.len() < LONGEST_ANSWER && Instant::now() < deadline {
+            match stream.read(&mut part)? {
+                0 => break,
+                bytes => answer.extend_from_slice(&part[..bytes]),
             }
         }
-    }
+        Ok(String::from_utf8_lossy(&answer).contains(r#"{"ready":"#))
+    };
+    ask().unwrap_or(false)
 }
 
 fn files(connections: usize) -> Finding {

@@ -114,7 +114,10 @@ async fn a_server_that_runs_already_is_no_mistake() {
     said.says(
         "warn",
         "port",
-        &[&server.address().to_string(), "is in use"],
+        &[
+            &server.address().to_string(),
+            "is in use by a Handshaken server",
+        ],
     );
     said.says("ok", "database", &["accounts.db: 0 users"]);
 }

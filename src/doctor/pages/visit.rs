@@ -76,6 +76,7 @@ pub(super) async fn pages(settings: &Settings) -> (Vec<Page>, Vec<Finding>) {
         public: settings.public.clone(),
         client: settings.client,
         catch_up: settings.catch_up == Switch::On,
+        ..Web::default()
     });
     let views = settings.views.as_deref();
     let mut pages = Vec::new();
