@@ -12,6 +12,7 @@ use anyhow::Context;
 use jiff::tz::TimeZone;
 use tokio::{sync::watch, task::JoinSet};
 
+pub use self::logins::finish_migration;
 use self::{cluster::Cluster, logins::Logins, ready::Readiness, routes::Transports};
 use crate::{
     account::tokens::Tokens,
