@@ -3,7 +3,12 @@
 use std::{io::Write, process::ExitCode};
 
 use anyhow::Context;
-use handshaken::{server::Server, settings::Settings, telemetry};
+use handshaken::{
+    doctor,
+    server::{self, Server},
+    settings::{Settings, Task},
+    telemetry,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
@@ -27,8 +32,22 @@ fn main() -> ExitCode {
         println!("settings are right");
         return ExitCode::SUCCESS;
     }
+    if settings.task == Some(Task::Doctor) {
+        let report = doctor::examine(&settings);
+        print!("{report}");
+        return if report.is_well() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        };
+    }
     telemetry::start(settings.log_format);
-    match run(settings) {
+    let done = if settings.finish_migration {
+        finish_migration(&settings)
+    } else {
+        run(settings)
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -46,6 +65,12 @@ fn read_env_file() -> Result<(), dotenvy::Error> {
 }
 
 #[tokio::main]
+async fn finish_migration(settings: &Settings) -> anyhow::Result<()> {
+    println!("{}", server::finish_migration(settings).await?);
+    Ok(())
+}
+
+#[tokio::main]
 async fn run(settings: Settings) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
@@ -53,6 +78,9 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     let server = Server::start(settings).await?;
     for address in server.addresses() {
         println!("listening on http://{address}");
+    }
+    if let Some(address) = server.cluster_address() {
+        println!("listening for other replicas on http://{address}");
     }
     // Whoever waits for the line may read a pipe.
     std::io::stdout().flush()?;

@@ -1,14 +1,21 @@
 //! The Redis that replicas share: where it is (`address`), how to connect to it, one connection for
 //! many callers (`link`), one that hears what is published (`channel`), and how to go on when it is
-//! away (`retry`). The log, fleeting events and
+//! away (`retry`); what it says of itself (`survey`). The log, fleeting events and
 //! whatever else replicas share stand on this.
 
 mod address;
 mod channel;
 mod link;
 mod retry;
+mod survey;
 
-use std::{fmt, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use redis::{
     AsyncConnectionConfig, Client, ErrorKind, ProtocolVersion, RedisError, RedisResult,
@@ -21,6 +28,7 @@ pub use self::{
     channel::Channel,
     link::Link,
     retry::Retry,
+    survey::{Survey, Unusable},
 };
 
 /// How long a connection may take to be there, and as long again for each Sentinel that may be asked.
@@ -52,6 +60,16 @@ impl Redis {
     /// The name of a key or channel of ours: `<prefix>:<name>`.
     pub fn key(&self, name: impl fmt::Display) -> String {
         format!("{}:{name}", self.prefix)
+    }
+
+    /// The address that this machine has on the way to Redis: others who share it reach us there.
+    pub fn own_address(&self) -> std::io::Result<IpAddr> {
+        let host = self.address.host().ok_or(std::io::ErrorKind::Unsupported)?;
+        // Nothing is sent: the system only chooses the way.
+        let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))
+            .or_else(|_| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)))?;
+        socket.connect(host)?;
+        Ok(socket.local_addr()?.ip().to_canonical())
     }
 
     /// Opens a connection whose commands wait no longer than [`ANSWER_TIMEOUT`].

@@ -3,30 +3,36 @@
 //! for. README's table is compared with this file by a test.
 
 mod accounts;
+mod cluster;
 mod direct;
 mod legacy;
 mod mistakes;
 mod redis;
 mod sessions;
+mod shared;
 mod tokens;
 mod values;
+mod vcap;
 
 use std::{
     ffi::OsString,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroUsize,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
-use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
+use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
-use self::values::{count, duration, host_name, origin, proxy, retain, time_zone};
 pub use self::{
-    accounts::Accounts, direct::Direct, legacy::Legacy, mistakes::Refusal, redis::Redis,
-    sessions::Sessions, tokens::Tokens, values::Origin,
+    accounts::Accounts, cluster::Cluster, direct::Direct, legacy::Legacy, mistakes::Refusal,
+    redis::Redis, sessions::Sessions, tokens::Tokens, values::Origin,
+};
+use self::{
+    values::{count, duration, host_name, origin, proxy, retain, time_zone},
+    vcap::Services,
 };
 use crate::{
     log::embedded::Retain,
@@ -35,7 +41,12 @@ use crate::{
 
 /// One chat server for every generation of Socket.IO page
 #[derive(Clone, Debug, Parser)]
-#[command(name = "handshaken", version, max_term_width = 100)]
+#[command(
+    name = "handshaken",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
 pub struct Settings {
     /// Address to listen on, IP:PORT; may be given several times; port 0 takes a free one
     /// [default: 0.0.0.0:3000, or 0.0.0.0 with the port that NODE_PORT or PORT names]
@@ -50,6 +61,10 @@ pub struct Settings {
     /// Folder with the pages to serve at / and /public/ [default: our own pages, from the binary]
     #[arg(long, value_name = "DIR", env = "HANDSHAKEN_PUBLIC")]
     pub public: Option<PathBuf>,
+
+    /// How long browsers may keep files of that folder without asking again, pages (HTML) apart, 0s to 365d
+    #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_PUBLIC_MAX_AGE", default_value = "0s", value_parser = duration("0s", "365d"))]
+    pub public_max_age: Duration,
 
     /// Folder with the template index.ejs of an old page, to be shown at / with the name of whoever
     /// is logged in [default: none, / is a page of --public]
@@ -144,6 +159,11 @@ pub struct Settings {
     #[arg(long, value_name = "COUNT", env = "HANDSHAKEN_MAX_CONNECTIONS", default_value = "50000", value_parser = count(1, 10_000_000))]
     pub max_connections: NonZeroUsize,
 
+    /// Sessions, of Socket.IO and of bare WebSockets, that may begin in one second, 1 to 1000000, or 0
+    /// for no limit; as many at once. More are kept waiting, for 10s at most, and then told 503
+    #[arg(long, value_name = "COUNT", env = "HANDSHAKEN_HANDSHAKE_RATE", default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub handshake_rate: u32,
+
     /// How often a Socket.IO connection is pinged, and a bare WebSocket that is silent, 1s to 1h
     #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_PING_INTERVAL", default_value = "25s", value_parser = duration("1s", "1h"))]
     pub ping_interval: Duration,
@@ -151,6 +171,9 @@ pub struct Settings {
     /// How long the answer to a ping may take, 1s to 1h
     #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_PING_TIMEOUT", default_value = "20s", value_parser = duration("1s", "1h"))]
     pub ping_timeout: Duration,
+
+    #[command(subcommand)]
+    pub task: Option<Task>,
 
     #[command(flatten)]
     pub direct: Direct,
@@ -165,6 +188,9 @@ pub struct Settings {
     pub redis: Redis,
 
     #[command(flatten)]
+    pub cluster: Cluster,
+
+    #[command(flatten)]
     pub accounts: Accounts,
 
     #[command(flatten)]
@@ -173,6 +199,11 @@ pub struct Settings {
     /// How long SIGTERM waits for clients and the log before the process ends anyway, 0s to 1h
     #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_DRAIN_TIMEOUT", default_value = "10s", value_parser = duration("0s", "1h"))]
     pub drain_timeout: Duration,
+
+    /// How long SIGTERM lets /ready fail before clients are sent away, for balancers that ask it now
+    /// and then, 0s to 1h
+    #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_DRAIN_DELAY", default_value = "0s", value_parser = duration("0s", "1h"))]
+    pub drain_delay: Duration,
 
     /// Form of the log lines on stderr; RUST_LOG says which (info)
     #[arg(
@@ -186,6 +217,19 @@ pub struct Settings {
     /// Check the settings and exit
     #[arg(long)]
     pub check: bool,
+
+    /// End the sharing of the users' table with the old chat and exit: Argon2id takes the place of
+    /// its SHA-1, which lets nobody log in there any more. Servers of ours may be running
+    #[arg(long, conflicts_with = "check")]
+    pub finish_migration: bool,
+}
+
+/// What the program does instead of serving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum Task {
+    /// Look at all that these settings need (Redis, RabbitMQ, SQL, pages, ports, folders, clock, limits), change nothing,
+    /// and say what is wrong and what to do; exit code 1 where something is wrong
+    Doctor,
 }
 
 /// On or off.
@@ -205,7 +249,7 @@ pub enum LogFormat {
 impl Settings {
     /// Reads flags first, then the environment, then defaults.
     pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Self, Refusal> {
-        let (matches, mut mistakes) = mistakes::read(Self::command, args)?;
+        let (matches, mut mistakes) = mistakes::read(Self::anywhere, args)?;
         let settings = matches.and_then(|matches| Self::from_arg_matches(&matches).ok());
         let Some(mut settings) = settings else {
             return Err(mistakes::refusal(mistakes));
@@ -218,6 +262,11 @@ impl Settings {
         }
     }
 
+    /// Takes every setting before a task's name as well as after it.
+    fn anywhere() -> Command {
+        Self::command().mut_args(|argument| argument.global(true))
+    }
+
     /// The name of this replica.
     pub fn replica(&self) -> String {
         self.host_name.clone().unwrap_or_else(|| {
@@ -226,6 +275,12 @@ impl Settings {
                 |name| name.to_string_lossy().into_owned(),
             )
         })
+    }
+
+    /// The folder whose template is shown at `/`.
+    pub fn index_template(&self) -> Option<&Path> {
+        let views = self.views.as_deref();
+        views.filter(|views| views.join(index::FILE).exists())
     }
 
     fn check_together(&mut self, mistakes: &mut Vec<String>) {
@@ -267,11 +322,25 @@ impl Settings {
                 self.max_backlog_packets, self.history
             ));
         }
+        if self.drain_delay > self.drain_timeout {
+            mistakes.push(format!(
+                "--drain-delay {:?}: longer than all of --drain-timeout {:?}",
+                self.drain_delay, self.drain_timeout
+            ));
+        }
+        let services = Services::of_environment().unwrap_or_else(|mistake| {
+            mistakes.push(mistake);
+            Services::default()
+        });
         self.legacy.check_together(mistakes);
         self.tokens.check_together(&self.listen, mistakes);
-        self.accounts.check_together(&self.data, mistakes);
+        self.accounts
+            .check_together(&self.data, &services, mistakes);
         self.sessions.check_together(mistakes);
-        self.redis.check_together(mistakes);
+        self.redis.check_together(&services, mistakes);
+        self.check_shared(mistakes);
+        self.cluster
+            .check_together(self.redis.address.is_some(), mistakes);
     }
 }
 

@@ -2,7 +2,7 @@
 //! together, and what stands in the way of a start is told in words.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{BufRead, BufReader},
     net::TcpListener,
@@ -13,6 +13,19 @@ use std::{
 use clap::CommandFactory;
 use handshaken::settings::Settings;
 use tempfile::TempDir;
+
+/// Flags of other programs that the docs name.
+const OF_OTHERS: [&str; 9] = [
+    "--clients",
+    "--example",
+    "--exit",
+    "--import",
+    "--legacy",
+    "--prefix",
+    "--protocol",
+    "--release",
+    "--require",
+];
 
 /// A row of README's table.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,12 +60,100 @@ fn the_help_names_every_range_that_the_readme_names() {
 }
 
 #[test]
+fn every_flag_and_variable_that_the_docs_name_is_there() {
+    let command = Settings::command();
+    let flags: BTreeSet<String> = (command.get_arguments())
+        .filter_map(|argument| Some(format!("--{}", argument.get_long()?)))
+        .chain(["--help".into(), "--version".into()])
+        .collect();
+    let variables: BTreeSet<String> = (command.get_arguments())
+        .filter_map(|argument| Some(argument.get_env()?.to_str()?.to_owned()))
+        .collect();
+    let of_others: BTreeSet<String> = OF_OTHERS.map(str::to_owned).into();
+    let mut pages: Vec<_> = fs::read_dir("docs")
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect();
+    pages.extend(["README.md", "ARCHITECTURE.md", "CHANGELOG.md"].map(Into::into));
+    let (mut seen, mut unknown) = (BTreeSet::new(), Vec::new());
+    for page in &pages {
+        let text = fs::read_to_string(page).unwrap();
+        for flag in words(&text, "--", |c| {
+            c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'
+        }) {
+            // `--jwt-…` stands for all that begin so.
+            let is_there = flags.contains(&flag)
+                || (flag.ends_with('-') && flags.iter().any(|there| there.starts_with(&flag)));
+            if !is_there && !of_others.contains(&flag) {
+                unknown.push(format!("{}: {flag}", page.display()));
+            }
+            seen.insert(flag);
+        }
+        for variable in words(&text, "HANDSHAKEN_", |c| {
+            c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'
+        }) {
+            if !variables.contains(&variable) && variable != "HANDSHAKEN_" {
+                unknown.push(format!("{}: {variable}", page.display()));
+            }
+            seen.insert(variable);
+        }
+    }
+    assert!(unknown.is_empty(), "{unknown:#?}");
+    assert!(seen.len() > 80, "only {} found", seen.len());
+    let in_vain: Vec<_> = of_others.difference(&seen).collect();
+    assert!(in_vain.is_empty(), "nobody names {in_vain:?} any more");
+}
+
+/// The words of a text that begin so and go on with these characters.
+fn words(text: &str, start: &str, goes_on: fn(char) -> bool) -> Vec<String> {
+    let found = text.match_indices(start).filter(|(at, _)| {
+        let before = text[..*at].chars().next_back();
+        !before.is_some_and(|c| c.is_alphanumeric() || c == '-' || c == '_')
+    });
+    let whole = found.map(|(at, _)| {
+        let rest = &text[at + start.len()..];
+        let end = rest.find(|c| !goes_on(c)).unwrap_or(rest.len());
+        format!("{start}{}", &rest[..end])
+    });
+    // Dashes of tables and of comments in HTML are no flags.
+    whole
+        .filter(|word| word.chars().any(char::is_alphanumeric))
+        .collect()
+}
+
+#[test]
 fn every_variable_of_ours_bears_our_name() {
     for argument in Settings::command().get_arguments() {
         if let Some(variable) = argument.get_env() {
             let variable = variable.to_string_lossy();
             assert!(variable.starts_with("HANDSHAKEN_"), "{variable}");
         }
+    }
+}
+
+#[test]
+fn the_files_for_docker_set_only_what_there_is_and_set_it_right() {
+    for file in ["compose.yaml", "deploy/stack.yaml"] {
+        let text = fs::read_to_string(file).unwrap();
+        let variables: Vec<_> = (text.lines())
+            .filter_map(|line| line.trim().split_once(": "))
+            .filter(|(name, _)| name.starts_with("HANDSHAKEN_"))
+            .collect();
+        assert_eq!(variables.len(), text.matches("HANDSHAKEN_").count());
+        let settings = Settings::command();
+        let known: Vec<_> = settings
+            .get_arguments()
+            .filter_map(clap::Arg::get_env)
+            .collect();
+        for (name, _) in &variables {
+            assert!(known.iter().any(|known| known == name), "{file}: {name}");
+        }
+        let variables = variables
+            .iter()
+            .map(|(name, value)| (name, filled_in(value)));
+        let output = server(&["--check"]).envs(variables).output().unwrap();
+        assert_eq!(code(&output), 0, "{file}: {output:?}");
     }
 }
 
@@ -118,6 +219,39 @@ fn the_variables_that_other_programs_read_name_the_redis_too() {
 }
 
 #[test]
+fn services_of_cloud_foundry_count_where_nothing_else_says_where_they_are() {
+    let wrong = r#"{"mysql-5.1": [{"credentials": {"uri": "mysql://u:s3cret@h"}}],
+        "redis-2.6": [{"credentials": {"password": "s3cret"}}]}"#;
+    let output = server(&["--check"]).env("VCAP_SERVICES", wrong).output();
+    let output = output.unwrap();
+    assert_eq!(code(&output), 64, "{output:?}");
+    let told = stderr(&output);
+    for mistake in [
+        "VCAP_SERVICES: mysql-5.1: names no database",
+        "VCAP_SERVICES: redis-2.6: no address of a Redis in its credentials",
+    ] {
+        assert!(told.contains(mistake), "{told}");
+    }
+    assert!(!told.contains("s3cret"), "{told}");
+
+    let mut otherwise = server(&["--check", "--database", "postgres://h/users"]);
+    let otherwise = (otherwise.env("REDIS_HOST", "h"))
+        .env("HANDSHAKEN_SESSION_SECRET", "the same on all replicas")
+        .env("VCAP_SERVICES", wrong);
+    assert_eq!(code(&otherwise.output().unwrap()), 0);
+
+    let output = otherwise.env("VCAP_SERVICES", r#"{"redis": [s3cret"#);
+    let output = output.output().unwrap();
+    assert_eq!(code(&output), 64, "{output:?}");
+    let told = stderr(&output);
+    assert!(
+        told.contains("VCAP_SERVICES: not JSON: expected value at line 1 column 12"),
+        "{told}"
+    );
+    assert!(!told.contains("s3cret"), "{told}");
+}
+
+#[test]
 fn settings_that_contradict_each_other_are_mistakes() {
     let small = ["--max-backlog", "100000", "--max-message", "200000"];
     let few = ["--max-backlog-packets", "16", "--history", "16"];
@@ -131,6 +265,75 @@ fn settings_that_contradict_each_other_are_mistakes() {
         let output = server(&args).arg("--check").output().unwrap();
         assert_eq!(code(&output), 64, "{output:?}");
         assert!(stderr(&output).contains(mistake), "{output:?}");
+    }
+}
+
+#[test]
+fn logins_that_other_replicas_would_not_know_are_mistakes() {
+    let views = |template: &str| {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("index.ejs"), template).unwrap();
+        folder
+    };
+    let (accounts, visitors, plain) = (
+        views("<%= name %>"),
+        views("<%= user %>"),
+        views("<%= server %>"),
+    );
+    let [accounts, visitors, plain] =
+        [&accounts, &visitors, &plain].map(|folder| folder.path().to_str().unwrap());
+    let shared = "--database=postgres://chat@db/chat";
+    let secret = "--session-secret=known to all of them";
+    let set_a_database = "set --database mysql://… or postgres://…";
+    let give_a_secret = "--session-secret: there is none";
+    for (args, mistakes) in [
+        (&[][..], &[][..]),
+        (&[secret], &[]),
+        (&[secret, shared, "--views", accounts], &[]),
+        (&[secret, "--views", visitors], &[]),
+        (&["--views", plain], &[]),
+        (&[shared], &[give_a_secret]),
+        (
+            &[secret, "--database=sqlite:/srv/accounts.db"],
+            &[set_a_database],
+        ),
+        (&[secret, "--views", accounts], &[set_a_database]),
+        (&["--views", accounts], &[set_a_database, give_a_secret]),
+        (&["--views", visitors], &[give_a_secret]),
+        (
+            &[
+                "--smtp=smtps://mail.example",
+                "--smtp-from=chat@mail.example",
+            ],
+            &["--smtp: there are no accounts"],
+        ),
+        (
+            &["--session-prefix=handshaken:sess:"],
+            &["--session-prefix handshaken:sess:"],
+        ),
+    ] {
+        // Without a Redis there are no others.
+        for redis in [&["--redis", "redis://h"][..], &[]] {
+            let output = server(&[&["--check"], args, redis].concat())
+                .output()
+                .unwrap();
+            let mistakes = if redis.is_empty() { &[] } else { mistakes };
+            let told = stderr(&output);
+            let expected = if mistakes.is_empty() { 0 } else { 64 };
+            assert_eq!(code(&output), expected, "{args:?}: {told}");
+            assert_eq!(
+                told.lines().count(),
+                if mistakes.is_empty() {
+                    0
+                } else {
+                    mistakes.len() + 1
+                },
+                "{told}"
+            );
+            for mistake in mistakes {
+                assert!(told.contains(mistake), "no `{mistake}` in:\n{told}");
+            }
+        }
     }
 }
 
@@ -186,12 +389,19 @@ fn the_edges_of_every_range_are_right_and_what_lies_beyond_is_not() {
         ),
         ("--stall-timeout", ["1s", "5m"], ["0s", "6m"]),
         ("--max-connections", ["1", "10000000"], ["0", "10000001"]),
+        ("--handshake-rate", ["0", "1000000"], ["-1", "1000001"]),
         ("--ping-interval", ["1s", "1h"], ["0s", "-5s"]),
         ("--ping-timeout", ["1s", "1h"], ["5", "2h"]),
         ("--legacy-heartbeat-timeout", ["26s", "1h"], ["25s", "61m"]),
         ("--legacy-heartbeat-interval", ["1s", "59s"], ["60s", "0s"]),
         ("--legacy-close-timeout", ["1s", "1h"], ["0s", "2h"]),
         ("--legacy-polling-duration", ["1s", "1h"], ["0s", "2h"]),
+        (
+            "--legacy-transports",
+            ["xhr-polling", "jsonp-polling,websocket"],
+            ["flashsocket", "websocket,websocket"],
+        ),
+        ("--public-max-age", ["0s", "365d"], ["366d", "month"]),
         ("--jwt-secret", ["a b", "a\nb\n"], ["", "\n"]),
         (
             "--jwt-jwks",
@@ -227,6 +437,7 @@ fn the_edges_of_every_range_are_right_and_what_lies_beyond_is_not() {
         ("--session-cookie", ["a", "connect.sid"], ["", "a b"]),
         ("--session-secret", ["a", "old,new"], ["", "a,"]),
         ("--session-max-age", ["1m", "400d"], ["59s", "401d"]),
+        ("--session-prefix", ["a", "chat:sess:"], ["", "a b"]),
         (
             "--trusted-proxy",
             ["10.0.0.7,::1", "fd00::/8"],
@@ -425,6 +636,17 @@ fn a_data_folder_that_another_server_uses_is_told_so() {
     );
 }
 
+/// The value as it is once who deploys has given what `${…}` asks for.
+fn filled_in(value: &str) -> String {
+    let mut parts = value.trim_matches('"').split("${");
+    let mut filled = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (_, rest) = part.split_once('}').expect("what is opened is closed");
+        filled = filled + "what-somebody-makes-up" + rest;
+    }
+    filled
+}
+
 /// The program with these arguments, nothing of ours in its environment, and a working folder without a `.env`.
 fn server(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_handshaken"));
@@ -436,6 +658,7 @@ fn server(args: &[&str]) -> Command {
         "REDIS_URL",
         "REDIS_HOST",
         "REDIS_PORT",
+        "VCAP_SERVICES",
     ];
     for variable in of_others {
         command.env_remove(variable);

@@ -16,6 +16,7 @@ use socketioxide::{SendError, SocketError};
 use tokio::sync::Notify;
 
 use super::{
+    last_answer::LastAnswer,
     outbox::{Outbox, Packet, Queued},
     peer::Peer,
     service::Engine,
@@ -66,6 +67,7 @@ pub struct Session {
     pub(super) encodes_once: AtomicBool,
     pub(super) flow: Flow,
     pub(super) outbox: Outbox,
+    pub(super) last_answer: LastAnswer,
     /// A request with packets is under way; Node allows one at a time.
     taking: AtomicBool,
     goodbye: OnceLock<Goodbye>,
@@ -109,6 +111,7 @@ impl Sessions {
             encodes_once: AtomicBool::new(false),
             flow: Flow::new(self.shared.clone()),
             outbox: Outbox::default(),
+            last_answer: LastAnswer::default(),
             taking: AtomicBool::new(false),
             goodbye: OnceLock::new(),
             is_told: AtomicBool::new(false),
@@ -139,10 +142,13 @@ impl Sessions {
 
     /// Ends every session.
     pub(super) fn close_all(&self, why: Goodbye) {
-        let all: Vec<_> = self.all.lock().values().filter_map(Weak::upgrade).collect();
-        for session in all {
+        for session in self.everybody() {
             session.close(why);
         }
+    }
+
+    pub(super) fn everybody(&self) -> Vec<Arc<Session>> {
+        self.all.lock().values().filter_map(Weak::upgrade).collect()
     }
 }
 
