@@ -30,7 +30,7 @@ use tokio_tungstenite::{
 };
 
 use super::{
-    attachment::{Attachment, LastPoll},
+    attachment::{Attachment, Carrier},
     packet,
     session::Session,
     state::{Taken, Way},
@@ -100,7 +100,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
         WebSocketStream::from_partially_read(stream, unread.to_vec(), Role::Server, Some(config))
             .await;
     let attached =
-        session.and_then(|session| session.attach(Way::Stream, LastPoll::new(None, None)));
+        session.and_then(|session| session.attach(Way::Stream, Carrier::default(), false));
     let Some(attachment) = attached else {
         let told = Message::text(packet::NOT_HANDSHAKEN);
         // Whoever does not take it is gone.
