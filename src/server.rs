@@ -6,12 +6,10 @@ mod logins;
 mod ready;
 mod routes;
 
-use std::{
-    fs::DirBuilder, net::SocketAddr, num::NonZeroU32, os::unix::fs::DirBuilderExt, sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use jiff::tz::TimeZone;
 use tokio::{sync::watch, task::JoinSet};
 
 use self::{cluster::Cluster, logins::Logins, ready::Readiness, routes::Transports};
@@ -26,7 +24,8 @@ use crate::{
     dialect::{
         Fleeting,
         amqpchat::AmqpChat,
-        by_session::BySession,
+        by_session::{BySession, Strangers},
+        infinite::Infinite,
         kschat::Kschat,
         native::{self, Native},
         rabbitpubsub::RabbitPubSub,
@@ -41,6 +40,7 @@ use crate::{
         legacy::{self, Legacy},
         listener::{self, Connections},
         socketio::{self, SocketIo, Timing},
+        websocket::{self, WebSocket},
     },
 };
 
@@ -67,6 +67,7 @@ pub struct Server {
     logins: Logins,
     socketio: Arc<SocketIo>,
     legacy: Arc<Legacy>,
+    websocket: Arc<WebSocket>,
     stop: watch::Sender<bool>,
     connections: Connections,
     /// Listeners, delivery, presence.
@@ -89,7 +90,7 @@ impl Server {
             .iter()
             .map(|listener| Ok(listener.local_addr()?))
             .collect::<anyhow::Result<_>>()?;
-        let logins = Logins::open(&settings).await?;
+        let logins = Logins::open(&settings, redis.as_ref()).await?;
         let limits = chat::Limits {
             text: text_limit(settings.max_message),
             history: settings.history.into(),
@@ -134,9 +135,19 @@ impl Server {
                 polling_duration: settings.legacy.polling_duration,
                 ..Default::default()
             },
-            &legacy::Transport::ALL,
+            &settings.legacy.transports,
             allowed.clone(),
             &mark,
+        ));
+        let zone = settings.time_zone.clone().unwrap_or_else(TimeZone::system);
+        let websocket = Arc::new(WebSocket::new(
+            limits,
+            websocket::Timing {
+                ping_interval: settings.ping_interval,
+                ping_timeout: settings.ping_timeout,
+            },
+            allowed.clone(),
+            Arc::new(Infinite::new(chat.clone(), zone)),
         ));
         let chat_here: Arc<dyn Fleeting> =
             Arc::new(vec![socketio.fleeting("/chat"), legacy.fleeting("/chat")]);
@@ -168,6 +179,10 @@ impl Server {
             vec![Arc::new(RabbitPubSub), Arc::new(AmqpChat)],
             talk,
             fleeting["/"].clone(),
+            match settings.index_template() {
+                Some(_) => Strangers::Listen,
+                None => Strangers::Speak,
+            },
         );
         legacy.mount("/", Arc::new(by_session));
         legacy.mount("/chat", native);
@@ -182,13 +197,13 @@ impl Server {
             socketio: socketio.clone(),
             legacy: legacy.clone(),
             gate: Arc::new(Gate::new(NonZeroU32::new(settings.handshake_rate))),
+            websocket: websocket.clone(),
         };
         if let Some((redis, members)) = redis.zip(members.clone()) {
             let presence = presence::Shared::new(redis, members.clone(), chat.presence.clone());
             tasks.spawn(presence.run());
-            let (socketio, legacy) = (socketio.clone(), legacy.clone());
-            let count = move || socketio.sessions().count() + legacy.sessions().count();
-            tasks.spawn(members.keep(count));
+            let counted = transports.clone();
+            tasks.spawn(members.keep(move || counted.sessions()));
         }
         let mut cluster_address = None;
         let mut forward = None;
@@ -220,7 +235,9 @@ impl Server {
             ));
         }
         tasks.spawn(legacy.clone().keep_time());
-        tasks.spawn(logins.sessions.clone().keep_time());
+        if logins.are_on {
+            tasks.spawn(logins.sessions.clone().keep_time());
+        }
         tasks.spawn(native::tell_presence(chat.clone(), chat_here));
         if let Some(tokens) = tokens {
             tasks.spawn(tokens.keep());
@@ -237,6 +254,7 @@ impl Server {
             logins,
             socketio,
             legacy,
+            websocket,
             stop,
             connections,
             tasks,
@@ -264,6 +282,11 @@ impl Server {
         &self.legacy
     }
 
+    /// The transport for bare WebSockets, for what it knows of its connections.
+    pub fn websocket(&self) -> &WebSocket {
+        &self.websocket
+    }
+
     /// Says that it is not ready any more, sends clients away, stops accepting, keeps what was accepted,
     /// closes the log.
     pub async fn stop(mut self) {
@@ -279,10 +302,18 @@ impl Server {
             .is_some_and(|members| members.count() > 1)
         {
             let over = self.drain.spread;
-            tokio::join!(self.socketio.thin_out(over), self.legacy.thin_out(over));
+            tokio::join!(
+                self.socketio.thin_out(over),
+                self.legacy.thin_out(over),
+                self.websocket.thin_out(over)
+            );
         }
         self.stop.send_replace(true);
-        tokio::join!(self.socketio.drain(), self.legacy.drain());
+        tokio::join!(
+            self.socketio.drain(),
+            self.legacy.drain(),
+            self.websocket.drain()
+        );
         if let Some(members) = &self.members {
             members.leave().await;
         }
@@ -293,7 +324,9 @@ impl Server {
         self.tasks.shutdown().await;
         self.logins.close().await;
         for why in Goodbye::ALL {
-            let sessions = self.socketio.sessions().ended(why) + self.legacy.sessions().ended(why);
+            let sessions = self.socketio.sessions().ended(why)
+                + self.legacy.sessions().ended(why)
+                + self.websocket.peers().ended(why);
             if sessions > 0 {
                 tracing::info!(
                     sessions,
@@ -326,14 +359,6 @@ fn shared_redis(settings: &Settings) -> Option<Redis> {
 fn open_log(settings: &Settings, redis: Option<&Redis>) -> anyhow::Result<(Arc<dyn Log>, Tail)> {
     Ok(match redis {
         Some(redis) => {
-            // Logins are kept there all the same.
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&settings.data)
-                .with_context(|| {
-                    format!("cannot use data directory {}", settings.data.display())
-                })?;
             let (log, tail) = RedisLog::open(redis.clone(), settings.retain)?;
             (Arc::new(log), tail)
         }

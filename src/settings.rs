@@ -9,6 +9,7 @@ mod legacy;
 mod mistakes;
 mod redis;
 mod sessions;
+mod shared;
 mod tokens;
 mod values;
 
@@ -16,14 +17,15 @@ use std::{
     ffi::OsString,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroUsize,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 use ipnet::IpNet;
+use jiff::tz::TimeZone;
 
-use self::values::{count, duration, host_name, origin, proxy, retain};
+use self::values::{count, duration, host_name, origin, proxy, retain, time_zone};
 pub use self::{
     accounts::Accounts, cluster::Cluster, direct::Direct, legacy::Legacy, mistakes::Refusal,
     redis::Redis, sessions::Sessions, tokens::Tokens, values::Origin,
@@ -50,6 +52,10 @@ pub struct Settings {
     /// Folder with the pages to serve at / and /public/ [default: our own pages, from the binary]
     #[arg(long, value_name = "DIR", env = "HANDSHAKEN_PUBLIC")]
     pub public: Option<PathBuf>,
+
+    /// How long browsers may keep files of that folder without asking again, pages (HTML) apart, 0s to 365d
+    #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_PUBLIC_MAX_AGE", default_value = "0s", value_parser = duration("0s", "365d"))]
+    pub public_max_age: Duration,
 
     /// Folder with the template index.ejs of an old page, to be shown at / with the name of whoever
     /// is logged in [default: none, / is a page of --public]
@@ -92,6 +98,10 @@ pub struct Settings {
     /// Name of this replica as pages show it, 1 to 253 characters [default: the machine's host name]
     #[arg(long, value_name = "NAME", env = "HANDSHAKEN_HOST_NAME", value_parser = host_name)]
     pub host_name: Option<String>,
+
+    /// Time zone of the dates that pages show as text (Europe/Berlin) [default: the machine's]
+    #[arg(long, value_name = "ZONE", env = "HANDSHAKEN_TIME_ZONE", value_parser = time_zone)]
+    pub time_zone: Option<TimeZone>,
 
     /// Other origin whose pages may read answers and send credentials (https://chat.example), or *
     /// for any; may be given several times [default: none]
@@ -140,12 +150,12 @@ pub struct Settings {
     #[arg(long, value_name = "COUNT", env = "HANDSHAKEN_MAX_CONNECTIONS", default_value = "50000", value_parser = count(1, 10_000_000))]
     pub max_connections: NonZeroUsize,
 
-    /// Socket.IO sessions that may begin in one second, 1 to 1000000, or 0 for no limit; as many at
+    /// Sessions that may begin in one second, 1 to 1000000, or 0 for no limit; as many at
     /// once. More are kept waiting, for 10s at most, and then told 503
     #[arg(long, value_name = "COUNT", env = "HANDSHAKEN_HANDSHAKE_RATE", default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub handshake_rate: u32,
 
-    /// How often a Socket.IO connection is pinged, 1s to 1h
+    /// How often a Socket.IO connection is pinged, and a bare WebSocket that is silent, 1s to 1h
     #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_PING_INTERVAL", default_value = "25s", value_parser = duration("1s", "1h"))]
     pub ping_interval: Duration,
 
@@ -237,6 +247,12 @@ impl Settings {
         })
     }
 
+    /// The folder whose template is shown at `/`.
+    pub fn index_template(&self) -> Option<&Path> {
+        let views = self.views.as_deref();
+        views.filter(|views| views.join(index::FILE).exists())
+    }
+
     fn check_together(&mut self, mistakes: &mut Vec<String>) {
         if self.listen.is_empty() {
             match port_of_the_old_servers() {
@@ -287,6 +303,7 @@ impl Settings {
         self.accounts.check_together(&self.data, mistakes);
         self.sessions.check_together(mistakes);
         self.redis.check_together(mistakes);
+        self.check_shared(mistakes);
         self.cluster
             .check_together(self.redis.address.is_some(), mistakes);
     }

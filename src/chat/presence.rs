@@ -238,10 +238,13 @@ pub struct Stay {
 }
 
 impl Stay {
-    /// Goes by another name from now on, and as another user.
+    /// Goes by another name from now on, and as another user; is a guest no more.
     pub fn rename(&self, name: AuthorName, user: Option<UserId>) {
         let mut rooms = self.presence.rooms.lock();
         if let Some(here) = rooms.get_mut(&self.room) {
+            if here.guests.remove(&self.peer) {
+                here.guests_changed(self.presence.is_shared());
+            }
             here.people.insert(self.peer, Somebody::on_this(name, user));
             here.changed(self.peer, self.presence.is_shared());
         }

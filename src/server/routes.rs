@@ -3,7 +3,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, extract::Request, middleware, routing::any};
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    middleware::{self, Next},
+    routing::any,
+};
 use http::{HeaderValue, Method, Response, header, request::Parts};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
@@ -17,18 +23,21 @@ use crate::{
         proxy,
         socketio::SocketIo,
         web::{self, Web},
+        websocket::WebSocket,
     },
 };
 
 /// How long a browser may remember what a preflight answered.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
 
-/// The transports that answer below `/socket.io`.
+/// The transports that answer below `/socket.io`, and the one that answers where a WebSocket is asked for
+/// anywhere else.
 #[derive(Clone)]
 pub(super) struct Transports {
     pub socketio: Arc<SocketIo>,
     pub legacy: Arc<Legacy>,
     pub gate: Arc<Gate>,
+    pub websocket: Arc<WebSocket>,
 }
 
 /// All that is served to clients; `pages` are those that need more than the transports know.
@@ -38,14 +47,19 @@ pub(super) fn public(
     transports: &Transports,
     forward: Option<&Arc<Forward>>,
 ) -> Router {
+    let web = web::router(Web {
+        public: settings.public.clone(),
+        public_max_age: settings.public_max_age,
+        client: settings.client,
+        catch_up: settings.catch_up == Switch::On,
+    });
     let mut router = transports
         .engine_routes(forward)
         .merge(pages)
-        .merge(web::router(Web {
-            public: settings.public.clone(),
-            client: settings.client,
-            catch_up: settings.catch_up == Switch::On,
-        }));
+        .merge(web.layer(middleware::from_fn_with_state(
+            transports.clone(),
+            or_websocket,
+        )));
     if !settings.cors_origin.is_empty() {
         router = router.layer(cors(allowed(settings)));
     }
@@ -77,7 +91,31 @@ pub(super) fn allowed(settings: &Settings) -> Allowed {
     })
 }
 
+/// Has whoever asks for a WebSocket where a page would be, or nothing, speak without Socket.IO.
+async fn or_websocket(
+    State(own): State<Transports>,
+    request: Request,
+    page: Next,
+) -> Response<Body> {
+    if WebSocket::is_asked_for(&request) && !request.uri().path().starts_with("/socket.io/") {
+        if own.gate.pass().await {
+            own.websocket.answer(request)
+        } else {
+            gate::later()
+        }
+    } else {
+        page.run(request).await
+    }
+}
+
 impl Transports {
+    /// How many clients are connected by any of them.
+    pub(super) fn sessions(&self) -> usize {
+        self.socketio.sessions().count()
+            + self.legacy.sessions().count()
+            + self.websocket.peers().count()
+    }
+
     fn engine_routes(&self, forward: Option<&Arc<Forward>>) -> Router {
         let (own, forward) = (self.clone(), forward.cloned());
         let engine = any(move |request: Request| {

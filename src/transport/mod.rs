@@ -1,6 +1,8 @@
 //! Where bytes come in and go out. A transport knows sockets and framing, and hands events to dialects.
 
 mod asks;
+mod exchange;
+mod farewell;
 mod flow;
 pub mod forward;
 pub mod gate;
@@ -11,4 +13,6 @@ pub mod origin;
 mod pace;
 pub mod proxy;
 pub mod socketio;
+mod upgrade;
 pub mod web;
+pub mod websocket;

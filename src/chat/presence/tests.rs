@@ -41,6 +41,21 @@ fn arrivals_and_departures_are_told_once() {
 }
 
 #[test]
+fn a_guest_who_takes_a_name_is_counted_once() {
+    let presence = Presence::new();
+    let ann = presence.enter(room(), PeerId::next(), None);
+    presence.changes(NAMED);
+    ann.rename(name("ann").unwrap(), None);
+    let told = change(&presence);
+    assert_eq!(
+        (names(&told.joined), told.guests, told.total),
+        (vec!["ann"], 0, 1)
+    );
+    drop(ann);
+    assert_eq!(change(&presence).total, 0);
+}
+
+#[test]
 fn who_comes_and_goes_between_two_tellings_is_not_told() {
     let presence = Presence::new();
     drop(presence.enter(room(), PeerId::next(), name("hasty")));

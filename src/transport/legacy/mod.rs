@@ -20,6 +20,7 @@ use std::{sync::Arc, time::Duration};
 
 use ::http::{Request, Response};
 use axum::body::Body;
+use clap::ValueEnum;
 
 use self::{
     channels::Told,
@@ -29,6 +30,7 @@ use self::{
 };
 pub use self::{sessions::Sessions, state::Times};
 use super::{
+    farewell,
     flow::{Limits, Shared},
     origin::Allowed,
 };
@@ -43,12 +45,16 @@ const LOOK_PERIOD: Duration = Duration::from_millis(250);
 /// How often a drain looks whether everybody is gone.
 const DRAIN_PERIOD: Duration = Duration::from_millis(10);
 
-/// How packets travel. Flash sockets are not spoken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How packets travel, as settings, addresses and handshakes name it. Flash sockets are not spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Transport {
+    #[value(name = "websocket")]
     Websocket,
+    #[value(name = "htmlfile")]
     HtmlFile,
+    #[value(name = "xhr-polling")]
     XhrPolling,
+    #[value(name = "jsonp-polling")]
     JsonpPolling,
 }
 
@@ -78,6 +84,7 @@ pub struct Legacy {
 }
 
 impl Legacy {
+    /// `transports` are those that are offered, in this order; whoever asks for another is refused.
     /// `member` is what the ids of sessions begin with: the replica's id, where there are several.
     pub fn new(
         limits: Limits,
@@ -145,12 +152,7 @@ impl Legacy {
     /// not stormed.
     pub async fn thin_out(&self, over: Duration) {
         let sessions = self.front.sessions.everybody();
-        let began = tokio::time::Instant::now();
-        for (n, session) in sessions.iter().enumerate() {
-            let due = over.mul_f64(n as f64 / sessions.len() as f64);
-            tokio::time::sleep_until(began + due).await;
-            session.close(Goodbye::Shutdown);
-        }
+        farewell::one_by_one(sessions, over, |session| session.close(Goodbye::Shutdown)).await;
     }
 
     /// Sends everybody away, and returns when they are gone and what they said has been dealt with.

@@ -174,6 +174,10 @@ pub(super) async fn take(
             }
         })
         .await;
+        if !session.flow.came() {
+            session.close(Goodbye::Flooding);
+            break;
+        }
         session.hear(packet);
     }
     ok()

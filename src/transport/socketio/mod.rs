@@ -36,7 +36,7 @@ use self::{
 };
 pub use self::{peer::handshake, public_id::id, session::Sessions};
 pub use super::flow::Limits;
-use super::{asks, listener::Remote, origin::Allowed};
+use super::{asks, farewell, listener::Remote, origin::Allowed};
 use crate::{
     chat::peer::Goodbye,
     dialect::{Dialect, Fleeting},
@@ -155,12 +155,7 @@ impl SocketIo {
     /// not stormed.
     pub async fn thin_out(&self, over: Duration) {
         let sessions = self.front.sessions.everybody();
-        let began = tokio::time::Instant::now();
-        for (n, session) in sessions.iter().enumerate() {
-            let due = over.mul_f64(n as f64 / sessions.len() as f64);
-            tokio::time::sleep_until(began + due).await;
-            session.close(Goodbye::Shutdown);
-        }
+        farewell::one_by_one(sessions, over, |session| session.close(Goodbye::Shutdown)).await;
     }
 
     /// Sends everybody away, and returns when they are gone and what they said has been dealt with.
