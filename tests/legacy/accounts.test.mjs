@@ -187,6 +187,8 @@ test('a login outlives the server, and a page that comes back is told what it mi
   await server.restart();
   const talk = await join(t, websocket, server.url);
   talk.socket.emit('message', 'early');
+  // By another connection: nothing else says which of the two is said first.
+  await eventually('it is kept', () => talk.texts().includes('early'));
   await eventually('it is back', () => page.isConnected() && page.connections > 1, 30_000);
   page.socket.send('after');
   await eventually('all is told', () => messages(page).length >= 3);
