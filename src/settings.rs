@@ -3,6 +3,7 @@
 //! for. README's table is compared with this file by a test.
 
 mod accounts;
+mod cluster;
 mod direct;
 mod legacy;
 mod mistakes;
@@ -25,8 +26,8 @@ use jiff::tz::TimeZone;
 
 use self::values::{count, duration, host_name, origin, proxy, retain, time_zone};
 pub use self::{
-    accounts::Accounts, direct::Direct, legacy::Legacy, mistakes::Refusal, redis::Redis,
-    sessions::Sessions, tokens::Tokens, values::Origin,
+    accounts::Accounts, cluster::Cluster, direct::Direct, legacy::Legacy, mistakes::Refusal,
+    redis::Redis, sessions::Sessions, tokens::Tokens, values::Origin,
 };
 use crate::{
     log::embedded::Retain,
@@ -169,6 +170,9 @@ pub struct Settings {
     pub redis: Redis,
 
     #[command(flatten)]
+    pub cluster: Cluster,
+
+    #[command(flatten)]
     pub accounts: Accounts,
 
     #[command(flatten)]
@@ -177,6 +181,11 @@ pub struct Settings {
     /// How long SIGTERM waits for clients and the log before the process ends anyway, 0s to 1h
     #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_DRAIN_TIMEOUT", default_value = "10s", value_parser = duration("0s", "1h"))]
     pub drain_timeout: Duration,
+
+    /// How long SIGTERM lets /ready fail before clients are sent away, for balancers that ask it now
+    /// and then, 0s to 1h
+    #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_DRAIN_DELAY", default_value = "0s", value_parser = duration("0s", "1h"))]
+    pub drain_delay: Duration,
 
     /// Form of the log lines on stderr; RUST_LOG says which (info)
     #[arg(
@@ -277,11 +286,19 @@ impl Settings {
                 self.max_backlog_packets, self.history
             ));
         }
+        if self.drain_delay > self.drain_timeout {
+            mistakes.push(format!(
+                "--drain-delay {:?}: longer than all of --drain-timeout {:?}",
+                self.drain_delay, self.drain_timeout
+            ));
+        }
         self.legacy.check_together(mistakes);
         self.tokens.check_together(&self.listen, mistakes);
         self.accounts.check_together(&self.data, mistakes);
         self.sessions.check_together(mistakes);
         self.redis.check_together(mistakes);
+        self.cluster
+            .check_together(self.redis.address.is_some(), mistakes);
     }
 }
 

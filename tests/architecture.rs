@@ -18,7 +18,13 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
     ("dialect", &["account::sessions", "account::tokens", "chat"]),
     (
         "transport",
-        &["account", "dialect", "chat::message", "chat::peer"],
+        &[
+            "account",
+            "dialect",
+            "chat::message",
+            "chat::peer",
+            "cluster::members::Members",
+        ],
     ),
     (
         "settings",
@@ -69,7 +75,7 @@ const AT_HOME: [(&str, &[&str]); 12] = [
     // Our own room of that name is written the same, so its users are named here as well.
     (
         "redis",
-        &["redis", "log/redis", "cluster", "settings", "server.rs"],
+        &["redis", "log/redis", "cluster", "settings", "server"],
     ),
     (
         "clap",

@@ -46,7 +46,13 @@ pub async fn start_with(times: Times) -> Server {
 
 pub async fn start_offering(transports: &[Transport], times: Times) -> Server {
     let allowed = |origin: &str| origin == "http://foo.example";
-    let legacy = Arc::new(Legacy::new(LIMITS, times, transports, Arc::new(allowed)));
+    let legacy = Arc::new(Legacy::new(
+        LIMITS,
+        times,
+        transports,
+        Arc::new(allowed),
+        "",
+    ));
     legacy.mount("/", Arc::new(Old));
     legacy.mount("/chat", Arc::new(Chat));
     legacy.mount("/deny", Arc::new(Deny));

@@ -30,6 +30,7 @@ use self::{
 };
 pub use self::{sessions::Sessions, state::Times};
 use super::{
+    farewell,
     flow::{Limits, Shared},
     origin::Allowed,
 };
@@ -84,10 +85,17 @@ pub struct Legacy {
 
 impl Legacy {
     /// `transports` are those that are offered, in this order; whoever asks for another is refused.
-    pub fn new(limits: Limits, times: Times, transports: &[Transport], allowed: Allowed) -> Self {
+    /// `member` is what the ids of sessions begin with: the replica's id, where there are several.
+    pub fn new(
+        limits: Limits,
+        times: Times,
+        transports: &[Transport],
+        allowed: Allowed,
+        member: &str,
+    ) -> Self {
         Self {
             front: Front {
-                sessions: Sessions::new(Shared::new(limits), times),
+                sessions: Sessions::new(Shared::new(limits), times, member),
                 transports: transports.into(),
                 allowed,
             },
@@ -120,6 +128,11 @@ impl Legacy {
         &self.front.sessions
     }
 
+    /// The session that a request below Socket.IO's path names.
+    pub fn session_of(request: &Request<Body>) -> Option<&str> {
+        http::session_of(request.uri().path())
+    }
+
     /// Answers a request below Socket.IO's path.
     pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
         self.front.answer(request).await
@@ -133,6 +146,13 @@ impl Legacy {
             period.tick().await;
             self.front.sessions.look_after();
         }
+    }
+
+    /// Sends those who are here away, one after the other over a time, so that whoever takes them in is
+    /// not stormed.
+    pub async fn thin_out(&self, over: Duration) {
+        let sessions = self.front.sessions.everybody();
+        farewell::one_by_one(sessions, over, |session| session.close(Goodbye::Shutdown)).await;
     }
 
     /// Sends everybody away, and returns when they are gone and what they said has been dealt with.

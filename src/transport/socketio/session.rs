@@ -127,10 +127,13 @@ impl Sessions {
 
     /// Ends every session.
     pub(super) fn close_all(&self, why: Goodbye) {
-        let all: Vec<_> = self.all.lock().values().filter_map(Weak::upgrade).collect();
-        for session in all {
+        for session in self.everybody() {
             session.close(why);
         }
+    }
+
+    pub(super) fn everybody(&self) -> Vec<Arc<Session>> {
+        self.all.lock().values().filter_map(Weak::upgrade).collect()
     }
 }
 
