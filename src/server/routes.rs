@@ -52,10 +52,10 @@ pub(super) fn public(
         catch_up: settings.catch_up == Switch::On,
     });
     let websocket = transports.websocket.clone();
-    let mut router = transports
-        .engine_routes(forward)
+    let pages = web
         .merge(pages)
-        .merge(web.layer(middleware::from_fn_with_state(websocket, or_websocket)));
+        .layer(middleware::from_fn_with_state(websocket, or_websocket));
+    let mut router = transports.engine_routes(forward).merge(pages);
     if !settings.cors_origin.is_empty() {
         router = router.layer(cors(allowed(settings)));
     }
