@@ -9,6 +9,7 @@ mod legacy;
 mod mistakes;
 mod redis;
 mod sessions;
+mod shared;
 mod tokens;
 mod values;
 
@@ -297,6 +298,7 @@ impl Settings {
         self.accounts.check_together(&self.data, mistakes);
         self.sessions.check_together(mistakes);
         self.redis.check_together(mistakes);
+        self.check_shared(mistakes);
         self.cluster
             .check_together(self.redis.address.is_some(), mistakes);
     }

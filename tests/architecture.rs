@@ -10,11 +10,19 @@ use std::{
 /// Who may import what, from the room itself apart. The arrows go one way: transport → dialect → chat ← log.
 /// `account` stands aside of them. Only `server` knows several rooms as a whole; `settings` names the values that it reads.
 const MAY_IMPORT: [(&str, &[&str]); 12] = [
-    ("account", &["chat::message", "chat::peer"]),
+    ("account", &["chat::message", "chat::peer", "redis"]),
     ("chat", &[]),
     ("log", &["chat", "redis"]),
     ("redis", &[]),
-    ("cluster", &["dialect::Fleeting", "redis"]),
+    (
+        "cluster",
+        &[
+            "chat::message",
+            "chat::presence",
+            "dialect::Fleeting",
+            "redis",
+        ],
+    ),
     ("dialect", &["account::sessions", "account::tokens", "chat"]),
     (
         "transport",
@@ -75,7 +83,14 @@ const AT_HOME: [(&str, &[&str]); 12] = [
     // Our own room of that name is written the same, so its users are named here as well.
     (
         "redis",
-        &["redis", "log/redis", "cluster", "settings", "server"],
+        &[
+            "redis",
+            "log/redis",
+            "account/sessions",
+            "cluster",
+            "settings",
+            "server",
+        ],
     ),
     (
         "clap",
