@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 
 import { openBrowser } from '../clients/browser.mjs';
 import { eventually, freshFolder, startServer } from '../clients/harness.mjs';
+import { startThree } from './three.mjs';
 
 const fixture = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 /** As short as a name may be. */
@@ -38,11 +39,22 @@ let browser;
 before(async () => (browser = await openBrowser()));
 after(() => browser?.close());
 
+const args = () => ['--public', folderOfPages(), '--views', fixture('legacy/pages/rabbitpubsub'), '--client', '0.9'];
+
 test('what is typed in any page is shown in all as it was typed, and runs in none', { timeout: 120_000 }, async (t) => {
-  const server = await startServer({ args: ['--public', folderOfPages(), '--views', fixture('legacy/pages/rabbitpubsub'), '--client', '0.9'] });
+  const server = await startServer({ args: args() });
   t.after(() => server.stop());
+  await nothingRuns(t, () => server);
+});
+
+test('and so it is where the pages come from three replicas', { timeout: 180_000 }, async (t) => {
+  const { replicas } = await startThree(t, args());
+  await nothingRuns(t, (i) => replicas[i % replicas.length]);
+});
+
+async function nothingRuns(t, at) {
   const opened = [];
-  for (const window of windows) opened.push({ ...window, page: await open(t, server, window) });
+  for (const [i, window] of windows.entries()) opened.push({ ...window, page: await open(t, at(i), window) });
   const texts = [];
   for (const [i, attack] of ATTACKS.entries()) {
     for (const { name, say, page } of opened) {
@@ -61,12 +73,12 @@ test('what is typed in any page is shown in all as it was typed, and runs in non
   }
   for (const { name, page } of opened) assert.deepEqual(await found(page), { ran: undefined, elements: 0 }, name);
   // Those who come now are shown it as history.
-  for (const window of windows) {
-    const page = await open(t, server, window, `${window.name} again`);
+  for (const [i, window] of windows.entries()) {
+    const page = await open(t, at(i + 1), window, 'again');
     await eventually(`${window.name} shows the last`, async () => (await page.locator(window.shown).allTextContents()).join('\n').includes(texts.at(-1)));
     assert.deepEqual(await found(page), { ran: undefined, elements: 0 }, window.name);
   }
-});
+}
 
 /** Our own pages, and those of the others beside them. */
 function folderOfPages() {
@@ -76,12 +88,12 @@ function folderOfPages() {
   return folder;
 }
 
-async function open(t, server, { at, enter }, again) {
+async function open(t, server, { at, enter }, when = 'first') {
   const context = await browser.newContext();
   t.after(() => context.close());
   const page = await context.newPage();
   await page.goto(server.url + at);
-  await enter(page, again ? 'again' : 'first');
+  await enter(page, when);
   return page;
 }
 

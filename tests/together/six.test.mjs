@@ -6,6 +6,7 @@ import { test } from 'node:test';
 
 import { eventually, startServer } from '../clients/harness.mjs';
 import { fronts, openAll } from './fronts.mjs';
+import { startThree } from './three.mjs';
 
 /** What each says at once with all others, besides what could run or break something. */
 const STORM = 20;
@@ -24,6 +25,13 @@ test('what is typed in one front end is seen in all six, in one order, each in i
   t.after(() => server.stop());
   await allSeeAll(await openAll(t, () => server));
 });
+
+for (const { where, at } of [
+  { where: 'each on another of three replicas', at: ({ replicas }) => (name) => replicas[fronts.findIndex((front) => front.name === name) % 3] },
+  { where: 'behind a balancer that gives each request to the next of three replicas', at: ({ balancer }) => () => balancer },
+]) {
+  test(`and so it is ${where}`, async (t) => await allSeeAll(await openAll(t, at(await startThree(t, SERVER)))));
+}
 
 /** Has all say everything, in turn and all at once, and looks at what each was told. */
 async function allSeeAll(opened) {
