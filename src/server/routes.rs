@@ -53,13 +53,11 @@ pub(super) fn public(
         client: settings.client,
         catch_up: settings.catch_up == Switch::On,
     });
-    let mut router = transports
-        .engine_routes(forward)
-        .merge(pages)
-        .merge(web.layer(middleware::from_fn_with_state(
-            transports.clone(),
-            or_websocket,
-        )));
+    let pages = web.merge(pages).layer(middleware::from_fn_with_state(
+        transports.clone(),
+        or_websocket,
+    ));
+    let mut router = transports.engine_routes(forward).merge(pages);
     if !settings.cors_origin.is_empty() {
         router = router.layer(cors(allowed(settings)));
     }
