@@ -24,7 +24,7 @@ use crate::{
     dialect::{
         Fleeting,
         amqpchat::AmqpChat,
-        by_session::BySession,
+        by_session::{BySession, Strangers},
         infinite::Infinite,
         kschat::Kschat,
         native::{self, Native},
@@ -134,7 +134,7 @@ impl Server {
                 polling_duration: settings.legacy.polling_duration,
                 ..Default::default()
             },
-            &legacy::Transport::ALL,
+            &settings.legacy.transports,
             allowed.clone(),
             member,
         ));
@@ -172,6 +172,10 @@ impl Server {
             vec![Arc::new(RabbitPubSub), Arc::new(AmqpChat)],
             talk,
             legacy.fleeting("/"),
+            match settings.index_template() {
+                Some(_) => Strangers::Listen,
+                None => Strangers::Speak,
+            },
         );
         legacy.mount("/", Arc::new(by_session));
         legacy.mount("/chat", native);

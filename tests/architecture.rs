@@ -38,6 +38,7 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
             "log::embedded::Retain",
             "redis::Address",
             "redis::InvalidAddress",
+            "transport::legacy::Transport",
             "transport::web::ClientGeneration",
             "transport::web::index",
             "transport::web::kschat",
@@ -83,7 +84,10 @@ const AT_HOME: [(&str, &[&str]); 12] = [
             "server",
         ],
     ),
-    ("clap", &["settings", "transport/web.rs"]),
+    (
+        "clap",
+        &["settings", "transport/legacy/mod.rs", "transport/web.rs"],
+    ),
     ("axum", &["transport", "server"]),
     ("hyper", &["transport"]),
 ];

@@ -286,6 +286,12 @@ fn the_edges_of_every_range_are_right_and_what_lies_beyond_is_not() {
         ("--legacy-heartbeat-interval", ["1s", "59s"], ["60s", "0s"]),
         ("--legacy-close-timeout", ["1s", "1h"], ["0s", "2h"]),
         ("--legacy-polling-duration", ["1s", "1h"], ["0s", "2h"]),
+        (
+            "--legacy-transports",
+            ["xhr-polling", "jsonp-polling,websocket"],
+            ["flashsocket", "websocket,websocket"],
+        ),
+        ("--public-max-age", ["0s", "365d"], ["366d", "month"]),
         ("--jwt-secret", ["a b", "a\nb\n"], ["", "\n"]),
         (
             "--jwt-jwks",

@@ -25,7 +25,7 @@ use self::{
     watch::Watched,
 };
 pub use self::{embedded::OpenError, error::SessionError, record::Record, watch::Watch};
-use super::attempts::{Attempts, Network};
+use super::attempts::{Attempt, Attempts, Network};
 use crate::redis::Redis;
 
 /// The time for which is counted what waits for the disk.
@@ -102,6 +102,11 @@ pub struct Session {
     is_late: bool,
 }
 
+/// A visitor is about to give a name. It counts, whatever becomes of it.
+pub struct Naming<'a>(
+    #[expect(dead_code, reason = "it is there to be dropped")] Attempt<'a, Network>,
+);
+
 impl Sessions {
     /// Opens the sessions in `dir`, which there must be. Blocks for a moment.
     pub fn open(dir: &Path, mut rules: Rules) -> Result<Self, OpenError> {
@@ -173,16 +178,19 @@ impl Sessions {
         self.begin_as(self.unused(), record).await
     }
 
+    /// Somebody wants to give a name; there are so many a minute from one address.
+    pub fn naming(&self, from: IpAddr) -> Result<Naming<'_>, SessionError> {
+        Ok(Naming(self.names.begin([(Network::from(from), NAMINGS)])?))
+    }
+
     /// Gives a visitor a name that nothing proves: in the session that the cookies name, or in one under the id
-    /// that the visitor was given with the page.
+    /// that the visitor was given with the page. Whether it is an account's is for others to say.
     pub async fn name_visitor(
         &self,
+        _counted: Naming<'_>,
         cookies: &str,
         user: String,
-        from: IpAddr,
     ) -> Result<Session, SessionError> {
-        // It counts, whatever becomes of it.
-        let _attempt = self.names.begin([(Network::from(from), NAMINGS)])?;
         let mut id = self.unused();
         if let Some(mut session) = self.of(cookies).await? {
             session.record.user = Some(user.clone());

@@ -137,8 +137,7 @@ impl Logins {
             allowed,
             settings.stall_timeout,
         );
-        let views = settings.views.as_ref();
-        let Some(views) = views.filter(|views| views.join(index::FILE).exists()) else {
+        let Some(views) = settings.index_template() else {
             return Ok(forms.router());
         };
         let view = index::read(views).map_err(unreadable)?;

@@ -47,6 +47,7 @@ pub(super) fn public(
 ) -> Router {
     let web = web::router(Web {
         public: settings.public.clone(),
+        public_max_age: settings.public_max_age,
         client: settings.client,
         catch_up: settings.catch_up == Switch::On,
     });

@@ -6,11 +6,14 @@ use clap::Args;
 
 use super::{
     accounts::Secret,
-    values::{key_prefix, lifetime},
+    values::{duration, key_prefix},
 };
 
 /// A secret of this length cannot be found by trying, whatever it is made of; characters.
 const LONG_ENOUGH: usize = 16;
+
+/// Browsers keep no cookie for longer (RFC 6265bis, 5.5).
+const LONGEST_COOKIE: &str = "400d";
 
 /// Cookies, and how long a login lasts.
 #[derive(Clone, Debug, Args)]
@@ -33,7 +36,7 @@ pub struct Sessions {
 
     /// How long a login lasts after it was last used, 1m to 400d [default: as long as the browser
     /// runs, and a day after it was last used]
-    #[arg(long = "session-max-age", value_name = "DURATION", env = "HANDSHAKEN_SESSION_MAX_AGE", value_parser = lifetime)]
+    #[arg(long = "session-max-age", value_name = "DURATION", env = "HANDSHAKEN_SESSION_MAX_AGE", value_parser = duration("1m", LONGEST_COOKIE))]
     pub max_age: Option<Duration>,
 
     /// With --redis: what the names of sessions there begin with, 1 to 64 characters: a-z, A-Z, 0-9,

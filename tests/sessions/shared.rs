@@ -197,7 +197,8 @@ async fn what_node_changes_at_the_same_time_is_not_lost() {
     let redis = RedisServer::start();
     let a = Replica::on(redis.address());
     let cookie = of_node(&redis, "abc", r#"{"cookie":{},"count":0}"#);
-    let named = a.0.name_visitor(&cookie, "Bob".into(), HOME).await;
+    let naming = a.0.naming(HOME).unwrap();
+    let named = a.0.name_visitor(naming, &cookie, "Bob".into()).await;
     assert_eq!(a.cookie(&named.unwrap().id), cookie);
     let record = kept(&redis, &cookie);
     assert_eq!(
@@ -224,7 +225,8 @@ async fn what_node_changes_at_the_same_time_is_not_lost() {
     });
     let mut last = 0;
     for _ in 0..50 {
-        let named = a.0.name_visitor(&cookie, "Bob".into(), HOME);
+        let naming = a.0.naming(HOME).unwrap();
+        let named = a.0.name_visitor(naming, &cookie, "Bob".into());
         named.await.unwrap();
         let count = kept(&redis, &cookie)["count"].as_i64().unwrap();
         assert!(count >= last, "{count} after {last}");

@@ -20,6 +20,7 @@ use std::{sync::Arc, time::Duration};
 
 use ::http::{Request, Response};
 use axum::body::Body;
+use clap::ValueEnum;
 
 use self::{
     channels::Told,
@@ -44,12 +45,16 @@ const LOOK_PERIOD: Duration = Duration::from_millis(250);
 /// How often a drain looks whether everybody is gone.
 const DRAIN_PERIOD: Duration = Duration::from_millis(10);
 
-/// How packets travel. Flash sockets are not spoken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How packets travel, as settings, addresses and handshakes name it. Flash sockets are not spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Transport {
+    #[value(name = "websocket")]
     Websocket,
+    #[value(name = "htmlfile")]
     HtmlFile,
+    #[value(name = "xhr-polling")]
     XhrPolling,
+    #[value(name = "jsonp-polling")]
     JsonpPolling,
 }
 
@@ -79,6 +84,7 @@ pub struct Legacy {
 }
 
 impl Legacy {
+    /// `transports` are those that are offered, in this order; whoever asks for another is refused.
     /// `member` is what the ids of sessions begin with: the replica's id, where there are several.
     pub fn new(
         limits: Limits,
