@@ -20,7 +20,7 @@ use crate::{
         log::{Log, Tail},
         peer::Goodbye,
     },
-    cluster::{fleeting, members::Members},
+    cluster::{fleeting, members::Members, presence},
     dialect::{
         Fleeting,
         amqpchat::AmqpChat,
@@ -108,11 +108,11 @@ impl Server {
             flood: settings.flood_timeout,
         };
         let cluster = match &redis {
-            Some(redis) => Cluster::start(&settings, redis.clone())?,
+            Some(redis) => Some(Cluster::start(&settings, redis.clone())?),
             None => None,
         };
         let members = cluster.as_ref().map(|cluster| cluster.members.clone());
-        let member = members.as_ref().map_or("", |members| members.id().as_str());
+        let mark = cluster.as_ref().map_or("", Cluster::mark).to_owned();
 
         let allowed = routes::allowed(&settings);
         let socketio = Arc::new(SocketIo::new(
@@ -123,7 +123,7 @@ impl Server {
                 connect_timeout: CONNECT_TIMEOUT,
             },
             allowed.clone(),
-            member,
+            &mark,
         ));
         let legacy = Arc::new(Legacy::new(
             limits,
@@ -136,7 +136,7 @@ impl Server {
             },
             &settings.legacy.transports,
             allowed.clone(),
-            member,
+            &mark,
         ));
         let zone = settings.time_zone.clone().unwrap_or_else(TimeZone::system);
         let websocket = Arc::new(WebSocket::new(
@@ -148,20 +148,26 @@ impl Server {
             allowed.clone(),
             Arc::new(Infinite::new(chat.clone(), zone)),
         ));
-        let here: Arc<dyn Fleeting> =
+        let chat_here: Arc<dyn Fleeting> =
             Arc::new(vec![socketio.fleeting("/chat"), legacy.fleeting("/chat")]);
+        let here =
+            fleeting::Namespaces::from([("/", legacy.fleeting("/")), ("/chat", chat_here.clone())]);
         let mut tasks = JoinSet::new();
-        let fleeting: Arc<dyn Fleeting> = match redis {
+        let fleeting = match &redis {
             Some(redis) => {
-                let (everywhere, carrier) = fleeting::everywhere(redis, here.clone())?;
+                let (everywhere, carrier) = fleeting::everywhere(redis.clone(), here)?;
                 tasks.spawn(carrier.run());
-                Arc::new(everywhere)
+                everywhere
             }
-            None => here.clone(),
+            None => here,
         };
         let talk = Arc::new(Talk::new(chat.clone()));
         let tokens = logins::token_rules(&settings.tokens).map(Tokens::new);
-        let native = Arc::new(Native::new(chat.clone(), fleeting, tokens.clone()));
+        let native = Arc::new(Native::new(
+            chat.clone(),
+            fleeting["/chat"].clone(),
+            tokens.clone(),
+        ));
         socketio.mount("/", talk.clone());
         socketio.mount("/chat", native.clone());
         let kschat = Kschat::new(chat.clone(), tokens.clone());
@@ -171,7 +177,7 @@ impl Server {
             logins.sessions.clone(),
             vec![Arc::new(RabbitPubSub), Arc::new(AmqpChat)],
             talk,
-            legacy.fleeting("/"),
+            fleeting["/"].clone(),
             match settings.index_template() {
                 Some(_) => Strangers::Listen,
                 None => Strangers::Speak,
@@ -191,18 +197,22 @@ impl Server {
             legacy: legacy.clone(),
             websocket: websocket.clone(),
         };
+        if let Some((redis, members)) = redis.zip(members.clone()) {
+            let presence = presence::Shared::new(redis, members.clone(), chat.presence.clone());
+            tasks.spawn(presence.run());
+            let counted = transports.clone();
+            tasks.spawn(members.keep(move || counted.sessions()));
+        }
         let mut cluster_address = None;
         let mut forward = None;
-        if let Some(cluster) = cluster {
+        if let Some(inside) = cluster.and_then(|cluster| cluster.inside) {
             tasks.spawn(listener::serve(
-                cluster.listener,
-                routes::internal(&transports, cluster.secret),
+                inside.listener,
+                routes::internal(&transports, inside.secret),
                 connections.clone(),
             ));
-            let counted = transports.clone();
-            tasks.spawn(cluster.members.keep(move || counted.sessions()));
-            cluster_address = Some(cluster.address);
-            forward = Some(cluster.forward);
+            cluster_address = Some(inside.address);
+            forward = Some(inside.forward);
         }
         let readiness = Readiness::new(members.clone());
         let drain = Drain {
@@ -226,7 +236,7 @@ impl Server {
         if logins.are_on {
             tasks.spawn(logins.sessions.clone().keep_time());
         }
-        tasks.spawn(native::tell_presence(chat.clone(), here));
+        tasks.spawn(native::tell_presence(chat.clone(), chat_here));
         if let Some(tokens) = tokens {
             tasks.spawn(tokens.keep());
         }

@@ -14,7 +14,15 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
     ("chat", &[]),
     ("log", &["chat", "redis"]),
     ("redis", &[]),
-    ("cluster", &["dialect::Fleeting", "redis"]),
+    (
+        "cluster",
+        &[
+            "chat::message",
+            "chat::presence",
+            "dialect::Fleeting",
+            "redis",
+        ],
+    ),
     ("dialect", &["account::sessions", "account::tokens", "chat"]),
     (
         "transport",

@@ -3,3 +3,4 @@
 pub mod directory;
 pub mod fleeting;
 pub mod members;
+pub mod presence;
