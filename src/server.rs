@@ -2,6 +2,7 @@
 //! things need each other, and stops in the other one. `logins` does so for accounts and sessions.
 
 mod logins;
+mod neighbours;
 
 use std::{
     fs::DirBuilder, net::SocketAddr, num::NonZeroU32, os::unix::fs::DirBuilderExt, sync::Arc,
@@ -14,7 +15,7 @@ use http::{HeaderValue, Method, header, request::Parts};
 use tokio::{sync::watch, task::JoinSet};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use self::logins::Logins;
+use self::{logins::Logins, neighbours::Neighbours};
 use crate::{
     account::tokens::{self, Tokens},
     chat::{
@@ -33,6 +34,7 @@ use crate::{
         talk::Talk,
     },
     log::{embedded::EmbeddedLog, redis::RedisLog},
+    neighbour::{Site, status::Watched},
     redis::Redis,
     settings::{self, Origin, Settings, Switch},
     transport::{
@@ -66,6 +68,7 @@ pub struct Server {
     logins: Logins,
     socketio: Arc<SocketIo>,
     legacy: Arc<Legacy>,
+    neighbours: Neighbours,
     stop: watch::Sender<bool>,
     connections: Connections,
     /// Listeners, delivery, presence.
@@ -94,7 +97,7 @@ impl Server {
             history: settings.history.into(),
             pending: settings.direct.max_pending.get(),
         };
-        let chat = Chat::new(log, replica, limits);
+        let chat = Chat::new(log.clone(), replica, limits);
 
         let limits = socketio::Limits {
             message: settings.max_message as usize,
@@ -129,6 +132,8 @@ impl Server {
             &legacy::Transport::ALL,
             allowed.clone(),
         ));
+        let site = Site::new(chat.clone(), log, redis.clone());
+        let neighbours = Neighbours::start(&site, &settings)?;
         let here: Arc<dyn Fleeting> =
             Arc::new(vec![socketio.fleeting("/chat"), legacy.fleeting("/chat")]);
         let mut tasks = JoinSet::new();
@@ -186,6 +191,7 @@ impl Server {
             logins,
             socketio,
             legacy,
+            neighbours,
             stop,
             connections,
             tasks,
@@ -208,10 +214,16 @@ impl Server {
         &self.legacy
     }
 
+    /// The neighbours' buses, and how they are.
+    pub fn neighbours(&self) -> &[Watched] {
+        self.neighbours.watched()
+    }
+
     /// Stops accepting, sends clients away, keeps what was accepted, closes the log.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
         tokio::join!(self.socketio.drain(), self.legacy.drain());
+        self.neighbours.stop().await;
         self.chat.close().await;
         // The tail ends with the log: whoever still reads has been told everything.
         let _ = self.delivery.await;
