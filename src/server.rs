@@ -132,7 +132,7 @@ impl Server {
             &legacy::Transport::ALL,
             allowed.clone(),
         ));
-        let site = Site::new(chat.clone(), log, redis.clone());
+        let site = Site::new(chat.clone(), log, redis.clone())?;
         let neighbours = Neighbours::start(&site, &settings)?;
         let here: Arc<dyn Fleeting> =
             Arc::new(vec![socketio.fleeting("/chat"), legacy.fleeting("/chat")]);

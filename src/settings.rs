@@ -6,6 +6,7 @@ mod accounts;
 mod direct;
 mod legacy;
 mod mistakes;
+mod neighbours;
 mod redis;
 mod sessions;
 mod tokens;
@@ -24,8 +25,8 @@ use ipnet::IpNet;
 
 use self::values::{count, duration, host_name, origin, proxy, retain};
 pub use self::{
-    accounts::Accounts, direct::Direct, legacy::Legacy, mistakes::Refusal, redis::Redis,
-    sessions::Sessions, tokens::Tokens, values::Origin,
+    accounts::Accounts, direct::Direct, legacy::Legacy, mistakes::Refusal, neighbours::Neighbours,
+    redis::Redis, sessions::Sessions, tokens::Tokens, values::Origin,
 };
 use crate::{
     log::embedded::Retain,
@@ -160,6 +161,9 @@ pub struct Settings {
     pub redis: Redis,
 
     #[command(flatten)]
+    pub neighbours: Neighbours,
+
+    #[command(flatten)]
     pub accounts: Accounts,
 
     #[command(flatten)]
@@ -267,6 +271,7 @@ impl Settings {
         self.accounts.check_together(&self.data, mistakes);
         self.sessions.check_together(mistakes);
         self.redis.check_together(mistakes);
+        self.neighbours.check_together(mistakes);
     }
 }
 

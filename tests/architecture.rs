@@ -15,7 +15,18 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("log", &["chat", "redis"]),
     ("redis", &[]),
     ("cluster", &["dialect::Fleeting", "redis"]),
-    ("neighbour", &["chat", "cluster::lease", "redis"]),
+    (
+        "neighbour",
+        &[
+            "chat",
+            "cluster::lease",
+            "dialect::amqpchat::AmqpChat",
+            "dialect::escape",
+            "dialect::iso",
+            "dialect::rabbitpubsub::RabbitPubSub",
+            "redis",
+        ],
+    ),
     ("dialect", &["account::sessions", "account::tokens", "chat"]),
     (
         "transport",
@@ -31,6 +42,9 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
             "account::tokens::JwksSource",
             "account::tokens::Path",
             "log::embedded::Retain",
+            "neighbour::amqp::Address",
+            "neighbour::amqp::Bus",
+            "neighbour::amqp::InvalidAddress",
             "redis::Address",
             "redis::InvalidAddress",
             "transport::web::ClientGeneration",
@@ -58,11 +72,12 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
 ];
 
 /// Libraries that only these places name, so that replacing one stays a matter of one place.
-const AT_HOME: [(&str, &[&str]); 12] = [
+const AT_HOME: [(&str, &[&str]); 13] = [
     ("jsonwebtoken", &["account/tokens", "account/tokens.rs"]),
     ("argon2", &["account/passwords.rs"]),
     ("minijinja", &["transport/web/views.rs"]),
     ("lettre", &["account/mail.rs"]),
+    ("lapin", &["neighbour/amqp"]),
     ("sqlx", &["account/users"]),
     ("socketioxide", &["transport/socketio"]),
     ("tokio_tungstenite", &["transport"]),

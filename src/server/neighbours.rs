@@ -6,7 +6,7 @@ use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    neighbour::{Site, status::Watched},
+    neighbour::{Site, amqp, status::Watched},
     settings::Settings,
 };
 
@@ -22,12 +22,23 @@ pub struct Neighbours {
 }
 
 impl Neighbours {
-    pub fn start(_site: &Arc<Site>, _settings: &Settings) -> anyhow::Result<Self> {
-        Ok(Self {
+    /// Connects to nothing yet: each does so, and goes on, by itself.
+    pub fn start(site: &Arc<Site>, settings: &Settings) -> anyhow::Result<Self> {
+        let mut neighbours = Self {
             stopping: CancellationToken::new(),
             tasks: JoinSet::new(),
             watched: Vec::new(),
-        })
+        };
+        if let Some(address) = &settings.neighbours.amqp {
+            for bus in &settings.neighbours.amqp_exchanges {
+                let neighbour = amqp::Neighbour::new(site, address.clone(), *bus)?;
+                tracing::info!(amqp = %address, exchange = bus.name(), "has a neighbour");
+                neighbours.watched.push(neighbour.watch());
+                let running = neighbour.run(neighbours.stopping.clone());
+                neighbours.tasks.spawn(running);
+            }
+        }
+        Ok(neighbours)
     }
 
     /// How they are.
