@@ -3,6 +3,7 @@
 //! for. README's table is compared with this file by a test.
 
 mod accounts;
+mod cluster;
 mod direct;
 mod legacy;
 mod mistakes;
@@ -16,17 +17,18 @@ use std::{
     ffi::OsString,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroUsize,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 use ipnet::IpNet;
+use jiff::tz::TimeZone;
 
-use self::values::{count, duration, host_name, origin, proxy, retain};
+use self::values::{count, duration, host_name, origin, proxy, retain, time_zone};
 pub use self::{
-    accounts::Accounts, direct::Direct, legacy::Legacy, mistakes::Refusal, neighbours::Neighbours,
-    redis::Redis, sessions::Sessions, tokens::Tokens, values::Origin,
+    accounts::Accounts, cluster::Cluster, direct::Direct, legacy::Legacy, mistakes::Refusal,
+    neighbours::Neighbours, redis::Redis, sessions::Sessions, tokens::Tokens, values::Origin,
 };
 use crate::{
     log::embedded::Retain,
@@ -50,6 +52,10 @@ pub struct Settings {
     /// Folder with the pages to serve at / and /public/ [default: our own pages, from the binary]
     #[arg(long, value_name = "DIR", env = "HANDSHAKEN_PUBLIC")]
     pub public: Option<PathBuf>,
+
+    /// How long browsers may keep files of that folder without asking again, pages (HTML) apart, 0s to 365d
+    #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_PUBLIC_MAX_AGE", default_value = "0s", value_parser = duration("0s", "365d"))]
+    pub public_max_age: Duration,
 
     /// Folder with the template index.ejs of an old page, to be shown at / with the name of whoever
     /// is logged in [default: none, / is a page of --public]
@@ -92,6 +98,10 @@ pub struct Settings {
     /// Name of this replica as pages show it, 1 to 253 characters [default: the machine's host name]
     #[arg(long, value_name = "NAME", env = "HANDSHAKEN_HOST_NAME", value_parser = host_name)]
     pub host_name: Option<String>,
+
+    /// Time zone of the dates that pages show as text (Europe/Berlin) [default: the machine's]
+    #[arg(long, value_name = "ZONE", env = "HANDSHAKEN_TIME_ZONE", value_parser = time_zone)]
+    pub time_zone: Option<TimeZone>,
 
     /// Other origin whose pages may read answers and send credentials (https://chat.example), or *
     /// for any; may be given several times [default: none]
@@ -140,7 +150,7 @@ pub struct Settings {
     #[arg(long, value_name = "COUNT", env = "HANDSHAKEN_MAX_CONNECTIONS", default_value = "50000", value_parser = count(1, 10_000_000))]
     pub max_connections: NonZeroUsize,
 
-    /// How often a Socket.IO connection is pinged, 1s to 1h
+    /// How often a Socket.IO connection is pinged, and a bare WebSocket that is silent, 1s to 1h
     #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_PING_INTERVAL", default_value = "25s", value_parser = duration("1s", "1h"))]
     pub ping_interval: Duration,
 
@@ -161,6 +171,9 @@ pub struct Settings {
     pub redis: Redis,
 
     #[command(flatten)]
+    pub cluster: Cluster,
+
+    #[command(flatten)]
     pub neighbours: Neighbours,
 
     #[command(flatten)]
@@ -172,6 +185,11 @@ pub struct Settings {
     /// How long SIGTERM waits for clients and the log before the process ends anyway, 0s to 1h
     #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_DRAIN_TIMEOUT", default_value = "10s", value_parser = duration("0s", "1h"))]
     pub drain_timeout: Duration,
+
+    /// How long SIGTERM lets /ready fail before clients are sent away, for balancers that ask it now
+    /// and then, 0s to 1h
+    #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_DRAIN_DELAY", default_value = "0s", value_parser = duration("0s", "1h"))]
+    pub drain_delay: Duration,
 
     /// Form of the log lines on stderr; RUST_LOG says which (info)
     #[arg(
@@ -227,6 +245,12 @@ impl Settings {
         })
     }
 
+    /// The folder whose template is shown at `/`.
+    pub fn index_template(&self) -> Option<&Path> {
+        let views = self.views.as_deref();
+        views.filter(|views| views.join(index::FILE).exists())
+    }
+
     fn check_together(&mut self, mistakes: &mut Vec<String>) {
         if self.listen.is_empty() {
             match port_of_the_old_servers() {
@@ -266,12 +290,20 @@ impl Settings {
                 self.max_backlog_packets, self.history
             ));
         }
+        if self.drain_delay > self.drain_timeout {
+            mistakes.push(format!(
+                "--drain-delay {:?}: longer than all of --drain-timeout {:?}",
+                self.drain_delay, self.drain_timeout
+            ));
+        }
         self.legacy.check_together(mistakes);
         self.tokens.check_together(&self.listen, mistakes);
         self.accounts.check_together(&self.data, mistakes);
         self.sessions.check_together(mistakes);
         self.redis.check_together(mistakes);
         self.neighbours.check_together(mistakes);
+        self.cluster
+            .check_together(self.redis.address.is_some(), mistakes);
     }
 }
 

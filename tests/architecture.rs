@@ -14,7 +14,6 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("chat", &[]),
     ("log", &["chat", "redis"]),
     ("redis", &[]),
-    ("cluster", &["dialect::Fleeting", "redis"]),
     (
         "neighbour",
         &[
@@ -27,10 +26,25 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
             "redis",
         ],
     ),
+    (
+        "cluster",
+        &[
+            "chat::message",
+            "chat::presence",
+            "dialect::Fleeting",
+            "redis",
+        ],
+    ),
     ("dialect", &["account::sessions", "account::tokens", "chat"]),
     (
         "transport",
-        &["account", "dialect", "chat::message", "chat::peer"],
+        &[
+            "account",
+            "dialect",
+            "chat::message",
+            "chat::peer",
+            "cluster::members::Members",
+        ],
     ),
     (
         "settings",
@@ -47,6 +61,7 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
             "neighbour::amqp::InvalidAddress",
             "redis::Address",
             "redis::InvalidAddress",
+            "transport::legacy::Transport",
             "transport::web::ClientGeneration",
             "transport::web::index",
             "transport::web::kschat",
@@ -91,10 +106,13 @@ const AT_HOME: [(&str, &[&str]); 13] = [
             "cluster",
             "neighbour",
             "settings",
-            "server.rs",
+            "server",
         ],
     ),
-    ("clap", &["settings", "transport/web.rs"]),
+    (
+        "clap",
+        &["settings", "transport/legacy/mod.rs", "transport/web.rs"],
+    ),
     ("axum", &["transport", "server"]),
     ("hyper", &["transport"]),
 ];

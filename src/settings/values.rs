@@ -5,6 +5,8 @@ use std::{net::IpAddr, num::NonZeroUsize, time::Duration};
 
 use ipnet::IpNet;
 
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+
 use crate::log::embedded::Retain;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -51,6 +53,9 @@ pub(super) fn duration(
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
+    if let Some(days) = days(text) {
+        return Ok(days);
+    }
     let span: jiff::SignedDuration = text
         .parse()
         .map_err(|_| "not a duration such as 500ms, 10s or 5m".to_owned())?;
@@ -64,6 +69,13 @@ pub(super) fn host_name(text: &str) -> Result<String, String> {
         return Err("not a name of 1 to 253 characters, none of them a control character".into());
     }
     Ok(text.to_owned())
+}
+
+/// A time zone by its name. What the machine knows of it comes first, it may be newer than what we brought along.
+pub(super) fn time_zone(name: &str) -> Result<TimeZone, String> {
+    TimeZone::get(name)
+        .or_else(|_| TimeZoneDatabase::bundled().get(name))
+        .map_err(|_| "not a time zone such as Europe/Berlin, America/New_York or UTC".to_owned())
 }
 
 /// An origin of `--cors-origin`.
@@ -94,20 +106,6 @@ pub(super) fn proxy(text: &str) -> Result<IpNet, String> {
         .map_err(|_| "not an address such as 10.0.0.7 or a network such as 10.0.0.0/8".to_owned())
 }
 
-/// How long a login lasts.
-pub(super) fn lifetime(text: &str) -> Result<Duration, String> {
-    let lifetime = match days(text) {
-        Some(lifetime) => lifetime,
-        None => parse_duration(text)?,
-    };
-    // Browsers keep no cookie for longer (RFC 6265bis, 5.5).
-    if (Duration::from_secs(60)..=400 * DAY).contains(&lifetime) {
-        Ok(lifetime)
-    } else {
-        Err(format!("{text} is not in 1m..=400d"))
-    }
-}
-
 /// The limits of `--retain`.
 pub(super) fn retain(text: &str) -> Result<Retain, String> {
     let mut retain = Retain::default();
@@ -133,13 +131,9 @@ pub(super) fn retain(text: &str) -> Result<Retain, String> {
     Ok(retain)
 }
 
-/// `90d` as well as what [`parse_duration`] takes.
 fn parse_age(text: &str) -> Result<Duration, String> {
-    let age = match days(text) {
-        Some(age) => age,
-        None => parse_duration(text)
-            .map_err(|_| "not a number of messages or an age such as 90d".to_owned())?,
-    };
+    let age = parse_duration(text)
+        .map_err(|_| "not a number of messages or an age such as 90d".to_owned())?;
     if age < Duration::from_secs(60) {
         return Err("less than a minute is too short for readers who come back".into());
     }
@@ -150,4 +144,19 @@ fn parse_age(text: &str) -> Result<Duration, String> {
 fn days(text: &str) -> Option<Duration> {
     let days: u32 = text.strip_suffix('d')?.parse().ok()?;
     DAY.checked_mul(days)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_zones_are_known_where_the_machine_has_no_list_of_them() {
+        for name in ["Europe/Berlin", "asia/kathmandu", "UTC"] {
+            let brought_along = TimeZoneDatabase::bundled().get(name);
+            assert!(brought_along.is_ok(), "{name}");
+            assert!(time_zone(name).is_ok(), "{name}");
+        }
+        assert!(time_zone("Mars/Olympus").is_err());
+    }
 }

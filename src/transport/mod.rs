@@ -1,7 +1,10 @@
 //! Where bytes come in and go out. A transport knows sockets and framing, and hands events to dialects.
 
 mod asks;
+mod exchange;
+mod farewell;
 mod flow;
+pub mod forward;
 mod inbox;
 pub mod legacy;
 pub mod listener;
@@ -9,4 +12,6 @@ pub mod origin;
 mod pace;
 pub mod proxy;
 pub mod socketio;
+mod upgrade;
 pub mod web;
+pub mod websocket;

@@ -1,0 +1,28 @@
+//! How clients are sent away, and how a WebSocket is told why, whatever travels on it.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::chat::peer::Goodbye;
+
+/// The WebSocket status (RFC 6455, 7.4.1) that tells why the server closes. None of those that were
+/// registered later: the `ws` package that Socket.IO 1.x clients use on Node takes them for an error.
+pub(super) fn close_status(why: Goodbye) -> u16 {
+    match why {
+        Goodbye::Shutdown => 1001,
+        Goodbye::BadPacket => 1002,
+        Goodbye::Flooding | Goodbye::SignedOut | Goodbye::TokenExpired => 1008,
+        Goodbye::TooLarge => 1009,
+        Goodbye::SlowPeer | Goodbye::Stalled | Goodbye::FellBehind | Goodbye::Unavailable => 1011,
+    }
+}
+
+/// Sends those who are here away, one after the other over a time, so that whoever takes them in is not stormed.
+pub(super) async fn one_by_one<T>(all: Vec<T>, over: Duration, send_away: impl Fn(T)) {
+    let (began, count) = (Instant::now(), all.len());
+    for (n, one) in all.into_iter().enumerate() {
+        sleep_until(began + over.mul_f64(n as f64 / count as f64)).await;
+        send_away(one);
+    }
+}
