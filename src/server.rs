@@ -2,6 +2,7 @@
 //! things need each other, and stops in the other one. `logins` does so for accounts and sessions.
 
 mod logins;
+mod neighbours;
 
 use std::{
     fs::DirBuilder, net::SocketAddr, num::NonZeroU32, os::unix::fs::DirBuilderExt, sync::Arc,
@@ -21,7 +22,7 @@ use jiff::tz::TimeZone;
 use tokio::{sync::watch, task::JoinSet};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use self::logins::Logins;
+use self::{logins::Logins, neighbours::Neighbours};
 use crate::{
     account::tokens::{self, Tokens},
     chat::{
@@ -41,6 +42,7 @@ use crate::{
         talk::Talk,
     },
     log::{embedded::EmbeddedLog, redis::RedisLog},
+    neighbour::{Site, status::Watched},
     redis::Redis,
     settings::{self, Origin, Settings, Switch},
     transport::{
@@ -76,6 +78,7 @@ pub struct Server {
     socketio: Arc<SocketIo>,
     legacy: Arc<Legacy>,
     websocket: Arc<WebSocket>,
+    neighbours: Neighbours,
     stop: watch::Sender<bool>,
     connections: Connections,
     /// Listeners, delivery, presence.
@@ -104,7 +107,7 @@ impl Server {
             history: settings.history.into(),
             pending: settings.direct.max_pending.get(),
         };
-        let chat = Chat::new(log, replica, limits);
+        let chat = Chat::new(log.clone(), replica, limits);
 
         let limits = socketio::Limits {
             message: settings.max_message as usize,
@@ -149,6 +152,8 @@ impl Server {
             allowed.clone(),
             Arc::new(Infinite::new(chat.clone(), zone)),
         ));
+        let site = Site::new(chat.clone(), log, redis.clone());
+        let neighbours = Neighbours::start(&site, &settings)?;
         let here: Arc<dyn Fleeting> =
             Arc::new(vec![socketio.fleeting("/chat"), legacy.fleeting("/chat")]);
         let mut tasks = JoinSet::new();
@@ -213,6 +218,7 @@ impl Server {
             socketio,
             legacy,
             websocket,
+            neighbours,
             stop,
             connections,
             tasks,
@@ -240,6 +246,11 @@ impl Server {
         &self.websocket
     }
 
+    /// The neighbours' buses, and how they are.
+    pub fn neighbours(&self) -> &[Watched] {
+        self.neighbours.watched()
+    }
+
     /// Stops accepting, sends clients away, keeps what was accepted, closes the log.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
@@ -248,6 +259,7 @@ impl Server {
             self.legacy.drain(),
             self.websocket.drain()
         );
+        self.neighbours.stop().await;
         self.chat.close().await;
         // The tail ends with the log: whoever still reads has been told everything.
         let _ = self.delivery.await;

@@ -9,12 +9,13 @@ use std::{
 
 /// Who may import what, from the room itself apart. The arrows go one way: transport → dialect → chat ← log.
 /// `account` stands aside of them. Only `server` knows several rooms as a whole; `settings` names the values that it reads.
-const MAY_IMPORT: [(&str, &[&str]); 12] = [
+const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("account", &["chat::message", "chat::peer"]),
     ("chat", &[]),
     ("log", &["chat", "redis"]),
     ("redis", &[]),
     ("cluster", &["dialect::Fleeting", "redis"]),
+    ("neighbour", &["chat", "cluster::lease", "redis"]),
     ("dialect", &["account::sessions", "account::tokens", "chat"]),
     (
         "transport",
@@ -46,6 +47,7 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
             "cluster",
             "dialect",
             "log",
+            "neighbour",
             "redis",
             "settings",
             "transport",
@@ -68,7 +70,14 @@ const AT_HOME: [(&str, &[&str]); 12] = [
     // Our own room of that name is written the same, so its users are named here as well.
     (
         "redis",
-        &["redis", "log/redis", "cluster", "settings", "server.rs"],
+        &[
+            "redis",
+            "log/redis",
+            "cluster",
+            "neighbour",
+            "settings",
+            "server.rs",
+        ],
     ),
     ("clap", &["settings", "transport/web.rs"]),
     ("axum", &["transport", "server"]),
