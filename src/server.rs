@@ -18,7 +18,6 @@ use axum::{
     routing::any,
 };
 use http::{HeaderValue, Method, header, request::Parts};
-use jiff::tz::TimeZone;
 use tokio::{sync::watch, task::JoinSet};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
@@ -108,7 +107,6 @@ impl Server {
             pending: settings.direct.max_pending.get(),
         };
         let chat = Chat::new(log.clone(), replica, limits);
-
         let limits = socketio::Limits {
             message: settings.max_message as usize,
             payload: MAX_PAYLOAD.max(settings.max_message as usize),
@@ -142,7 +140,6 @@ impl Server {
             &legacy::Transport::ALL,
             allowed.clone(),
         ));
-        let zone = settings.time_zone.clone().unwrap_or_else(TimeZone::system);
         let websocket = Arc::new(WebSocket::new(
             limits,
             websocket::Timing {
@@ -150,7 +147,7 @@ impl Server {
                 ping_timeout: settings.ping_timeout,
             },
             allowed.clone(),
-            Arc::new(Infinite::new(chat.clone(), zone)),
+            Arc::new(Infinite::new(chat.clone(), settings.time_zone())),
         ));
         let site = Site::new(chat.clone(), log, redis.clone());
         let neighbours = Neighbours::start(&site, &settings)?;

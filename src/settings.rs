@@ -7,6 +7,7 @@ mod direct;
 mod legacy;
 mod mistakes;
 mod redis;
+mod redis_neighbours;
 mod sessions;
 mod tokens;
 mod values;
@@ -26,7 +27,7 @@ use jiff::tz::TimeZone;
 use self::values::{count, duration, host_name, origin, proxy, retain, time_zone};
 pub use self::{
     accounts::Accounts, direct::Direct, legacy::Legacy, mistakes::Refusal, redis::Redis,
-    sessions::Sessions, tokens::Tokens, values::Origin,
+    redis_neighbours::RedisNeighbours, sessions::Sessions, tokens::Tokens, values::Origin,
 };
 use crate::{
     log::embedded::Retain,
@@ -165,6 +166,9 @@ pub struct Settings {
     pub redis: Redis,
 
     #[command(flatten)]
+    pub redis_neighbours: RedisNeighbours,
+
+    #[command(flatten)]
     pub accounts: Accounts,
 
     #[command(flatten)]
@@ -228,6 +232,11 @@ impl Settings {
         })
     }
 
+    /// The time zone of dates that pages show as text.
+    pub fn time_zone(&self) -> TimeZone {
+        self.time_zone.clone().unwrap_or_else(TimeZone::system)
+    }
+
     fn check_together(&mut self, mistakes: &mut Vec<String>) {
         if self.listen.is_empty() {
             match port_of_the_old_servers() {
@@ -272,6 +281,7 @@ impl Settings {
         self.accounts.check_together(&self.data, mistakes);
         self.sessions.check_together(mistakes);
         self.redis.check_together(mistakes);
+        (self.redis_neighbours).check_together(&self.redis, mistakes);
     }
 }
 

@@ -15,7 +15,16 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("log", &["chat", "redis"]),
     ("redis", &[]),
     ("cluster", &["dialect::Fleeting", "redis"]),
-    ("neighbour", &["chat", "cluster::lease", "redis"]),
+    (
+        "neighbour",
+        &[
+            "chat",
+            "cluster::lease",
+            "dialect::infinite",
+            "dialect::talk",
+            "redis",
+        ],
+    ),
     ("dialect", &["account::sessions", "account::tokens", "chat"]),
     (
         "transport",
@@ -58,7 +67,7 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
 ];
 
 /// Libraries that only these places name, so that replacing one stays a matter of one place.
-const AT_HOME: [(&str, &[&str]); 12] = [
+const AT_HOME: [(&str, &[&str]); 13] = [
     ("jsonwebtoken", &["account/tokens", "account/tokens.rs"]),
     ("argon2", &["account/passwords.rs"]),
     ("minijinja", &["transport/web/views.rs"]),
@@ -76,9 +85,10 @@ const AT_HOME: [(&str, &[&str]); 12] = [
             "cluster",
             "neighbour",
             "settings",
-            "server.rs",
+            "server",
         ],
     ),
+    ("rmpv", &["neighbour/socketio_redis"]),
     ("clap", &["settings", "transport/web.rs"]),
     ("axum", &["transport", "server"]),
     ("hyper", &["transport"]),

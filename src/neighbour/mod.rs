@@ -3,7 +3,10 @@
 //! Only one replica at a time works on a bus (`cluster::lease`); the log tells it what others were told.
 
 pub mod inbox;
+pub mod new_msg;
 pub mod outbox;
+pub mod pubsub;
+pub mod socketio_redis;
 pub mod status;
 
 use std::{sync::Arc, time::Duration};
