@@ -149,7 +149,7 @@ impl Server {
             allowed.clone(),
             Arc::new(Infinite::new(chat.clone(), settings.time_zone())),
         ));
-        let site = Site::new(chat.clone(), log, redis.clone());
+        let site = Site::new(chat.clone(), log, redis.clone())?;
         let neighbours = Neighbours::start(&site, &settings)?;
         let here: Arc<dyn Fleeting> =
             Arc::new(vec![socketio.fleeting("/chat"), legacy.fleeting("/chat")]);

@@ -6,6 +6,7 @@ mod accounts;
 mod direct;
 mod legacy;
 mod mistakes;
+mod neighbours;
 mod redis;
 mod redis_neighbours;
 mod sessions;
@@ -26,8 +27,9 @@ use jiff::tz::TimeZone;
 
 use self::values::{count, duration, host_name, origin, proxy, retain, time_zone};
 pub use self::{
-    accounts::Accounts, direct::Direct, legacy::Legacy, mistakes::Refusal, redis::Redis,
-    redis_neighbours::RedisNeighbours, sessions::Sessions, tokens::Tokens, values::Origin,
+    accounts::Accounts, direct::Direct, legacy::Legacy, mistakes::Refusal, neighbours::Neighbours,
+    redis::Redis, redis_neighbours::RedisNeighbours, sessions::Sessions, tokens::Tokens,
+    values::Origin,
 };
 use crate::{
     log::embedded::Retain,
@@ -169,6 +171,9 @@ pub struct Settings {
     pub redis_neighbours: RedisNeighbours,
 
     #[command(flatten)]
+    pub neighbours: Neighbours,
+
+    #[command(flatten)]
     pub accounts: Accounts,
 
     #[command(flatten)]
@@ -282,6 +287,7 @@ impl Settings {
         self.sessions.check_together(mistakes);
         self.redis.check_together(mistakes);
         (self.redis_neighbours).check_together(&self.redis, mistakes);
+        self.neighbours.check_together(mistakes);
     }
 }
 

@@ -22,6 +22,10 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
             "cluster::lease",
             "dialect::infinite",
             "dialect::talk",
+            "dialect::amqpchat::AmqpChat",
+            "dialect::escape",
+            "dialect::iso",
+            "dialect::rabbitpubsub::RabbitPubSub",
             "redis",
         ],
     ),
@@ -40,6 +44,9 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
             "account::tokens::JwksSource",
             "account::tokens::Path",
             "log::embedded::Retain",
+            "neighbour::amqp::Address",
+            "neighbour::amqp::Bus",
+            "neighbour::amqp::InvalidAddress",
             "redis::Address",
             "redis::InvalidAddress",
             "transport::web::ClientGeneration",
@@ -67,11 +74,12 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
 ];
 
 /// Libraries that only these places name, so that replacing one stays a matter of one place.
-const AT_HOME: [(&str, &[&str]); 13] = [
+const AT_HOME: [(&str, &[&str]); 14] = [
     ("jsonwebtoken", &["account/tokens", "account/tokens.rs"]),
     ("argon2", &["account/passwords.rs"]),
     ("minijinja", &["transport/web/views.rs"]),
     ("lettre", &["account/mail.rs"]),
+    ("lapin", &["neighbour/amqp"]),
     ("sqlx", &["account/users"]),
     ("socketioxide", &["transport/socketio"]),
     ("tokio_tungstenite", &["transport"]),

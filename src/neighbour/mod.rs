@@ -1,7 +1,9 @@
 //! A neighbour is another chat server's bus: its messages are said here too, and ours there. Each bus is
-//! known by one file; `outbox` and `inbox` are what all of them stand on, `status` says how they are.
+//! known by one file; `amqp` has those of a RabbitMQ, `pubsub` is for those on channels of a Redis (`new_msg`, `socketio_redis`);
+//! `outbox` and `inbox` are what all of them stand on, `status` says how they are.
 //! Only one replica at a time works on a bus (`cluster::lease`); the log tells it what others were told.
 
+pub mod amqp;
 pub mod inbox;
 pub mod new_msg;
 pub mod outbox;
@@ -15,7 +17,10 @@ use tokio::{sync::OnceCell, time::sleep};
 
 use self::status::Status;
 use crate::{
-    chat::{Chat, log::Log},
+    chat::{
+        Chat,
+        log::{Log, LogError},
+    },
     cluster::lease::Lease,
     redis::Redis,
 };
@@ -32,17 +37,24 @@ pub struct Site {
     pub log: Arc<dyn Log>,
     /// Where there may be other replicas.
     redis: Option<Redis>,
-    mark: OnceCell<Box<str>>,
+    /// Our mark, if no replica has noted one.
+    drawn: u64,
+    mark: OnceCell<String>,
 }
 
 impl Site {
-    pub fn new(chat: Arc<Chat>, log: Arc<dyn Log>, redis: Option<Redis>) -> Arc<Self> {
-        Arc::new(Self {
+    pub fn new(
+        chat: Arc<Chat>,
+        log: Arc<dyn Log>,
+        redis: Option<Redis>,
+    ) -> Result<Arc<Self>, getrandom::Error> {
+        Ok(Arc::new(Self {
             chat,
             log,
             redis,
+            drawn: getrandom::u64()?,
             mark: OnceCell::new(),
-        })
+        }))
     }
 
     /// The lease of the replica that works on a bus.
@@ -54,25 +66,31 @@ impl Site {
     }
 
     /// What marks our messages on a bus, the same for all replicas: 16 hexadecimal digits, drawn once and
-    /// noted beside the log. Waits for a log that is away.
-    pub async fn mark(&self) -> &str {
-        let draw = async || loop {
-            let drawn = match getrandom::u64() {
-                Ok(drawn) => format!("{drawn:016x}"),
-                Err(error) => {
-                    tracing::error!(%error, "the system gives no random numbers, trying again");
-                    sleep(PAUSE).await;
-                    continue;
+    /// noted beside the log. Waits for a log that is away; an error says that it is closed.
+    pub async fn mark(&self) -> Result<&str, LogError> {
+        let drawn = format!("{:016x}", self.drawn);
+        let noted = again(|| self.log.first_bookmark(MARK, &drawn));
+        let mark = self.mark.get_or_try_init(|| noted).await?;
+        Ok(mark)
+    }
+}
+
+/// Asks a log until it answers. An error says that it is closed.
+async fn again<T, F>(mut ask: impl FnMut() -> F) -> Result<T, LogError>
+where
+    F: Future<Output = Result<T, LogError>>,
+{
+    let mut is_failing = false;
+    loop {
+        match ask().await {
+            Err(LogError::Closed) => return Err(LogError::Closed),
+            Err(error) => {
+                if !std::mem::replace(&mut is_failing, true) {
+                    tracing::warn!(%error, "a neighbour waits for the log");
                 }
-            };
-            match self.log.first_bookmark(MARK, &drawn).await {
-                Ok(mark) => return mark.into(),
-                Err(error) => {
-                    tracing::debug!(%error, "the mark of our messages could not be read yet");
-                    sleep(PAUSE).await;
-                }
+                sleep(PAUSE).await;
             }
-        };
-        self.mark.get_or_init(draw).await
+            answer => return answer,
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::timeout};
 
-use super::Site;
+use super::{Site, again};
 use crate::chat::{
     log::{After, Log, LogError},
     message::{Message, MessageId, NeighbourName, RoomName},
@@ -17,7 +17,7 @@ const LOOK_PERIOD: Duration = Duration::from_secs(1);
 /// The bookmark of a room in which nothing was said yet.
 const BEGINNING: &str = "0";
 
-/// What a neighbour has to be told of one room.
+/// What a neighbour has to be told of one room. A log that fails is waited for: an error says that it is closed.
 pub struct Outbox {
     log: Arc<dyn Log>,
     /// Changes when something may be there.
@@ -38,7 +38,16 @@ enum Place {
 }
 
 impl Outbox {
-    /// Goes on at the bookmark. The first time that is the end: what was said before is not told.
+    /// Notes where a neighbour begins to be told: at the end, the first time.
+    pub async fn begin(
+        site: &Site,
+        neighbour: &NeighbourName,
+        room: RoomName,
+    ) -> Result<(), LogError> {
+        Self::open(site, neighbour, room).await.map(|_| ())
+    }
+
+    /// Goes on at the bookmark.
     pub async fn open(
         site: &Site,
         neighbour: &NeighbourName,
@@ -53,7 +62,10 @@ impl Outbox {
             place: Place::Beginning,
             given: None,
         };
-        match outbox.log.bookmark(&outbox.bookmark).await?.as_deref() {
+        match again(|| outbox.log.bookmark(&outbox.bookmark))
+            .await?
+            .as_deref()
+        {
             Some(BEGINNING) => {}
             Some(id) => match id.parse() {
                 Ok(id) => outbox.place = Place::After(id),
@@ -62,7 +74,13 @@ impl Outbox {
                     outbox.begin_at_the_end().await?;
                 }
             },
-            None => outbox.begin_at_the_end().await?,
+            None => {
+                // Of several replicas that start at the same time, one decides.
+                let place = outbox.end().await?;
+                let first = || outbox.log.first_bookmark(&outbox.bookmark, &place);
+                let noted = again(first).await?;
+                outbox.place = noted.parse().map_or(Place::Beginning, Place::After);
+            }
         }
         Ok(outbox)
     }
@@ -89,28 +107,23 @@ impl Outbox {
 
     /// All that was given out has been told.
     pub async fn sent(&mut self) -> Result<(), LogError> {
-        if let Some(given) = self.given.take() {
-            self.note(&given.to_string()).await?;
-            self.place = Place::After(given);
-        }
-        Ok(())
+        self.sent_until(None).await
     }
 
-    /// Whether there is nothing to be told now.
-    pub async fn is_empty(&self) -> Result<bool, LogError> {
-        let newest = self.log.last(&self.room, 1).await?;
-        Ok(match (newest.first(), &self.place) {
-            (None, _) => true,
-            (Some(_), Place::Beginning) => false,
-            (Some(newest), Place::After(id)) => newest.id == *id,
-        })
+    /// All that was given out has been told, or, where there is an id, that message and those before it.
+    pub async fn sent_until(&mut self, id: Option<MessageId>) -> Result<(), LogError> {
+        if let Some(sent) = id.or(self.given) {
+            self.note(&sent.to_string()).await?;
+            self.place = Place::After(sent);
+        }
+        Ok(())
     }
 
     async fn read(&mut self, limit: usize) -> Result<Vec<Arc<Message>>, LogError> {
         let after = match self.place {
             Place::After(id) => id,
             Place::Beginning => {
-                let newest = self.log.last(&self.room, 1).await?;
+                let newest = again(|| self.log.last(&self.room, 1)).await?;
                 let Some(newest) = newest.first() else {
                     return Ok(Vec::new());
                 };
@@ -118,7 +131,7 @@ impl Outbox {
                 MessageId { seq: 0, epoch }
             }
         };
-        match self.log.after(&self.room, after, limit).await? {
+        match again(|| self.log.after(&self.room, after, limit)).await? {
             After::Complete(messages) => Ok(messages),
             After::Gap => {
                 self.skip(after).await?;
@@ -129,7 +142,7 @@ impl Outbox {
 
     /// What follows the bookmark is not kept any more, or never was in this history.
     async fn skip(&mut self, after: MessageId) -> Result<(), LogError> {
-        let newest = self.log.last(&self.room, 1).await?;
+        let newest = again(|| self.log.last(&self.room, 1)).await?;
         let newest = newest.first().map(|message| message.id);
         let Some(newest) = newest.filter(|newest| newest.epoch == after.epoch) else {
             tracing::error!(neighbour = %self.neighbour, "the log has another history: what of it was not told is not known; going on at its end");
@@ -142,7 +155,7 @@ impl Outbox {
                 seq: unknown + (known - unknown) / 2,
                 ..newest
             };
-            match self.log.after(&self.room, middle, 1).await? {
+            match again(|| self.log.after(&self.room, middle, 1)).await? {
                 After::Gap => unknown = middle.seq,
                 After::Complete(_) => known = middle.seq,
             }
@@ -160,21 +173,20 @@ impl Outbox {
     }
 
     async fn begin_at_the_end(&mut self) -> Result<(), LogError> {
-        let newest = self.log.last(&self.room, 1).await?;
-        match newest.first() {
-            Some(newest) => {
-                self.note(&newest.id.to_string()).await?;
-                self.place = Place::After(newest.id);
-            }
-            None => {
-                self.note(BEGINNING).await?;
-                self.place = Place::Beginning;
-            }
-        }
+        let end = self.end().await?;
+        self.note(&end).await?;
+        self.place = end.parse().map_or(Place::Beginning, Place::After);
         Ok(())
     }
 
+    /// The bookmark of whoever is told nothing of what was said until now.
+    async fn end(&self) -> Result<String, LogError> {
+        let newest = again(|| self.log.last(&self.room, 1)).await?;
+        let newest = newest.first().map(|newest| newest.id.to_string());
+        Ok(newest.unwrap_or_else(|| BEGINNING.into()))
+    }
+
     async fn note(&self, place: &str) -> Result<(), LogError> {
-        self.log.set_bookmark(&self.bookmark, place).await
+        again(|| self.log.set_bookmark(&self.bookmark, place)).await
     }
 }

@@ -20,7 +20,7 @@ use futures_util::future::try_join_all;
 use parking_lot::Mutex;
 use tokio::{
     sync::watch,
-    time::{Instant, MissedTickBehavior, interval, sleep},
+    time::{Instant, MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -30,8 +30,9 @@ use self::{
     heard::{Heard, Waiting},
 };
 use super::{
-    PAUSE, Site,
+    Site, again,
     inbox::{Foreign, Inbox},
+    outbox::Outbox,
     status::Status,
 };
 use crate::{
@@ -90,7 +91,9 @@ struct Worker {
 
 /// Works on a channel until it is told to stop, or the log is closed.
 pub async fn run(channel: Channel, words: MakeWords) {
-    let mark: Box<str> = channel.site.mark().await.into();
+    let Ok(mark) = channel.site.mark().await.map(Box::from) else {
+        return;
+    };
     let worker = Worker {
         words: words(&mark),
         mark,
@@ -105,7 +108,7 @@ pub async fn run(channel: Channel, words: MakeWords) {
         Err(error) => return tracing::error!(%error, "the system gives no random numbers"),
     };
     // What the log has before anything is heard needs no looking through.
-    if worker.turn().await.is_err() {
+    if worker.begin().await.is_err() || worker.turn().await.is_err() {
         return;
     }
     tokio::select! {
@@ -116,6 +119,12 @@ pub async fn run(channel: Channel, words: MakeWords) {
 }
 
 impl Worker {
+    /// Has the channel told what is said from now on, if it never was.
+    async fn begin(&self) -> Result<(), LogError> {
+        let Channel { site, status, .. } = &self.channel;
+        Outbox::begin(site, status.name(), RoomName::lobby()).await
+    }
+
     /// Works whenever this replica hears the channel and holds the lease: who does not hear leaves it to others.
     async fn work(&self) {
         let status = &self.channel.status;
@@ -165,9 +174,7 @@ impl Worker {
     async fn take_and_tell(&self) -> Result<(), LogError> {
         self.channel.status.connected();
         let _taking = self.heard.taking();
-        while let Err(error) = self.strike_what_is_kept().await {
-            pause(error).await?;
-        }
+        again(|| self.strike_what_is_kept()).await?;
         tokio::select! {
             ended = self.take() => ended,
             ended = self.tell() => ended,
@@ -236,24 +243,9 @@ impl Worker {
 
     /// Waits for a log that fails: what was heard meanwhile is kept.
     async fn turn(&self) -> Result<(), LogError> {
-        loop {
-            match self.channel.site.log.last(&RoomName::lobby(), 1).await {
-                Ok(last) => {
-                    self.heard.turn(last.first().map(|newest| newest.id));
-                    return Ok(());
-                }
-                Err(error) => pause(error).await?,
-            }
-        }
+        let (log, lobby) = (&self.channel.site.log, RoomName::lobby());
+        let last = again(|| log.last(&lobby, 1)).await?;
+        self.heard.turn(last.first().map(|newest| newest.id));
+        Ok(())
     }
-}
-
-/// Leaves a log that failed alone for a moment; one that is closed will not do better.
-async fn pause(error: LogError) -> Result<(), LogError> {
-    if let LogError::Closed = error {
-        return Err(error);
-    }
-    tracing::debug!(%error, "the log is asked again");
-    sleep(PAUSE).await;
-    Ok(())
 }

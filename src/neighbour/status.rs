@@ -55,6 +55,10 @@ impl Status {
         }
     }
 
+    pub fn is_connected(&self) -> bool {
+        matches!(*self.state.borrow(), State::Connected)
+    }
+
     pub fn connected(&self) {
         match self.state.send_replace(State::Connected) {
             State::Connected => {}

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     neighbour::{
-        Site,
+        Site, amqp,
         new_msg::NewMsg,
         pubsub::{self, Channel, MakeWords},
         socketio_redis::{self, SocketIoRedis},
@@ -29,12 +29,22 @@ pub struct Neighbours {
 }
 
 impl Neighbours {
+    /// Connects to nothing yet: each does so, and goes on, by itself.
     pub fn start(site: &Arc<Site>, settings: &Settings) -> anyhow::Result<Self> {
         let mut neighbours = Self {
             stopping: CancellationToken::new(),
             tasks: JoinSet::new(),
             watched: Vec::new(),
         };
+        if let Some(address) = &settings.neighbours.amqp {
+            for bus in &settings.neighbours.amqp_exchanges {
+                let neighbour = amqp::Neighbour::new(site, address.clone(), *bus)?;
+                tracing::info!(amqp = %address, exchange = bus.name(), "has a neighbour");
+                neighbours.watched.push(neighbour.watch());
+                let running = neighbour.run(neighbours.stopping.clone());
+                neighbours.tasks.spawn(running);
+            }
+        }
         neighbours.join_channels(site, settings);
         Ok(neighbours)
     }

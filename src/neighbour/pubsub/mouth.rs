@@ -5,8 +5,9 @@ use std::{sync::Arc, time::Duration};
 
 use redis::{RedisResult, Script};
 use tokio::time::{sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
 
-use super::{Channel, Worker, pause};
+use super::{Channel, Worker};
 use crate::{
     chat::{
         log::LogError,
@@ -19,8 +20,8 @@ use crate::{
 /// Messages that are told in one step.
 const BATCH: usize = 64;
 
-/// How often it is looked, when stopping, whether all is told.
-const LOOK_PERIOD: Duration = Duration::from_millis(100);
+/// How long what was kept may take, when stopping, to pass the tail.
+const LAST: Duration = Duration::from_millis(250);
 
 /// What publishes.
 struct Mouth {
@@ -40,14 +41,6 @@ impl Worker {
             // Others of our kind may share that Redis, under the same prefix.
             note: redis.key(format_args!("told:{}:{name}", self.mark)),
         };
-        while let Err(error) = self.tell_on(&mouth).await {
-            pause(error).await?;
-        }
-        Ok(())
-    }
-
-    /// Tells until the log fails.
-    async fn tell_on(&self, mouth: &Mouth) -> Result<(), LogError> {
         let Channel {
             site,
             status,
@@ -57,22 +50,15 @@ impl Worker {
         let mut outbox = Outbox::open(site, status.name(), RoomName::lobby()).await?;
         loop {
             let messages = tokio::select! {
+                biased;
                 messages = outbox.next(BATCH) => messages?,
-                () = stopping.cancelled() => {
-                    if outbox.is_empty().await? {
-                        return Ok(());
-                    }
-                    tokio::select! {
-                        messages = outbox.next(BATCH) => messages?,
-                        // What it passed over was all there was.
-                        () = sleep(LOOK_PERIOD) => continue,
-                    }
-                }
+                // What is there is given out first.
+                () = nothing_left(stopping) => return Ok(()),
             };
             let tell_from = *self.tell_from.lock();
             sleep_until(tell_from).await;
             let mut is_failing = false;
-            while let Err(error) = self.publish(mouth, &messages).await {
+            while let Err(error) = self.publish(&mouth, &messages).await {
                 is_failing = true;
                 status.away(&error.to_string());
                 sleep(PAUSE).await;
@@ -98,4 +84,9 @@ impl Worker {
         }
         mouth.link.invoke(&telling).await
     }
+}
+
+async fn nothing_left(stopping: &CancellationToken) {
+    stopping.cancelled().await;
+    sleep(LAST).await;
 }
