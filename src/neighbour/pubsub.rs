@@ -38,7 +38,7 @@ use super::{
 use crate::{
     chat::{
         log::{After, LogError},
-        message::{Message, RoomName},
+        message::{Message, MessageId, RoomName},
     },
     redis::Redis,
 };
@@ -174,7 +174,9 @@ impl Worker {
     async fn take_and_tell(&self) -> Result<(), LogError> {
         self.channel.status.connected();
         let _taking = self.heard.taking();
-        again(|| self.strike_what_is_kept()).await?;
+        for kept in again(|| self.kept_lately()).await? {
+            self.heard.strike(&kept);
+        }
         tokio::select! {
             ended = self.take() => ended,
             ended = self.tell() => ended,
@@ -202,29 +204,32 @@ impl Worker {
         }
     }
 
-    /// Strikes off what another replica has taken before it died.
-    async fn strike_what_is_kept(&self) -> Result<(), LogError> {
+    /// What another replica may have taken of what waits here.
+    async fn kept_lately(&self) -> Result<Vec<Arc<Message>>, LogError> {
         let (log, lobby) = (&self.channel.site.log, RoomName::lobby());
-        let mut after = self.heard.since();
+        let mut kept = Vec::new();
+        let newest = log.last(&lobby, 1).await?;
+        let Some(epoch) = newest.first().map(|newest| newest.id.epoch) else {
+            return Ok(kept);
+        };
+        let beginning = MessageId { seq: 0, epoch };
+        let mut after = self.heard.since().unwrap_or(beginning);
         loop {
-            let page = match after {
-                Some(id) => match log.after(&lobby, id, PAGE).await? {
-                    After::Complete(page) => page,
-                    // Another history, or a very short memory.
-                    After::Gap => log.last(&lobby, PAGE).await?,
-                },
-                None => log.last(&lobby, PAGE).await?,
+            let page = match log.after(&lobby, after, PAGE).await? {
+                After::Complete(page) => page,
+                // Another history: what it has of what was heard is among its last.
+                After::Gap => log.last(&lobby, PAGE).await?,
             };
-            let ours = self.channel.status.name();
-            for kept in page
-                .iter()
-                .filter(|kept| kept.neighbour.as_ref() == Some(ours))
-            {
-                self.heard.strike(kept);
-            }
-            match page.last() {
-                Some(last) if page.len() == PAGE && after.is_some() => after = Some(last.id),
-                _ => return Ok(()),
+            let last = page.last().map(|last| last.id);
+            let is_full = page.len() == PAGE;
+            let name = Some(self.channel.status.name());
+            kept.extend(
+                page.into_iter()
+                    .filter(|kept| kept.neighbour.as_ref() == name),
+            );
+            match last {
+                Some(last) if is_full => after = last,
+                _ => return Ok(kept),
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Tells a channel what the log has. How far it was told is noted in the Redis of the channel too, in the same step as it
 //! is told, so nothing is told twice as long as that Redis keeps the note.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use redis::{RedisResult, Script};
 use tokio::time::{sleep, sleep_until};
@@ -48,12 +48,12 @@ impl Worker {
             ..
         } = &self.channel;
         let mut outbox = Outbox::open(site, status.name(), RoomName::lobby()).await?;
+        let mut end = pin!(end(stopping));
         loop {
             let messages = tokio::select! {
                 biased;
                 messages = outbox.next(BATCH) => messages?,
-                // What is there is given out first.
-                () = nothing_left(stopping) => return Ok(()),
+                () = &mut end => return Ok(()),
             };
             let tell_from = *self.tell_from.lock();
             sleep_until(tell_from).await;
@@ -86,7 +86,8 @@ impl Worker {
     }
 }
 
-async fn nothing_left(stopping: &CancellationToken) {
+/// A moment after the end: what is said then goes out by another replica.
+async fn end(stopping: &CancellationToken) {
     stopping.cancelled().await;
     sleep(LAST).await;
 }
