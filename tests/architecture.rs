@@ -14,7 +14,6 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("chat", &[]),
     ("log", &["chat", "redis"]),
     ("redis", &[]),
-    ("cluster", &["dialect::Fleeting", "redis"]),
     (
         "neighbour",
         &[
@@ -29,10 +28,25 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
             "redis",
         ],
     ),
+    (
+        "cluster",
+        &[
+            "chat::message",
+            "chat::presence",
+            "dialect::Fleeting",
+            "redis",
+        ],
+    ),
     ("dialect", &["account::sessions", "account::tokens", "chat"]),
     (
         "transport",
-        &["account", "dialect", "chat::message", "chat::peer"],
+        &[
+            "account",
+            "dialect",
+            "chat::message",
+            "chat::peer",
+            "cluster::members::Members",
+        ],
     ),
     (
         "settings",
@@ -49,6 +63,7 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
             "neighbour::amqp::InvalidAddress",
             "redis::Address",
             "redis::InvalidAddress",
+            "transport::legacy::Transport",
             "transport::web::ClientGeneration",
             "transport::web::index",
             "transport::web::kschat",
@@ -97,7 +112,10 @@ const AT_HOME: [(&str, &[&str]); 14] = [
         ],
     ),
     ("rmpv", &["neighbour/socketio_redis"]),
-    ("clap", &["settings", "transport/web.rs"]),
+    (
+        "clap",
+        &["settings", "transport/legacy/mod.rs", "transport/web.rs"],
+    ),
     ("axum", &["transport", "server"]),
     ("hyper", &["transport"]),
 ];

@@ -57,6 +57,31 @@ fn every_variable_of_ours_bears_our_name() {
 }
 
 #[test]
+fn the_files_for_docker_set_only_what_there_is_and_set_it_right() {
+    for file in ["compose.yaml", "deploy/stack.yaml"] {
+        let text = fs::read_to_string(file).unwrap();
+        let variables: Vec<_> = (text.lines())
+            .filter_map(|line| line.trim().split_once(": "))
+            .filter(|(name, _)| name.starts_with("HANDSHAKEN_"))
+            .collect();
+        assert_eq!(variables.len(), text.matches("HANDSHAKEN_").count());
+        let settings = Settings::command();
+        let known: Vec<_> = settings
+            .get_arguments()
+            .filter_map(clap::Arg::get_env)
+            .collect();
+        for (name, _) in &variables {
+            assert!(known.iter().any(|known| known == name), "{file}: {name}");
+        }
+        let variables = variables
+            .iter()
+            .map(|(name, value)| (name, filled_in(value)));
+        let output = server(&["--check"]).envs(variables).output().unwrap();
+        assert_eq!(code(&output), 0, "{file}: {output:?}");
+    }
+}
+
+#[test]
 fn check_accepts_right_settings_and_binds_nothing() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -288,6 +313,12 @@ fn the_edges_of_every_range_are_right_and_what_lies_beyond_is_not() {
         ("--legacy-heartbeat-interval", ["1s", "59s"], ["60s", "0s"]),
         ("--legacy-close-timeout", ["1s", "1h"], ["0s", "2h"]),
         ("--legacy-polling-duration", ["1s", "1h"], ["0s", "2h"]),
+        (
+            "--legacy-transports",
+            ["xhr-polling", "jsonp-polling,websocket"],
+            ["flashsocket", "websocket,websocket"],
+        ),
+        ("--public-max-age", ["0s", "365d"], ["366d", "month"]),
         ("--jwt-secret", ["a b", "a\nb\n"], ["", "\n"]),
         (
             "--jwt-jwks",
@@ -524,6 +555,17 @@ fn a_data_folder_that_another_server_uses_is_told_so() {
         stderr(&output).contains("is in use by another process"),
         "{output:?}"
     );
+}
+
+/// The value as it is once who deploys has given what `${…}` asks for.
+fn filled_in(value: &str) -> String {
+    let mut parts = value.trim_matches('"').split("${");
+    let mut filled = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (_, rest) = part.split_once('}').expect("what is opened is closed");
+        filled = filled + "what-somebody-makes-up" + rest;
+    }
+    filled
 }
 
 /// The program with these arguments, nothing of ours in its environment, and a working folder without a `.env`.

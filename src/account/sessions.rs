@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 
 use self::{cookie::Seal, embedded::Embedded, watch::Watched};
 pub use self::{embedded::OpenError, record::Record, watch::Watch};
-use super::attempts::{Attempts, Network, Refused};
+use super::attempts::{Attempt, Attempts, Network, Refused};
 
 /// How long a login lasts that is not used, where the settings do not say; connect-redis's default.
 const DEFAULT_MAX_AGE: Duration = Duration::from_secs(86_400);
@@ -89,6 +89,11 @@ pub struct Session {
     /// The request came with the id that the session had before.
     is_late: bool,
 }
+
+/// A visitor is about to give a name. It counts, whatever becomes of it.
+pub struct Naming<'a>(
+    #[expect(dead_code, reason = "it is there to be dropped")] Attempt<'a, Network>,
+);
 
 /// A session could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -164,16 +169,19 @@ impl Sessions {
         self.begin_as(self.unused(), record).await
     }
 
+    /// Somebody wants to give a name; there are so many a minute from one address.
+    pub fn naming(&self, from: IpAddr) -> Result<Naming<'_>, SessionError> {
+        Ok(Naming(self.names.begin([(Network::from(from), NAMINGS)])?))
+    }
+
     /// Gives a visitor a name that nothing proves: in the session that the cookies name, or in one under the id
-    /// that the visitor was given with the page.
+    /// that the visitor was given with the page. Whether it is an account's is for others to say.
     pub async fn name_visitor(
         &self,
+        _counted: Naming<'_>,
         cookies: &str,
         user: String,
-        from: IpAddr,
     ) -> Result<Session, SessionError> {
-        // It counts, whatever becomes of it.
-        let _attempt = self.names.begin([(Network::from(from), NAMINGS)])?;
         let mut id = self.unused();
         if let Some(mut session) = self.of(cookies).await? {
             session.record.user = Some(user.clone());

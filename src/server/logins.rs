@@ -1,4 +1,4 @@
-//! Puts accounts and sessions together with the routes that lead to them.
+//! Puts accounts, sessions and tokens together with the routes that lead to them.
 
 use std::sync::Arc;
 
@@ -8,9 +8,9 @@ use crate::{
     account::{
         Accounts,
         sessions::{Rules, Sessions},
-        tokens::Tokens,
+        tokens::{self, Tokens},
     },
-    settings::{Settings, Switch},
+    settings::{self, Settings, Switch},
     transport::{
         origin::Allowed,
         web::{
@@ -46,6 +46,24 @@ pub fn page_for_two(settings: &Settings, tokens: Option<&Arc<Tokens>>) -> anyhow
 fn unreadable(errors: Vec<ViewError>) -> anyhow::Error {
     let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
     anyhow::anyhow!("--views: {}", errors.join("; "))
+}
+
+/// What tokens are held to; `None` where none is taken.
+pub fn token_rules(settings: &settings::Tokens) -> Option<tokens::Rules> {
+    settings.are_accepted().then(|| tokens::Rules {
+        secrets: settings
+            .secrets
+            .iter()
+            .map(|secret| secret.0.clone())
+            .collect(),
+        jwks: settings.jwks.clone(),
+        issuer: settings.issuer.clone(),
+        audience: settings.audience.clone(),
+        user: settings.user.clone(),
+        name: settings.name.clone(),
+        check_not_before: settings.check_not_before == Switch::On,
+        grace: settings.grace,
+    })
 }
 
 /// Who has an account, and who is logged in.
@@ -89,8 +107,7 @@ impl Logins {
             allowed,
             settings.stall_timeout,
         );
-        let views = settings.views.as_ref();
-        let Some(views) = views.filter(|views| views.join(index::FILE).exists()) else {
+        let Some(views) = settings.index_template() else {
             return Ok(forms.router());
         };
         let view = index::read(views).map_err(unreadable)?;

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{accounts::Secret, values::lifetime};
+use super::{accounts::Secret, values::duration};
 
 /// A secret of this length cannot be found by trying, whatever it is made of; characters.
 const LONG_ENOUGH: usize = 16;
+
+/// Browsers keep no cookie for longer (RFC 6265bis, 5.5).
+const LONGEST_COOKIE: &str = "400d";
 
 /// Cookies, and how long a login lasts.
 #[derive(Clone, Debug, Args)]
@@ -29,7 +32,7 @@ pub struct Sessions {
 
     /// How long a login lasts after it was last used, 1m to 400d [default: as long as the browser
     /// runs, and a day after it was last used]
-    #[arg(long = "session-max-age", value_name = "DURATION", env = "HANDSHAKEN_SESSION_MAX_AGE", value_parser = lifetime)]
+    #[arg(long = "session-max-age", value_name = "DURATION", env = "HANDSHAKEN_SESSION_MAX_AGE", value_parser = duration("1m", LONGEST_COOKIE))]
     pub max_age: Option<Duration>,
 }
 

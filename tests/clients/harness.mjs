@@ -83,6 +83,7 @@ export async function startServer({ args = [], env = {}, limited = false, bin, d
       return launched.child.pid;
     },
     log: () => earlierLog + launched.log(),
+    output: () => launched.output(),
     residentBytes: () => residentBytes(launched.child.pid),
     isRunning: () => launched.child.exitCode === null && launched.child.signalCode === null,
     stop: () => launched.stop(),
@@ -148,7 +149,7 @@ async function launch(program, howToBuild, args, env, lines) {
     }
   }
 
-  return { child, exited, urls: listening(), log, stop };
+  return { child, exited, urls: listening(), log, output: () => stdout, stop };
 }
 
 function residentBytes(pid) {

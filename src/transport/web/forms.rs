@@ -103,8 +103,11 @@ async fn login(State(forms): State<Arc<Forms>>, request: Request) -> Result<Resp
 async fn name_visitor(State(forms): State<Arc<Forms>>, request: Request) -> Result<Response, Told> {
     let form = Form::take(&forms.allowed, forms.patience, request).await?;
     let user: AuthorName = form.field("user").parse()?;
+    let naming = forms.sessions.naming(form.from)?;
+    // A bare name proves nothing: it must not be taken for somebody's who has proved it.
+    forms.accounts.check_is_free(user.as_str()).await?;
     let user = user.as_str().to_owned();
-    let named = (forms.sessions).name_visitor(&form.cookies, user, form.from);
+    let named = (forms.sessions).name_visitor(naming, &form.cookies, user);
     let session = named.await?;
     let cookie = forms.set_cookie(&session.id, form.by_tls);
     Ok((cookie, answer(json!({ "error": "" }))).into_response())
