@@ -126,16 +126,18 @@ describe('without other origins', () => {
       if (joining) await send(server, 'POST', session, { body: joining });
       const poll = (t) => send(server, 'GET', `${session}&t=${t}`);
       if (eio === 4) assert.match((await poll('joined')).body, /^40/);
+      // What the other protocol's session said is history to this one.
+      const [one, two] = [`one of ${eio}`, `two of ${eio}`];
       const say = (text) => send(server, 'POST', session, { body: eio === 4 ? text : `${text.length}:${text}` });
-      await say('42["message","one"]');
+      await say(`42["message","${one}"]`);
       const first = await poll('a');
       assert.ok(first.body.includes('42['), first.body);
       assert.deepEqual([(await poll('a')).body, (await poll('a')).status], [first.body, 200]);
-      await say('42["message","two"]');
+      await say(`42["message","${two}"]`);
       assert.equal((await poll('a')).body, first.body);
       let told = first.body;
-      for (let n = 0; !told.includes('"text":"two"'); n += 1) told += (await poll(`b${n}`)).body;
-      for (const text of ['one', 'two']) assert.equal(told.split(`"text":"${text}"`).length, 2, told);
+      for (let n = 0; !told.includes(`"text":"${two}"`); n += 1) told += (await poll(`b${n}`)).body;
+      for (const text of [one, two]) assert.equal(told.split(`"text":"${text}"`).length, 2, told);
     }
   });
 
