@@ -12,6 +12,7 @@ use anyhow::Context;
 use jiff::tz::TimeZone;
 use tokio::{sync::watch, task::JoinSet};
 
+pub use self::logins::finish_migration;
 use self::{cluster::Cluster, logins::Logins, ready::Readiness, routes::Transports};
 use crate::{
     account::tokens::Tokens,
@@ -196,8 +197,8 @@ impl Server {
         let transports = Transports {
             socketio: socketio.clone(),
             legacy: legacy.clone(),
-            gate: Arc::new(Gate::new(NonZeroU32::new(settings.handshake_rate))),
             websocket: websocket.clone(),
+            gate: Arc::new(Gate::new(NonZeroU32::new(settings.handshake_rate))),
         };
         if let Some((redis, members)) = redis.zip(members.clone()) {
             let presence = presence::Shared::new(redis, members.clone(), chat.presence.clone());

@@ -9,7 +9,7 @@ use std::{
 
 /// Who may import what, from the room itself apart. The arrows go one way: transport → dialect → chat ← log.
 /// `account` stands aside of them. Only `server` knows several rooms as a whole; `settings` names the values that it reads.
-const MAY_IMPORT: [(&str, &[&str]); 12] = [
+const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("account", &["chat::message", "chat::peer", "redis"]),
     ("chat", &[]),
     ("log", &["chat", "redis"]),
@@ -66,7 +66,18 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
             "transport",
         ],
     ),
-    ("main", &["server", "settings", "telemetry"]),
+    (
+        "doctor",
+        &[
+            "account",
+            "log::embedded",
+            "redis",
+            "settings",
+            "transport::listener",
+            "transport::web",
+        ],
+    ),
+    ("main", &["doctor", "server", "settings", "telemetry"]),
     ("lib", &[]),
 ];
 
@@ -90,6 +101,7 @@ const AT_HOME: [(&str, &[&str]); 12] = [
             "cluster",
             "settings",
             "server",
+            "doctor",
         ],
     ),
     (

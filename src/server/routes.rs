@@ -36,8 +36,8 @@ const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
 pub(super) struct Transports {
     pub socketio: Arc<SocketIo>,
     pub legacy: Arc<Legacy>,
-    pub gate: Arc<Gate>,
     pub websocket: Arc<WebSocket>,
+    pub gate: Arc<Gate>,
 }
 
 /// All that is served to clients; `pages` are those that need more than the transports know.
@@ -98,11 +98,10 @@ async fn or_websocket(
     page: Next,
 ) -> Response<Body> {
     if WebSocket::is_asked_for(&request) && !request.uri().path().starts_with("/socket.io/") {
-        if own.gate.pass().await {
-            own.websocket.answer(request)
-        } else {
-            gate::later()
+        if !own.gate.pass().await {
+            return gate::later();
         }
+        own.websocket.answer(request)
     } else {
         page.run(request).await
     }
