@@ -3,6 +3,7 @@
 
 mod cluster;
 mod logins;
+mod neighbours;
 mod ready;
 mod routes;
 
@@ -16,7 +17,9 @@ use jiff::tz::TimeZone;
 use tokio::{sync::watch, task::JoinSet};
 
 pub use self::logins::finish_migration;
-use self::{cluster::Cluster, logins::Logins, ready::Readiness, routes::Transports};
+use self::{
+    cluster::Cluster, logins::Logins, neighbours::Neighbours, ready::Readiness, routes::Transports,
+};
 use crate::{
     account::tokens::Tokens,
     chat::{
@@ -36,6 +39,7 @@ use crate::{
         talk::Talk,
     },
     log::{embedded::EmbeddedLog, redis::RedisLog},
+    neighbour::{Site, status::Watched},
     redis::Redis,
     settings::Settings,
     transport::{
@@ -71,6 +75,7 @@ pub struct Server {
     socketio: Arc<SocketIo>,
     legacy: Arc<Legacy>,
     websocket: Arc<WebSocket>,
+    neighbours: Neighbours,
     stop: watch::Sender<bool>,
     connections: Connections,
     /// Listeners, delivery, presence.
@@ -99,7 +104,7 @@ impl Server {
             history: settings.history.into(),
             pending: settings.direct.max_pending.get(),
         };
-        let chat = Chat::new(log, replica, limits);
+        let chat = Chat::new(log.clone(), replica, limits);
 
         let limits = socketio::Limits {
             message: settings.max_message as usize,
@@ -152,6 +157,8 @@ impl Server {
             allowed.clone(),
             Arc::new(Infinite::new(chat.clone(), zone)),
         ));
+        let site = Site::new(chat.clone(), log, redis.clone())?;
+        let neighbours = Neighbours::start(&site, &settings)?;
         let here: Arc<dyn Fleeting> =
             Arc::new(vec![socketio.fleeting("/chat"), legacy.fleeting("/chat")]);
         let mut tasks = JoinSet::new();
@@ -245,6 +252,7 @@ impl Server {
             socketio,
             legacy,
             websocket,
+            neighbours,
             stop,
             connections,
             tasks,
@@ -277,6 +285,11 @@ impl Server {
         &self.websocket
     }
 
+    /// The neighbours' buses, and how they are.
+    pub fn neighbours(&self) -> &[Watched] {
+        self.neighbours.watched()
+    }
+
     /// Says that it is not ready any more, sends clients away, stops accepting, keeps what was accepted,
     /// closes the log.
     pub async fn stop(mut self) {
@@ -307,6 +320,7 @@ impl Server {
         if let Some(members) = &self.members {
             members.leave().await;
         }
+        self.neighbours.stop().await;
         self.chat.close().await;
         // The tail ends with the log: whoever still reads has been told everything.
         let _ = self.delivery.await;

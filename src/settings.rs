@@ -7,6 +7,7 @@ mod cluster;
 mod direct;
 mod legacy;
 mod mistakes;
+mod neighbours;
 mod redis;
 mod sessions;
 mod tokens;
@@ -27,7 +28,7 @@ use jiff::tz::TimeZone;
 
 pub use self::{
     accounts::Accounts, cluster::Cluster, direct::Direct, legacy::Legacy, mistakes::Refusal,
-    redis::Redis, sessions::Sessions, tokens::Tokens, values::Origin,
+    neighbours::Neighbours, redis::Redis, sessions::Sessions, tokens::Tokens, values::Origin,
 };
 use self::{
     values::{count, duration, host_name, origin, proxy, retain, time_zone},
@@ -185,6 +186,9 @@ pub struct Settings {
     pub cluster: Cluster,
 
     #[command(flatten)]
+    pub neighbours: Neighbours,
+
+    #[command(flatten)]
     pub accounts: Accounts,
 
     #[command(flatten)]
@@ -334,6 +338,7 @@ impl Settings {
         self.redis.check_together(&services, mistakes);
         self.cluster
             .check_together(self.redis.address.is_some(), mistakes);
+        self.neighbours.check_together(&services, mistakes);
     }
 }
 

@@ -238,6 +238,22 @@ fn services_of_cloud_foundry_count_where_nothing_else_says_where_they_are() {
     let otherwise = otherwise.env("REDIS_HOST", "h").env("VCAP_SERVICES", wrong);
     assert_eq!(code(&otherwise.output().unwrap()), 0);
 
+    let broker = r#"{"rabbitmq-2.4": [{"credentials": {"url": "amqp://u:s3cret@h:x"}}]}"#;
+    let mut bus = server(&["--check"]);
+    let bus = bus.env("VCAP_SERVICES", broker);
+    assert_eq!(
+        code(&bus.output().unwrap()),
+        0,
+        "it may be there for others"
+    );
+    let output = bus.args(["--amqp-exchange", "messages"]).output().unwrap();
+    assert_eq!(code(&output), 64, "{output:?}");
+    let told = stderr(&output);
+    let mistake = "VCAP_SERVICES: rabbitmq-2.4: not a URL such as amqp://";
+    assert!(told.contains(mistake) && !told.contains("s3cret"), "{told}");
+    let right = broker.replace(":x", "");
+    assert_eq!(code(&bus.env("VCAP_SERVICES", right).output().unwrap()), 0);
+
     let output = otherwise.env("VCAP_SERVICES", r#"{"redis": [s3cret"#);
     let output = output.output().unwrap();
     assert_eq!(code(&output), 64, "{output:?}");
@@ -247,6 +263,38 @@ fn services_of_cloud_foundry_count_where_nothing_else_says_where_they_are() {
         "{told}"
     );
     assert!(!told.contains("s3cret"), "{told}");
+}
+
+#[test]
+fn a_broker_and_its_exchanges_are_named_together_and_no_password_is_repeated() {
+    let check = |args: &[&str]| {
+        let output = server(&["--check"]).args(args).output().unwrap();
+        (code(&output), stderr(&output).to_owned())
+    };
+    let url = "amqp://ann:s3cret@h:5672/x?heartbeat=60";
+    let exchange = "--amqp-exchange=messages,chatExchange";
+    assert_eq!(check(&["--amqp", url, exchange]).0, 0);
+    for (args, mistake) in [
+        (vec!["--amqp", url], "--amqp: say which exchanges"),
+        (vec![exchange], "--amqp-exchange: say where the RabbitMQ is"),
+        (
+            vec!["--amqp", url, "--amqp-exchange=logs"],
+            "no such exchange; there are messages",
+        ),
+        (
+            vec!["--amqp", "amqp://ann:s3cret@h:x", exchange],
+            "--amqp: not a URL such as amqp://",
+        ),
+        (
+            vec!["--amqp", "redis://ann:s3cret@h", exchange],
+            "it begins with neither amqp:// nor",
+        ),
+    ] {
+        let (code, told) = check(&args);
+        assert_eq!(code, 64, "{args:?}");
+        assert!(told.contains(mistake), "no `{mistake}` in {told}");
+        assert!(!told.contains("s3cret"), "{told}");
+    }
 }
 
 #[test]

@@ -2,4 +2,5 @@
 
 pub mod directory;
 pub mod fleeting;
+pub mod lease;
 pub mod members;
