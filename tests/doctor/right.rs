@@ -92,7 +92,7 @@ async fn a_right_set_up_is_told_line_by_line_and_nothing_is_changed() {
         said.says("ok", subject, words);
     }
     assert_eq!(said.lines.last().unwrap(), "nothing is wrong");
-    assert_eq!(said.lines.len(), 13, "{:#?}", said.lines);
+    assert_eq!(said.lines.len(), 14, "{:#?}", said.lines);
 
     assert!(!set_up.path().join("data").exists());
     let columns = "SELECT COUNT(*) FROM information_schema.columns WHERE table_schema = DATABASE()";
