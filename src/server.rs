@@ -7,10 +7,7 @@ mod neighbours;
 mod ready;
 mod routes;
 
-use std::{
-    fs::DirBuilder, net::SocketAddr, num::NonZeroU32, os::unix::fs::DirBuilderExt, sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use jiff::tz::TimeZone;
@@ -27,7 +24,7 @@ use crate::{
         log::{Log, Tail},
         peer::Goodbye,
     },
-    cluster::{fleeting, members::Members},
+    cluster::{fleeting, members::Members, presence},
     dialect::{
         Fleeting,
         amqpchat::AmqpChat,
@@ -44,6 +41,7 @@ use crate::{
     settings::Settings,
     transport::{
         forward::Forward,
+        gate::Gate,
         legacy::{self, Legacy},
         listener::{self, Connections},
         socketio::{self, SocketIo, Timing},
@@ -98,7 +96,7 @@ impl Server {
             .iter()
             .map(|listener| Ok(listener.local_addr()?))
             .collect::<anyhow::Result<_>>()?;
-        let logins = Logins::open(&settings).await?;
+        let logins = Logins::open(&settings, redis.as_ref()).await?;
         let limits = chat::Limits {
             text: text_limit(settings.max_message),
             history: settings.history.into(),
@@ -117,11 +115,11 @@ impl Server {
             flood: settings.flood_timeout,
         };
         let cluster = match &redis {
-            Some(redis) => Cluster::start(&settings, redis.clone())?,
+            Some(redis) => Some(Cluster::start(&settings, redis.clone())?),
             None => None,
         };
         let members = cluster.as_ref().map(|cluster| cluster.members.clone());
-        let member = members.as_ref().map_or("", |members| members.id().as_str());
+        let mark = cluster.as_ref().map_or("", Cluster::mark).to_owned();
 
         let allowed = routes::allowed(&settings);
         let socketio = Arc::new(SocketIo::new(
@@ -132,7 +130,7 @@ impl Server {
                 connect_timeout: CONNECT_TIMEOUT,
             },
             allowed.clone(),
-            member,
+            &mark,
         ));
         let legacy = Arc::new(Legacy::new(
             limits,
@@ -145,7 +143,7 @@ impl Server {
             },
             &settings.legacy.transports,
             allowed.clone(),
-            member,
+            &mark,
         ));
         let zone = settings.time_zone.clone().unwrap_or_else(TimeZone::system);
         let websocket = Arc::new(WebSocket::new(
@@ -159,20 +157,26 @@ impl Server {
         ));
         let site = Site::new(chat.clone(), log, redis.clone())?;
         let neighbours = Neighbours::start(&site, &settings)?;
-        let here: Arc<dyn Fleeting> =
+        let chat_here: Arc<dyn Fleeting> =
             Arc::new(vec![socketio.fleeting("/chat"), legacy.fleeting("/chat")]);
+        let here =
+            fleeting::Namespaces::from([("/", legacy.fleeting("/")), ("/chat", chat_here.clone())]);
         let mut tasks = JoinSet::new();
-        let fleeting: Arc<dyn Fleeting> = match redis {
+        let fleeting = match &redis {
             Some(redis) => {
-                let (everywhere, carrier) = fleeting::everywhere(redis, here.clone())?;
+                let (everywhere, carrier) = fleeting::everywhere(redis.clone(), here)?;
                 tasks.spawn(carrier.run());
-                Arc::new(everywhere)
+                everywhere
             }
-            None => here.clone(),
+            None => here,
         };
         let talk = Arc::new(Talk::new(chat.clone()));
         let tokens = logins::token_rules(&settings.tokens).map(Tokens::new);
-        let native = Arc::new(Native::new(chat.clone(), fleeting, tokens.clone()));
+        let native = Arc::new(Native::new(
+            chat.clone(),
+            fleeting["/chat"].clone(),
+            tokens.clone(),
+        ));
         socketio.mount("/", talk.clone());
         socketio.mount("/chat", native.clone());
         let kschat = Kschat::new(chat.clone(), tokens.clone());
@@ -182,7 +186,7 @@ impl Server {
             logins.sessions.clone(),
             vec![Arc::new(RabbitPubSub), Arc::new(AmqpChat)],
             talk,
-            legacy.fleeting("/"),
+            fleeting["/"].clone(),
             match settings.index_template() {
                 Some(_) => Strangers::Listen,
                 None => Strangers::Speak,
@@ -201,19 +205,24 @@ impl Server {
             socketio: socketio.clone(),
             legacy: legacy.clone(),
             websocket: websocket.clone(),
+            gate: Arc::new(Gate::new(NonZeroU32::new(settings.handshake_rate))),
         };
+        if let Some((redis, members)) = redis.zip(members.clone()) {
+            let presence = presence::Shared::new(redis, members.clone(), chat.presence.clone());
+            tasks.spawn(presence.run());
+            let counted = transports.clone();
+            tasks.spawn(members.keep(move || counted.sessions()));
+        }
         let mut cluster_address = None;
         let mut forward = None;
-        if let Some(cluster) = cluster {
+        if let Some(inside) = cluster.and_then(|cluster| cluster.inside) {
             tasks.spawn(listener::serve(
-                cluster.listener,
-                routes::internal(&transports, cluster.secret),
+                inside.listener,
+                routes::internal(&transports, inside.secret),
                 connections.clone(),
             ));
-            let counted = transports.clone();
-            tasks.spawn(cluster.members.keep(move || counted.sessions()));
-            cluster_address = Some(cluster.address);
-            forward = Some(cluster.forward);
+            cluster_address = Some(inside.address);
+            forward = Some(inside.forward);
         }
         let readiness = Readiness::new(members.clone());
         let drain = Drain {
@@ -234,8 +243,10 @@ impl Server {
             ));
         }
         tasks.spawn(legacy.clone().keep_time());
-        tasks.spawn(logins.sessions.clone().keep_time());
-        tasks.spawn(native::tell_presence(chat.clone(), here));
+        if logins.are_on {
+            tasks.spawn(logins.sessions.clone().keep_time());
+        }
+        tasks.spawn(native::tell_presence(chat.clone(), chat_here));
         if let Some(tokens) = tokens {
             tasks.spawn(tokens.keep());
         }
@@ -363,14 +374,6 @@ fn shared_redis(settings: &Settings) -> Option<Redis> {
 fn open_log(settings: &Settings, redis: Option<&Redis>) -> anyhow::Result<(Arc<dyn Log>, Tail)> {
     Ok(match redis {
         Some(redis) => {
-            // Logins are kept there all the same.
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&settings.data)
-                .with_context(|| {
-                    format!("cannot use data directory {}", settings.data.display())
-                })?;
             let (log, tail) = RedisLog::open(redis.clone(), settings.retain)?;
             (Arc::new(log), tail)
         }

@@ -10,6 +10,7 @@ mod mistakes;
 mod neighbours;
 mod redis;
 mod sessions;
+mod shared;
 mod tokens;
 mod values;
 mod vcap;
@@ -158,6 +159,11 @@ pub struct Settings {
     /// Socket.IO sessions; more are refused
     #[arg(long, value_name = "COUNT", env = "HANDSHAKEN_MAX_CONNECTIONS", default_value = "50000", value_parser = count(1, 10_000_000))]
     pub max_connections: NonZeroUsize,
+
+    /// Sessions, of Socket.IO and of bare WebSockets, that may begin in one second, 1 to 1000000, or 0
+    /// for no limit; as many at once. More are kept waiting, for 10s at most, and then told 503
+    #[arg(long, value_name = "COUNT", env = "HANDSHAKEN_HANDSHAKE_RATE", default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub handshake_rate: u32,
 
     /// How often a Socket.IO connection is pinged, and a bare WebSocket that is silent, 1s to 1h
     #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_PING_INTERVAL", default_value = "25s", value_parser = duration("1s", "1h"))]
@@ -336,6 +342,7 @@ impl Settings {
             .check_together(&self.data, &services, mistakes);
         self.sessions.check_together(mistakes);
         self.redis.check_together(&services, mistakes);
+        self.check_shared(mistakes);
         self.cluster
             .check_together(self.redis.address.is_some(), mistakes);
         self.neighbours.check_together(&services, mistakes);

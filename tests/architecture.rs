@@ -10,11 +10,10 @@ use std::{
 /// Who may import what, from the room itself apart. The arrows go one way: transport → dialect → chat ← log.
 /// `account` stands aside of them. Only `server` knows several rooms as a whole; `settings` names the values that it reads.
 const MAY_IMPORT: [(&str, &[&str]); 14] = [
-    ("account", &["chat::message", "chat::peer"]),
+    ("account", &["chat::message", "chat::peer", "redis"]),
     ("chat", &[]),
     ("log", &["chat", "redis"]),
     ("redis", &[]),
-    ("cluster", &["dialect::Fleeting", "redis"]),
     (
         "neighbour",
         &[
@@ -24,6 +23,15 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
             "dialect::escape",
             "dialect::iso",
             "dialect::rabbitpubsub::RabbitPubSub",
+            "redis",
+        ],
+    ),
+    (
+        "cluster",
+        &[
+            "chat::message",
+            "chat::presence",
+            "dialect::Fleeting",
             "redis",
         ],
     ),
@@ -107,6 +115,7 @@ const AT_HOME: [(&str, &[&str]); 13] = [
         &[
             "redis",
             "log/redis",
+            "account/sessions",
             "cluster",
             "neighbour",
             "settings",

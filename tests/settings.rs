@@ -234,8 +234,10 @@ fn services_of_cloud_foundry_count_where_nothing_else_says_where_they_are() {
     }
     assert!(!told.contains("s3cret"), "{told}");
 
-    let mut otherwise = server(&["--check", "--database", "sqlite:users.db"]);
-    let otherwise = otherwise.env("REDIS_HOST", "h").env("VCAP_SERVICES", wrong);
+    let mut otherwise = server(&["--check", "--database", "postgres://h/users"]);
+    let otherwise = (otherwise.env("REDIS_HOST", "h"))
+        .env("HANDSHAKEN_SESSION_SECRET", "the same on all replicas")
+        .env("VCAP_SERVICES", wrong);
     assert_eq!(code(&otherwise.output().unwrap()), 0);
 
     let broker = r#"{"rabbitmq-2.4": [{"credentials": {"url": "amqp://u:s3cret@h:x"}}]}"#;
@@ -315,6 +317,75 @@ fn settings_that_contradict_each_other_are_mistakes() {
 }
 
 #[test]
+fn logins_that_other_replicas_would_not_know_are_mistakes() {
+    let views = |template: &str| {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("index.ejs"), template).unwrap();
+        folder
+    };
+    let (accounts, visitors, plain) = (
+        views("<%= name %>"),
+        views("<%= user %>"),
+        views("<%= server %>"),
+    );
+    let [accounts, visitors, plain] =
+        [&accounts, &visitors, &plain].map(|folder| folder.path().to_str().unwrap());
+    let shared = "--database=postgres://chat@db/chat";
+    let secret = "--session-secret=known to all of them";
+    let set_a_database = "set --database mysql://… or postgres://…";
+    let give_a_secret = "--session-secret: there is none";
+    for (args, mistakes) in [
+        (&[][..], &[][..]),
+        (&[secret], &[]),
+        (&[secret, shared, "--views", accounts], &[]),
+        (&[secret, "--views", visitors], &[]),
+        (&["--views", plain], &[]),
+        (&[shared], &[give_a_secret]),
+        (
+            &[secret, "--database=sqlite:/srv/accounts.db"],
+            &[set_a_database],
+        ),
+        (&[secret, "--views", accounts], &[set_a_database]),
+        (&["--views", accounts], &[set_a_database, give_a_secret]),
+        (&["--views", visitors], &[give_a_secret]),
+        (
+            &[
+                "--smtp=smtps://mail.example",
+                "--smtp-from=chat@mail.example",
+            ],
+            &["--smtp: there are no accounts"],
+        ),
+        (
+            &["--session-prefix=handshaken:sess:"],
+            &["--session-prefix handshaken:sess:"],
+        ),
+    ] {
+        // Without a Redis there are no others.
+        for redis in [&["--redis", "redis://h"][..], &[]] {
+            let output = server(&[&["--check"], args, redis].concat())
+                .output()
+                .unwrap();
+            let mistakes = if redis.is_empty() { &[] } else { mistakes };
+            let told = stderr(&output);
+            let expected = if mistakes.is_empty() { 0 } else { 64 };
+            assert_eq!(code(&output), expected, "{args:?}: {told}");
+            assert_eq!(
+                told.lines().count(),
+                if mistakes.is_empty() {
+                    0
+                } else {
+                    mistakes.len() + 1
+                },
+                "{told}"
+            );
+            for mistake in mistakes {
+                assert!(told.contains(mistake), "no `{mistake}` in:\n{told}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_secret_is_told_by_no_help_and_no_mistake() {
     for args in [
         &["--help"][..],
@@ -366,6 +437,7 @@ fn the_edges_of_every_range_are_right_and_what_lies_beyond_is_not() {
         ),
         ("--stall-timeout", ["1s", "5m"], ["0s", "6m"]),
         ("--max-connections", ["1", "10000000"], ["0", "10000001"]),
+        ("--handshake-rate", ["0", "1000000"], ["-1", "1000001"]),
         ("--ping-interval", ["1s", "1h"], ["0s", "-5s"]),
         ("--ping-timeout", ["1s", "1h"], ["5", "2h"]),
         ("--legacy-heartbeat-timeout", ["26s", "1h"], ["25s", "61m"]),
@@ -413,6 +485,7 @@ fn the_edges_of_every_range_are_right_and_what_lies_beyond_is_not() {
         ("--session-cookie", ["a", "connect.sid"], ["", "a b"]),
         ("--session-secret", ["a", "old,new"], ["", "a,"]),
         ("--session-max-age", ["1m", "400d"], ["59s", "401d"]),
+        ("--session-prefix", ["a", "chat:sess:"], ["", "a b"]),
         (
             "--trusted-proxy",
             ["10.0.0.7,::1", "fd00::/8"],

@@ -76,8 +76,8 @@ impl fmt::Debug for MemberId {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     pub id: MemberId,
-    /// Where it listens for the others.
-    pub address: SocketAddr,
+    /// Where it listens for the others, if it does.
+    pub address: Option<SocketAddr>,
     /// When it started, ISO 8601.
     pub started: String,
     pub version: String,
@@ -91,7 +91,7 @@ pub struct Member {
 pub struct Members {
     directory: Directory,
     me: Member,
-    known: RwLock<HashMap<MemberId, SocketAddr>>,
+    known: RwLock<HashMap<MemberId, Option<SocketAddr>>>,
     /// Somebody wants to know more.
     asked: Notify,
     /// Exchanges with the directory that have begun.
@@ -105,7 +105,7 @@ impl Members {
     /// Draws an id. Nobody knows of it before [`Members::keep`] has entered it.
     pub fn new(
         directory: Directory,
-        address: SocketAddr,
+        address: Option<SocketAddr>,
         host: String,
     ) -> Result<Arc<Self>, getrandom::Error> {
         Ok(Arc::new(Self {
@@ -147,21 +147,28 @@ impl Members {
             return None;
         }
         let known = self.known.read().get(&id).copied();
-        if known.is_some() {
+        if let Some(known) = known {
             return known;
         }
         // It may have come just now.
         self.look_again().await;
-        self.known.read().get(&id).copied()
+        self.known.read().get(&id).copied().flatten()
     }
 
     /// Where some other replica is reached.
     pub fn another(&self) -> Option<SocketAddr> {
         let known = self.known.read();
-        let others: Vec<_> = known.iter().filter(|(id, _)| **id != self.me.id).collect();
+        let others = known.iter().filter(|(id, _)| **id != self.me.id);
+        let others: Vec<_> = others.filter_map(|(_, address)| *address).collect();
         let lot = getrandom::u32().unwrap_or_default() as usize;
-        let (_, address) = others.get(lot % others.len().max(1))?;
-        Some(**address)
+        others.get(lot % others.len().max(1)).copied()
+    }
+
+    /// The other replicas that live.
+    pub fn others(&self) -> Vec<MemberId> {
+        let known = self.known.read();
+        let others = known.keys().filter(|id| **id != self.me.id);
+        others.cloned().collect()
     }
 
     /// Has the directory asked soon: a replica in it did not answer.

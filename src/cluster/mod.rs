@@ -4,3 +4,4 @@ pub mod directory;
 pub mod fleeting;
 pub mod lease;
 pub mod members;
+pub mod presence;

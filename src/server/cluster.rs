@@ -19,6 +19,12 @@ use crate::{
 /// This replica among the others.
 pub(super) struct Cluster {
     pub members: Arc<Members>,
+    /// `None` where the settings want no listener for the others.
+    pub inside: Option<Inside>,
+}
+
+/// Where other replicas reach the sessions of this one, and who passes on what is theirs.
+pub(super) struct Inside {
     pub forward: Arc<Forward>,
     pub secret: Secret,
     pub listener: TcpListener,
@@ -26,44 +32,54 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    /// Binds the listener for other replicas; `None` where the settings want none. Needs no Redis yet.
-    pub(super) fn start(settings: &Settings, redis: Redis) -> anyhow::Result<Option<Self>> {
-        let Some(address) = settings.cluster.cluster_listen else {
-            return Ok(None);
+    /// Binds the listener for other replicas. Needs no Redis yet.
+    pub(super) fn start(settings: &Settings, redis: Redis) -> anyhow::Result<Self> {
+        let listening = match settings.cluster.cluster_listen {
+            Some(address) => Some(listen(settings, &redis, address)?),
+            None => None,
         };
-        let listener = listener::bind(address)
-            .with_context(|| format!("cannot listen on {address} for other replicas"))?;
-        let address = listener.local_addr()?;
-        let reached_at = match settings.cluster.advertise {
-            Some(address) => address,
-            None if !address.ip().is_unspecified() => address,
-            None => {
-                let ip = redis.own_address();
-                let ip =
-                    ip.context("cannot tell where other replicas reach this one: set --advertise")?;
-                (ip, address.port()).into()
-            }
-        };
+        let reached_at = listening.as_ref().map(|(_, _, reached_at)| *reached_at);
         let members = Members::new(Directory::new(redis), reached_at, settings.replica())
             .context("the system has no randomness for a replica's id")?;
-        let secret = Secret::of(
-            settings
-                .cluster
-                .cluster_secret
-                .as_ref()
-                .map(|secret| &*secret.0),
-        );
-        let forward = Forward::new(
-            members.clone(),
-            secret.clone(),
-            settings.cluster.affinity_cookie == Switch::On,
-        );
-        Ok(Some(Self {
-            members,
-            forward: Arc::new(forward),
+        let secret = settings.cluster.cluster_secret.as_ref();
+        let secret = Secret::of(secret.map(|secret| &*secret.0));
+        let sets_cookie = settings.cluster.affinity_cookie == Switch::On;
+        let inside = listening.map(|(listener, address, _)| Inside {
+            forward: Arc::new(Forward::new(members.clone(), secret.clone(), sets_cookie)),
             secret,
             listener,
             address,
-        }))
+        });
+        Ok(Self { members, inside })
     }
+
+    /// What the ids of sessions begin with: nothing where nobody else asks for them.
+    pub(super) fn mark(&self) -> &str {
+        match self.inside {
+            Some(_) => self.members.id().as_str(),
+            None => "",
+        }
+    }
+}
+
+/// A listener, its address, and where the others reach it.
+fn listen(
+    settings: &Settings,
+    redis: &Redis,
+    address: SocketAddr,
+) -> anyhow::Result<(TcpListener, SocketAddr, SocketAddr)> {
+    let listener = listener::bind(address)
+        .with_context(|| format!("cannot listen on {address} for other replicas"))?;
+    let address = listener.local_addr()?;
+    let reached_at = match settings.cluster.advertise {
+        Some(address) => address,
+        None if !address.ip().is_unspecified() => address,
+        None => {
+            let ip = redis.own_address();
+            let ip =
+                ip.context("cannot tell where other replicas reach this one: set --advertise")?;
+            (ip, address.port()).into()
+        }
+    };
+    Ok((listener, address, reached_at))
 }

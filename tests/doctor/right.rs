@@ -45,6 +45,7 @@ async fn a_right_set_up_is_told_line_by_line_and_nothing_is_changed() {
             "body { background: url(../bower_components/none.png) }",
         )
         .with_file("chat/public/js/communication.js", "var socket = io();")
+        .with_variable("HANDSHAKEN_SESSION_SECRET", "the same on all replicas")
         .with_variable("VCAP_SERVICES", &services);
     // What the style sheet shows is not there: told, and no more than that.
     let said = set_up.ask();

@@ -28,6 +28,7 @@ export async function startRedis() {
   return {
     url: `redis://127.0.0.1:${port}`,
     restart: start,
+    command: (command) => answers(port, `${command}\r\n`, '+OK'),
     async kill9() {
       child.kill('SIGKILL');
       await child.over;
@@ -39,12 +40,18 @@ export async function startRedis() {
   };
 }
 
-/** `count` replicas, each with a listener for the others. */
+/** `count` replicas that know each other, each with a listener for the others. */
 export async function startReplicas(count, redis, args = []) {
   const shared = ['--redis', redis.url, '--cluster-listen', '127.0.0.1:0', ...args];
-  const replicas = Array.from({ length: count }, (_, i) => startServer({ args: [...shared, '--host-name', `replica-${i}`] }));
-  return Promise.all(replicas);
+  const starting = Array.from({ length: count }, (_, i) => startServer({ args: [...shared, '--host-name', `replica-${i}`] }));
+  const replicas = await Promise.all(starting);
+  for (const replica of replicas) await knowsAll(replica, count);
+  return replicas;
 }
+
+/** Waits until a replica knows of so many, itself included. */
+export const knowsAll = (replica, count) =>
+  eventually('a replica knows all', async () => (await (await fetch(`${replica.url}/ready`)).json()).replicas.count === count, 20_000);
 
 /** Sends each request to the next replica, whatever client it comes from. */
 export async function startBalancer(replicas) {

@@ -5,8 +5,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
-import { eventually } from '../clients/harness.mjs';
-import { startBalancer, startRedis, startReplicas } from './cluster.mjs';
+import { knowsAll, startBalancer, startRedis, startReplicas } from './cluster.mjs';
 import { absences, allWereTold, chat, gather } from './crowd.mjs';
 
 const CLIENTS = Number(process.env.REPLICAS_CLIENTS ?? 60);
@@ -19,7 +18,6 @@ const RATE = 20;
 async function start(t) {
   const redis = await startRedis();
   const replicas = await startReplicas(3, redis, ['--drain-timeout', '6s']);
-  for (const replica of replicas) await knowsAll(replica, 3);
   const balancer = await startBalancer(replicas);
   const peers = await gather(t, CLIENTS, balancer.url);
   // After the peers are closed: they would look for it, and some cannot be told to stop.
@@ -30,9 +28,6 @@ async function start(t) {
   });
   return { redis, replicas, balancer, peers };
 }
-
-const knowsAll = (replica, count) =>
-  eventually('a replica knows all', async () => (await (await fetch(`${replica.url}/ready`)).json()).replicas.count === count, 20_000);
 
 /** A part of the whole time. */
 const at = (share) => SECONDS * share;

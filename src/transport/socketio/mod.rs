@@ -9,6 +9,7 @@ mod eio3;
 mod eio4;
 mod frames;
 mod front;
+mod last_answer;
 mod member_sid;
 mod peer;
 mod probe;
