@@ -36,7 +36,6 @@ use crate::{
         talk::Talk,
     },
     log::{embedded::EmbeddedLog, redis::RedisLog},
-    neighbour::{Site, status::Watched},
     redis::Redis,
     settings::Settings,
     transport::{
@@ -72,8 +71,8 @@ pub struct Server {
     logins: Logins,
     socketio: Arc<SocketIo>,
     legacy: Arc<Legacy>,
-    websocket: Arc<WebSocket>,
     neighbours: Neighbours,
+    websocket: Arc<WebSocket>,
     stop: watch::Sender<bool>,
     connections: Connections,
     /// Listeners, delivery, presence.
@@ -145,6 +144,7 @@ impl Server {
             allowed.clone(),
             &mark,
         ));
+        let neighbours = Neighbours::start(&settings, chat.clone(), log, redis.clone())?;
         let zone = settings.time_zone.clone().unwrap_or_else(TimeZone::system);
         let websocket = Arc::new(WebSocket::new(
             limits,
@@ -155,8 +155,6 @@ impl Server {
             allowed.clone(),
             Arc::new(Infinite::new(chat.clone(), zone)),
         ));
-        let site = Site::new(chat.clone(), log, redis.clone())?;
-        let neighbours = Neighbours::start(&site, &settings)?;
         let chat_here: Arc<dyn Fleeting> =
             Arc::new(vec![socketio.fleeting("/chat"), legacy.fleeting("/chat")]);
         let here =
@@ -224,7 +222,7 @@ impl Server {
             cluster_address = Some(inside.address);
             forward = Some(inside.forward);
         }
-        let readiness = Readiness::new(members.clone());
+        let readiness = Readiness::new(members.clone(), neighbours.watched());
         let drain = Drain {
             delay: settings.drain_delay,
             // The other half is for what is still to be written.
@@ -262,8 +260,8 @@ impl Server {
             logins,
             socketio,
             legacy,
-            websocket,
             neighbours,
+            websocket,
             stop,
             connections,
             tasks,
@@ -296,11 +294,6 @@ impl Server {
         &self.websocket
     }
 
-    /// The neighbours' buses, and how they are.
-    pub fn neighbours(&self) -> &[Watched] {
-        self.neighbours.watched()
-    }
-
     /// Says that it is not ready any more, sends clients away, stops accepting, keeps what was accepted,
     /// closes the log.
     pub async fn stop(mut self) {
@@ -328,10 +321,10 @@ impl Server {
             self.legacy.drain(),
             self.websocket.drain()
         );
+        self.neighbours.stop().await;
         if let Some(members) = &self.members {
             members.leave().await;
         }
-        self.neighbours.stop().await;
         self.chat.close().await;
         // The tail ends with the log: whoever still reads has been told everything.
         let _ = self.delivery.await;

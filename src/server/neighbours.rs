@@ -6,7 +6,9 @@ use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    chat::{Chat, log::Log},
     neighbour::{Site, amqp, status::Watched},
+    redis::Redis,
     settings::Settings,
 };
 
@@ -23,7 +25,13 @@ pub struct Neighbours {
 
 impl Neighbours {
     /// Connects to nothing yet: each does so, and goes on, by itself.
-    pub fn start(site: &Arc<Site>, settings: &Settings) -> anyhow::Result<Self> {
+    pub fn start(
+        settings: &Settings,
+        chat: Arc<Chat>,
+        log: Arc<dyn Log>,
+        redis: Option<Redis>,
+    ) -> anyhow::Result<Self> {
+        let site = Site::new(chat, log, redis)?;
         let mut neighbours = Self {
             stopping: CancellationToken::new(),
             tasks: JoinSet::new(),
@@ -31,7 +39,7 @@ impl Neighbours {
         };
         if let Some(address) = &settings.neighbours.amqp {
             for bus in &settings.neighbours.amqp_exchanges {
-                let neighbour = amqp::Neighbour::new(site, address.clone(), *bus)?;
+                let neighbour = amqp::Neighbour::new(&site, address.clone(), *bus)?;
                 tracing::info!(amqp = %address, exchange = bus.name(), "has a neighbour");
                 neighbours.watched.push(neighbour.watch());
                 let running = neighbour.run(neighbours.stopping.clone());
@@ -42,8 +50,8 @@ impl Neighbours {
     }
 
     /// How they are.
-    pub fn watched(&self) -> &[Watched] {
-        &self.watched
+    pub fn watched(&self) -> Arc<[Watched]> {
+        self.watched.clone().into()
     }
 
     /// Lets them tell what was said until now.
