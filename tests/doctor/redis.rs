@@ -23,9 +23,9 @@ fn one_that_forgets_and_throws_away_is_told_with_what_to_set() {
     said.says("warn", "redis", &["appendonly no", "Set appendonly yes"]);
     assert_eq!(
         said.lines.last().unwrap(),
-        "1 thing is wrong (bad), 2 deserve a thought (warn)",
-        "accounts in a file, too"
+        "1 thing is wrong (bad), 1 deserves a thought (warn)"
     );
+    said.says("ok", "database", &["nobody can register or log in here"]);
 }
 
 #[test]
@@ -96,6 +96,15 @@ fn a_user_with_too_few_rights_is_told_which_are_missing() {
     let said = SetUp::right().with(&["--redis", &url]).ask();
     assert_eq!(said.code, 0);
     assert!(said.of("warn", "redis").is_empty());
+    let logins = SetUp::right()
+        .with(&["--redis", &url])
+        .with_variable("HANDSHAKEN_SESSION_SECRET", "known to all of them");
+    logins.ask().is_wrong(
+        "redis",
+        &["it refuses SET", "~handshaken:* ~sess:* &handshaken:*"],
+    );
+    redis.cli(&["acl", "setuser", "ann", "~sess:*"]);
+    assert_eq!(logins.ask().code, 0);
 }
 
 #[tokio::test]
