@@ -2,6 +2,7 @@
 //! at one thing, all of them at the same time, none for longer than [`PATIENCE`]. Nothing is changed, but for a key of a second's
 //! life in Redis and a file that goes at once.
 
+mod channels;
 mod clock;
 mod database;
 mod finding;
@@ -26,9 +27,10 @@ pub struct Report(Vec<Finding>);
 /// Looks at everything.
 #[tokio::main]
 pub async fn examine(settings: &Settings) -> Report {
-    let (redis, rabbitmq, database, pages, machine) = tokio::join!(
+    let (redis, rabbitmq, channels, database, pages, machine) = tokio::join!(
         within("redis", redis::look(settings)),
         within("rabbitmq", rabbitmq::look(settings)),
+        within("channels", channels::look(settings)),
         within("database", database::look(settings)),
         within("pages", pages::look(settings)),
         within("machine", machine::look(settings)),
@@ -39,6 +41,7 @@ pub async fn examine(settings: &Settings) -> Report {
     let (database, database_clock) = database.unwrap_or_else(|slow| (vec![slow], None));
     findings.extend(redis);
     findings.extend(rabbitmq.unwrap_or_else(|slow| vec![slow]));
+    findings.extend(channels.unwrap_or_else(|slow| vec![slow]));
     findings.extend(database);
     findings.push(clock::judge(redis_clock, database_clock));
     findings.extend(pages.unwrap_or_else(|slow| vec![slow]));

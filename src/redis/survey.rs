@@ -78,6 +78,16 @@ impl Redis {
     }
 }
 
+impl Redis {
+    /// How many connections listen on a channel, whose name is taken as it is.
+    pub async fn listeners(&self, channel: &str) -> Result<u64, Unusable> {
+        let mut connection = self.connect().await?;
+        let count = cmd("PUBSUB").arg("NUMSUB").arg(channel).to_owned();
+        let (_, count): (String, u64) = count.query_async(&mut connection).await?;
+        Ok(count)
+    }
+}
+
 impl Survey {
     /// The answer; none where it is refused, which is noted.
     async fn ask<T: redis::FromRedisValue>(
