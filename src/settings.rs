@@ -354,9 +354,9 @@ impl Settings {
         self.redis.check_together(&services, mistakes);
         self.check_shared(mistakes);
         (self.redis_neighbours).check_together(&self.redis, mistakes);
-        self.neighbours.check_together(mistakes);
         self.cluster
             .check_together(self.redis.address.is_some(), mistakes);
+        self.neighbours.check_together(&services, mistakes);
     }
 }
 

@@ -240,6 +240,22 @@ fn services_of_cloud_foundry_count_where_nothing_else_says_where_they_are() {
         .env("VCAP_SERVICES", wrong);
     assert_eq!(code(&otherwise.output().unwrap()), 0);
 
+    let broker = r#"{"rabbitmq-2.4": [{"credentials": {"url": "amqp://u:s3cret@h:x"}}]}"#;
+    let mut bus = server(&["--check"]);
+    let bus = bus.env("VCAP_SERVICES", broker);
+    assert_eq!(
+        code(&bus.output().unwrap()),
+        0,
+        "it may be there for others"
+    );
+    let output = bus.args(["--amqp-exchange", "messages"]).output().unwrap();
+    assert_eq!(code(&output), 64, "{output:?}");
+    let told = stderr(&output);
+    let mistake = "VCAP_SERVICES: rabbitmq-2.4: not a URL such as amqp://";
+    assert!(told.contains(mistake) && !told.contains("s3cret"), "{told}");
+    let right = broker.replace(":x", "");
+    assert_eq!(code(&bus.env("VCAP_SERVICES", right).output().unwrap()), 0);
+
     let output = otherwise.env("VCAP_SERVICES", r#"{"redis": [s3cret"#);
     let output = output.output().unwrap();
     assert_eq!(code(&output), 64, "{output:?}");

@@ -4,13 +4,14 @@ use std::convert::Infallible;
 
 use clap::Args;
 
+use super::vcap::{self, Services};
 use crate::neighbour::amqp::{Address, Bus, InvalidAddress};
 
 /// The buses of other chat servers.
 #[derive(Clone, Debug, Args)]
 pub struct Neighbours {
     /// RabbitMQ of an old chat beside which this server runs: amqp://user:password@host:5672/vhost,
-    /// amqps:// with TLS [default: none]
+    /// amqps:// with TLS [default: none, or what VCAP_SERVICES names, where --amqp-exchange is given]
     #[arg(
         long = "amqp",
         value_name = "URL",
@@ -40,21 +41,35 @@ pub struct Neighbours {
 struct Given(Result<Address, InvalidAddress>);
 
 impl Neighbours {
-    pub(super) fn check_together(&mut self, mistakes: &mut Vec<String>) {
-        match &self.given_amqp {
-            Some(Given(Ok(address))) => self.amqp = Some(address.clone()),
-            Some(Given(Err(mistake))) => mistakes.push(format!("--amqp: {mistake}")),
-            None => {}
-        }
-        let names = Bus::ALL.map(Bus::name).join(", ");
-        match (&self.given_amqp, self.amqp_exchanges.is_empty()) {
-            (Some(_), true) => mistakes.push(format!(
-                "--amqp: say which exchanges are the old chat's with --amqp-exchange: {names}"
-            )),
-            (None, false) => {
-                mistakes.push("--amqp-exchange: say where the RabbitMQ is with --amqp".into())
+    pub(super) fn check_together(&mut self, services: &Services, mistakes: &mut Vec<String>) {
+        // A broker among the services may be there for others: it counts where an exchange is named.
+        let named = match (&self.given_amqp, self.amqp_exchanges.is_empty()) {
+            (Some(Given(address)), is_empty) => {
+                if is_empty {
+                    let names = Bus::ALL.map(Bus::name).join(", ");
+                    mistakes.push(format!(
+                        "--amqp: say which exchanges are the old chat's with --amqp-exchange: {names}"
+                    ));
+                }
+                Some(("--amqp:".to_owned(), address.clone()))
             }
-            _ => {}
+            (None, true) => None,
+            (None, false) => match services.find(&vcap::RABBITMQ) {
+                Ok(Some(found)) => Some((found.source(), found.url.0.parse())),
+                Ok(None) => {
+                    mistakes.push("--amqp-exchange: say where the RabbitMQ is with --amqp".into());
+                    None
+                }
+                Err(mistake) => {
+                    mistakes.push(mistake);
+                    None
+                }
+            },
+        };
+        match named {
+            Some((_, Ok(address))) => self.amqp = Some(address),
+            Some((source, Err(mistake))) => mistakes.push(format!("{source} {mistake}")),
+            None => {}
         }
         let mut named = Vec::new();
         self.amqp_exchanges.retain(|bus| {

@@ -10,6 +10,7 @@ mod fanout;
 mod intake;
 mod messages;
 mod publisher;
+mod survey;
 
 use std::{
     str::FromStr,
@@ -23,9 +24,13 @@ use std::{
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-pub use self::address::{Address, InvalidAddress};
+pub use self::{
+    address::{Address, InvalidAddress},
+    survey::{Found, survey},
+};
 use self::{
     broker::{Broker, Trouble},
+    exchange::Exchange,
     fanout::Fanout,
 };
 use super::{
@@ -58,9 +63,13 @@ impl Bus {
 
     /// The exchange's name.
     pub fn name(self) -> &'static str {
+        self.exchange().name
+    }
+
+    fn exchange(self) -> &'static Exchange {
         match self {
-            Self::Messages => messages::EXCHANGE.name,
-            Self::ChatExchange => chat_exchange::EXCHANGE.name,
+            Self::Messages => &messages::EXCHANGE,
+            Self::ChatExchange => &chat_exchange::EXCHANGE,
         }
     }
 }
