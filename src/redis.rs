@@ -1,12 +1,13 @@
 //! The Redis that replicas share: where it is (`address`), how to connect to it, one connection for
 //! many callers (`link`), one that hears what is published (`channel`), and how to go on when it is
-//! away (`retry`). The log, fleeting events and
+//! away (`retry`); what it says of itself (`survey`). The log, fleeting events and
 //! whatever else replicas share stand on this.
 
 mod address;
 mod channel;
 mod link;
 mod retry;
+mod survey;
 
 use std::{
     fmt,
@@ -27,6 +28,7 @@ pub use self::{
     channel::Channel,
     link::Link,
     retry::Retry,
+    survey::{Survey, Unusable},
 };
 
 /// How long a connection may take to be there, and as long again for each Sentinel that may be asked.
