@@ -226,6 +226,10 @@ mod tests {
             find(&REDIS, OLD).unwrap().as_deref(),
             Some("redis://:s3cret@10.0.0.3:5000")
         );
+        assert_eq!(
+            find(&RABBITMQ, OLD).unwrap().as_deref(),
+            Some("amqp://u:s3cret@10.0.0.2:5672/vhost")
+        );
     }
 
     #[test]
@@ -271,6 +275,11 @@ mod tests {
                 r#"{"user-provided": [{"tags": [], "credentials": {"uri": "mysql://h/d"}},
                     {"tags": [], "credentials": {"uri": "rediss://h"}}]}"#,
                 "rediss://h",
+            ),
+            (
+                &RABBITMQ,
+                r#"{"p-rabbitmq": [{"credentials": {"hostname": "h", "vhost": "a/b", "username": "u", "password": "p"}}]}"#,
+                "amqp://u:p@h/a%2Fb",
             ),
         ] {
             assert_eq!(find(wanted, services).unwrap().as_deref(), Some(url));
