@@ -9,8 +9,15 @@ use std::{
 };
 
 use anyhow::Context;
-use axum::{Router, extract::Request, middleware, routing::any};
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::{self, Next},
+    response::Response,
+    routing::any,
+};
 use http::{HeaderValue, Method, header, request::Parts};
+use jiff::tz::TimeZone;
 use tokio::{sync::watch, task::JoinSet};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
@@ -27,6 +34,7 @@ use crate::{
         Fleeting,
         amqpchat::AmqpChat,
         by_session::BySession,
+        infinite::Infinite,
         kschat::Kschat,
         native::{self, Native},
         rabbitpubsub::RabbitPubSub,
@@ -42,6 +50,7 @@ use crate::{
         proxy,
         socketio::{self, SocketIo, Timing},
         web::{self, Web},
+        websocket::{self, WebSocket},
     },
 };
 
@@ -66,6 +75,7 @@ pub struct Server {
     logins: Logins,
     socketio: Arc<SocketIo>,
     legacy: Arc<Legacy>,
+    websocket: Arc<WebSocket>,
     stop: watch::Sender<bool>,
     connections: Connections,
     /// Listeners, delivery, presence.
@@ -129,6 +139,16 @@ impl Server {
             &legacy::Transport::ALL,
             allowed.clone(),
         ));
+        let zone = settings.time_zone.clone().unwrap_or_else(TimeZone::system);
+        let websocket = Arc::new(WebSocket::new(
+            limits,
+            websocket::Timing {
+                ping_interval: settings.ping_interval,
+                ping_timeout: settings.ping_timeout,
+            },
+            allowed.clone(),
+            Arc::new(Infinite::new(chat.clone(), zone)),
+        ));
         let here: Arc<dyn Fleeting> =
             Arc::new(vec![socketio.fleeting("/chat"), legacy.fleeting("/chat")]);
         let mut tasks = JoinSet::new();
@@ -165,7 +185,13 @@ impl Server {
         );
         let forms = logins.router(&settings, allowed)?;
         let forms = forms.merge(logins::page_for_two(&settings, tokens.as_ref())?);
-        let router = router(&settings, forms, socketio.clone(), legacy.clone());
+        let router = router(
+            &settings,
+            forms,
+            socketio.clone(),
+            legacy.clone(),
+            websocket.clone(),
+        );
         for listener in listeners {
             tasks.spawn(listener::serve(
                 listener,
@@ -186,6 +212,7 @@ impl Server {
             logins,
             socketio,
             legacy,
+            websocket,
             stop,
             connections,
             tasks,
@@ -208,10 +235,19 @@ impl Server {
         &self.legacy
     }
 
+    /// The transport for bare WebSockets, for what it knows of its connections.
+    pub fn websocket(&self) -> &WebSocket {
+        &self.websocket
+    }
+
     /// Stops accepting, sends clients away, keeps what was accepted, closes the log.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
-        tokio::join!(self.socketio.drain(), self.legacy.drain());
+        tokio::join!(
+            self.socketio.drain(),
+            self.legacy.drain(),
+            self.websocket.drain()
+        );
         self.chat.close().await;
         // The tail ends with the log: whoever still reads has been told everything.
         let _ = self.delivery.await;
@@ -219,7 +255,9 @@ impl Server {
         self.tasks.shutdown().await;
         self.logins.close().await;
         for why in Goodbye::ALL {
-            let sessions = self.socketio.sessions().ended(why) + self.legacy.sessions().ended(why);
+            let sessions = self.socketio.sessions().ended(why)
+                + self.legacy.sessions().ended(why)
+                + self.websocket.peers().ended(why);
             if sessions > 0 {
                 tracing::info!(
                     sessions,
@@ -289,6 +327,7 @@ fn router(
     forms: Router,
     socketio: Arc<SocketIo>,
     legacy: Arc<Legacy>,
+    websocket: Arc<WebSocket>,
 ) -> Router {
     let engine = any(move |request: Request| {
         let socketio = socketio.clone();
@@ -298,15 +337,16 @@ fn router(
         let legacy = legacy.clone();
         async move { legacy.answer(request).await }
     });
+    let web = web::router(Web {
+        public: settings.public.clone(),
+        client: settings.client,
+        catch_up: settings.catch_up == Switch::On,
+    });
     let mut router = Router::new()
         .route("/socket.io", engine.clone())
         .route("/socket.io/", engine)
         .merge(forms)
-        .merge(web::router(Web {
-            public: settings.public.clone(),
-            client: settings.client,
-            catch_up: settings.catch_up == Switch::On,
-        }));
+        .merge(web.layer(middleware::from_fn_with_state(websocket, or_websocket)));
     if !settings.cors_origin.is_empty() {
         router = router.layer(cors(settings.cors_origin.clone()));
     }
@@ -317,6 +357,19 @@ fn router(
         router = router.layer(middleware::from_fn_with_state(trusted, proxy::see_through));
     }
     router
+}
+
+/// Has whoever asks for a WebSocket where a page would be, or nothing, speak without Socket.IO.
+async fn or_websocket(
+    State(websocket): State<Arc<WebSocket>>,
+    request: Request,
+    page: Next,
+) -> Response {
+    if WebSocket::is_asked_for(&request) && !request.uri().path().starts_with("/socket.io/") {
+        websocket.answer(request)
+    } else {
+        page.run(request).await
+    }
 }
 
 /// Lets pages of these origins connect with credentials. On refusals too: a browser would hide them.

@@ -21,8 +21,9 @@ use std::{
 
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 use ipnet::IpNet;
+use jiff::tz::TimeZone;
 
-use self::values::{count, duration, host_name, origin, proxy, retain};
+use self::values::{count, duration, host_name, origin, proxy, retain, time_zone};
 pub use self::{
     accounts::Accounts, direct::Direct, legacy::Legacy, mistakes::Refusal, redis::Redis,
     sessions::Sessions, tokens::Tokens, values::Origin,
@@ -92,6 +93,10 @@ pub struct Settings {
     #[arg(long, value_name = "NAME", env = "HANDSHAKEN_HOST_NAME", value_parser = host_name)]
     pub host_name: Option<String>,
 
+    /// Time zone of the dates that pages show as text (Europe/Berlin) [default: the machine's]
+    #[arg(long, value_name = "ZONE", env = "HANDSHAKEN_TIME_ZONE", value_parser = time_zone)]
+    pub time_zone: Option<TimeZone>,
+
     /// Other origin whose pages may read answers and send credentials (https://chat.example), or *
     /// for any; may be given several times [default: none]
     #[arg(long, value_name = "ORIGIN", env = "HANDSHAKEN_CORS_ORIGIN", value_delimiter = ',', value_parser = origin)]
@@ -139,7 +144,7 @@ pub struct Settings {
     #[arg(long, value_name = "COUNT", env = "HANDSHAKEN_MAX_CONNECTIONS", default_value = "50000", value_parser = count(1, 10_000_000))]
     pub max_connections: NonZeroUsize,
 
-    /// How often a Socket.IO connection is pinged, 1s to 1h
+    /// How often a Socket.IO connection is pinged, and a bare WebSocket that is silent, 1s to 1h
     #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_PING_INTERVAL", default_value = "25s", value_parser = duration("1s", "1h"))]
     pub ping_interval: Duration,
 

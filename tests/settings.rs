@@ -211,6 +211,11 @@ fn the_edges_of_every_range_are_right_and_what_lies_beyond_is_not() {
         ("--drain-timeout", ["0s", "1h"], ["-1s", "2h"]),
         ("--retain", ["1000", "90d,1000"], ["999", "90d,80d"]),
         ("--retain", ["all", "1m"], ["59s", "many"]),
+        (
+            "--time-zone",
+            ["UTC", "Asia/Kathmandu"],
+            ["Mars/Olympus", ""],
+        ),
         ("--cors-origin", ["*", "http://a:1"], ["a", "http://a/b"]),
         ("--client", ["0.9", "4"], ["1.7", "5"]),
         (

@@ -51,9 +51,10 @@ impl Machine {
             busy: load,
             node: if kinds.contains(&Kind::Node) {
                 format!(
-                    "{}, socket.io {}; keeps nothing, acknowledges from memory",
+                    "{}, socket.io {}, ws {}; keeps nothing, acknowledges from memory",
                     said("node", &["--version"]),
-                    package_version(&programs.node_folder)
+                    package_version(&programs.node_folder, "socket.io"),
+                    package_version(&programs.node_folder, "ws")
                 )
             } else {
                 unmeasured()
@@ -85,8 +86,8 @@ fn commit() -> String {
     }
 }
 
-fn package_version(folder: &Path) -> String {
-    fs::read_to_string(folder.join("node_modules/socket.io/package.json"))
+fn package_version(folder: &Path, package: &str) -> String {
+    fs::read_to_string(folder.join(format!("node_modules/{package}/package.json")))
         .ok()
         .and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok())
         .and_then(|package| Some(package.get("version")?.as_str()?.to_owned()))

@@ -34,7 +34,7 @@ use crate::server::Kind;
 /// Measures Handshaken beside a Node Socket.IO server on this machine
 #[derive(Parser)]
 struct Arguments {
-    /// Scenarios to measure, all by default; a to h are short for them
+    /// Scenarios to measure, all by default; a to j are short for them
     scenarios: Vec<Scenario>,
     /// The same as a list: --only fanout,storm
     #[arg(long, value_delimiter = ',', conflicts_with = "scenarios")]

@@ -19,6 +19,7 @@ use tempfile::TempDir;
 
 use crate::cores::Cores;
 use crate::proc;
+use crate::wire::language::Language;
 
 const START_LIMIT: Duration = Duration::from_secs(20);
 /// What the tokens of those who write direct messages are signed with.
@@ -53,13 +54,16 @@ pub struct Programs {
 }
 
 impl Programs {
-    fn command(&self, kind: Kind, rules: Rules, data: &Path) -> Command {
+    fn command(&self, kind: Kind, language: Language, rules: Rules, data: &Path) -> Command {
         let mut command;
         let variables: &[(&str, &str)];
         match kind {
             Kind::Node => {
                 command = Command::new("node");
-                command.arg(self.node_folder.join("server.mjs"));
+                command.arg(self.node_folder.join(match language {
+                    Language::SocketIo(_) => "server.mjs",
+                    Language::Bare => "bare.mjs",
+                }));
                 variables = &[("NODE_ENV", "production")];
             }
             Kind::Handshaken => {
@@ -96,13 +100,19 @@ pub struct Server {
 
 impl Server {
     /// Starts a server on its cores and waits until it accepts.
-    pub fn start(kind: Kind, rules: Rules, programs: &Programs, cores: &Cores) -> Result<Self> {
+    pub fn start(
+        kind: Kind,
+        language: Language,
+        rules: Rules,
+        programs: &Programs,
+        cores: &Cores,
+    ) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("handshaken-bench-")
             .tempdir_in(&programs.data_root)
             .with_context(|| format!("cannot make a folder in {}", programs.data_root.display()))?;
         let complaints = folder.path().join("stderr");
-        let mut command = programs.command(kind, rules, folder.path());
+        let mut command = programs.command(kind, language, rules, folder.path());
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -159,6 +159,9 @@ pub enum Unanswered {
     /// to it is not looked at.
     #[error("too many answers of this peer are waited for")]
     TooMany,
+    /// The event went out like any other: frames of a bare WebSocket have no answers.
+    #[error("this kind of peer has no way to answer")]
+    Mute,
 }
 
 /// Where a peer's events go out.

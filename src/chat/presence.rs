@@ -186,10 +186,13 @@ pub struct Stay {
 }
 
 impl Stay {
-    /// Goes by another name from now on, and as another user.
+    /// Goes by another name from now on, and as another user; is a guest no more.
     pub fn rename(&self, name: AuthorName, user: Option<UserId>) {
         let mut rooms = self.presence.rooms.lock();
         if let Some(here) = rooms.get_mut(&self.room) {
+            if here.guests.remove(&self.peer) {
+                here.guests_changed = true;
+            }
             here.people.insert(self.peer, (name, user));
             here.untold.insert(self.peer, ());
         }
@@ -250,6 +253,21 @@ mod tests {
             (vec![], vec![bob], 1)
         );
         assert_eq!(presence.changes(NAMED), []);
+    }
+
+    #[test]
+    fn a_guest_who_takes_a_name_is_counted_once() {
+        let presence = Presence::new();
+        let ann = presence.enter(room(), PeerId::next(), None);
+        presence.changes(NAMED);
+        ann.rename(name("ann").unwrap(), None);
+        let told = change(&presence);
+        assert_eq!(
+            (names(&told.joined), told.guests, told.total),
+            (vec!["ann"], 0, 1)
+        );
+        drop(ann);
+        assert_eq!(change(&presence).total, 0);
     }
 
     #[test]

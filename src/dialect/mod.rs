@@ -5,6 +5,7 @@
 pub mod amqpchat;
 mod bearer;
 pub mod by_session;
+pub mod infinite;
 pub mod kschat;
 pub mod native;
 pub mod rabbitpubsub;

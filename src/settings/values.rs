@@ -5,6 +5,8 @@ use std::{net::IpAddr, num::NonZeroUsize, time::Duration};
 
 use ipnet::IpNet;
 
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+
 use crate::log::embedded::Retain;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -64,6 +66,13 @@ pub(super) fn host_name(text: &str) -> Result<String, String> {
         return Err("not a name of 1 to 253 characters, none of them a control character".into());
     }
     Ok(text.to_owned())
+}
+
+/// A time zone by its name. What the machine knows of it comes first, it may be newer than what we brought along.
+pub(super) fn time_zone(name: &str) -> Result<TimeZone, String> {
+    TimeZone::get(name)
+        .or_else(|_| TimeZoneDatabase::bundled().get(name))
+        .map_err(|_| "not a time zone such as Europe/Berlin, America/New_York or UTC".to_owned())
 }
 
 /// An origin of `--cors-origin`.
@@ -150,4 +159,19 @@ fn parse_age(text: &str) -> Result<Duration, String> {
 fn days(text: &str) -> Option<Duration> {
     let days: u32 = text.strip_suffix('d')?.parse().ok()?;
     DAY.checked_mul(days)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_zones_are_known_where_the_machine_has_no_list_of_them() {
+        for name in ["Europe/Berlin", "asia/kathmandu", "UTC"] {
+            let brought_along = TimeZoneDatabase::bundled().get(name);
+            assert!(brought_along.is_ok(), "{name}");
+            assert!(time_zone(name).is_ok(), "{name}");
+        }
+        assert!(time_zone("Mars/Olympus").is_err());
+    }
 }

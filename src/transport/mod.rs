@@ -1,6 +1,8 @@
 //! Where bytes come in and go out. A transport knows sockets and framing, and hands events to dialects.
 
 mod asks;
+mod exchange;
+mod farewell;
 mod flow;
 mod inbox;
 pub mod legacy;
@@ -9,4 +11,6 @@ pub mod origin;
 mod pace;
 pub mod proxy;
 pub mod socketio;
+mod upgrade;
 pub mod web;
+pub mod websocket;

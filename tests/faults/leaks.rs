@@ -33,14 +33,16 @@ enum Visit {
     PollingAbandoned,
     UpgradeFailed,
     UpgradedThenClosed,
+    WithoutSocketIo,
 }
 
-const VISITS: [Visit; 5] = [
+const VISITS: [Visit; 6] = [
     Visit::Websocket,
     Visit::PollingClosed,
     Visit::PollingAbandoned,
     Visit::UpgradeFailed,
     Visit::UpgradedThenClosed,
+    Visit::WithoutSocketIo,
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,6 +113,12 @@ async fn pay_one(address: SocketAddr, visit: Visit) {
             if matches!(visit, Visit::PollingClosed) {
                 client.send("1").await.unwrap();
             }
+        }
+        Visit::WithoutSocketIo => {
+            let mut raw = Raw::upgrade(address, "/").await.unwrap();
+            let said = r#"{"username":"visitor","msg":""}"#;
+            raw.text(said).await.unwrap();
+            assert!(!raw.ends_before("Not sent").await, "it is not heard");
         }
         Visit::UpgradeFailed => {
             let polling = Polling::open(address, Eio::V4, "").await.unwrap();

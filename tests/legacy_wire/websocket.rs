@@ -138,6 +138,18 @@ async fn a_message_that_is_too_large_ends_the_session_in_words() {
 }
 
 #[tokio::test]
+async fn a_close_frame_of_the_clients_ends_the_session_at_once() {
+    let server = server::start().await;
+    let sid = handshake(server.address).await;
+    let mut socket = Socket::open(server.address, &sid, "13").await;
+    expect(&mut socket, &["1::"]).await;
+    socket.close().await;
+    let sessions = server.legacy.sessions().clone();
+    eventually("it is gone", || sessions.count() == 0).await;
+    assert_eq!(poll(server.address, &sid).await, "7:::1+0");
+}
+
+#[tokio::test]
 async fn a_session_moves_from_polling_to_websocket_and_is_gone_with_it() {
     let server = server::start().await;
     let sid = handshake(server.address).await;

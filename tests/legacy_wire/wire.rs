@@ -169,6 +169,12 @@ impl Socket {
         (self.read.len() >= end).then_some(end)
     }
 
+    /// Sends a close frame.
+    pub async fn close(&mut self) {
+        let frame = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8];
+        self.stream.write_all(&frame).await.unwrap();
+    }
+
     /// Sends a text frame, masked.
     pub async fn say(&mut self, packet: &str) {
         let mask = [0xab, 0x72, 0xeb, 0x22];

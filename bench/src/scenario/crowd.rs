@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use socket2::{Domain, Socket, Type};
 
 use super::audience::{Heard, Reader, Speech, Talker};
-use super::{CONNECT_LIMIT, LEAD, Meter, Stage};
+use super::{CONNECT_LIMIT, LEAD, MAIN, Meter, Stage};
 use crate::clock;
 use crate::measure::{Goal, Measure};
 use crate::server::{Kind, Rules, Server};
@@ -80,10 +80,10 @@ impl Pair {
 }
 
 fn measure_pair(kind: Kind, stage: &Stage) -> Result<Pair> {
-    let server = stage.start_with(kind, Rules::Default)?;
+    let server = stage.start_with(kind, MAIN, Rules::Default)?;
     let roles = (0..stage.cores.load()).map(|_| Reader::default());
-    let mut readers = Swarm::start(server.address, "/", roles)?;
-    let mut talker = Swarm::start(server.address, "/", [Talker::default()])?;
+    let mut readers = Swarm::start(server.address, MAIN, roles)?;
+    let mut talker = Swarm::start(server.address, MAIN, [Talker::default()])?;
     readers.connect(READERS, CONNECT_LIMIT)?;
     talker.connect(1, CONNECT_LIMIT)?;
     let talk = |time| talk(&server, stage, &readers, &talker, time);
@@ -92,7 +92,7 @@ fn measure_pair(kind: Kind, stage: &Stage) -> Result<Pair> {
     let (alone, lost_alone, _) = talk(stage.pace.window)?;
 
     let _stalled = stall(server.address)?;
-    let mut flooder = Swarm::start(server.address, "/", [Talker::default()])?;
+    let mut flooder = Swarm::start(server.address, MAIN, [Talker::default()])?;
     flooder.connect(1, CONNECT_LIMIT)?;
     let flood = speech(
         stage.next_run(),
@@ -150,7 +150,7 @@ fn stall(server: SocketAddr) -> Result<TcpStream> {
     socket.connect(&server.into()).context("cannot connect")?;
     let mut stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(GREETING_LIMIT))?;
-    stream.write_all(&frame::upgrade_request(&server.to_string()))?;
+    stream.write_all(&frame::upgrade_request(&server.to_string(), MAIN.path()))?;
     let mut join = Vec::new();
     frame::write(&mut join, frame::TEXT, packet::connect("/").as_bytes());
     stream.write_all(&join)?;

@@ -14,6 +14,7 @@ use crate::measure::{Goal, Measure};
 use crate::server::{Kind, TOKEN_SECRET};
 use crate::stats::Latencies;
 use crate::swarm::{Peer, Progress, Role, Swarm};
+use crate::wire::language::Language;
 use crate::wire::packet::{self, Packet};
 use crate::wire::stamp::Stamp;
 
@@ -21,11 +22,15 @@ const PAIRS: usize = 1_000;
 const NAMESPACE: &str = "/chat";
 
 pub fn measure(kind: Kind, stage: &Stage) -> Result<Vec<Measure>> {
-    let server = stage.start(kind)?;
+    let server = stage.start(kind, Language::SocketIo(NAMESPACE))?;
     let workers = stage.cores.load();
     // Both of a pair belong to one worker.
     let pairs = PAIRS / workers * workers;
-    let mut swarm = Swarm::start(server.address, NAMESPACE, (0..workers).map(Writer::new))?;
+    let mut swarm = Swarm::start(
+        server.address,
+        Language::SocketIo(NAMESPACE),
+        (0..workers).map(Writer::new),
+    )?;
     swarm.connect(2 * pairs, CONNECT_LIMIT)?;
 
     write_for(&swarm, stage, pairs, stage.pace.warm_up)?;

@@ -1,4 +1,4 @@
-//! (a) and (b): one client talks, many hear it. Latency, deliveries and CPU per delivery at given rates, and the
+//! (a), (b) and (f): one client talks, many hear it. Latency, deliveries and CPU per delivery at given rates, and the
 //! highest rate that a server sustains.
 
 use std::sync::atomic::Ordering::Relaxed;
@@ -7,11 +7,12 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::audience::{Heard, Reader, Speech, Talker};
-use super::{CONNECT_LIMIT, LEAD, Meter, Reading, Stage};
+use super::{CONNECT_LIMIT, LEAD, MAIN, Meter, Reading, Stage};
 use crate::clock;
 use crate::measure::{Goal, Measure};
 use crate::server::{Kind, Server};
 use crate::swarm::Swarm;
+use crate::wire::language::Language;
 
 const MANY: usize = 1_000;
 const RATES: [u32; 3] = [50, 100, 300];
@@ -28,8 +29,8 @@ const SLOWEST_P99_MS: f64 = 1_000.0;
 /// The search for the highest sustained rate climbs by this factor.
 const CLIMB: f64 = 1.5;
 
-pub fn measure_rates(kind: Kind, stage: &Stage) -> Result<Vec<Measure>> {
-    let mut hall = Hall::open(kind, stage, MANY, 1)?;
+pub fn measure_rates(kind: Kind, stage: &Stage, language: Language) -> Result<Vec<Measure>> {
+    let mut hall = Hall::open(kind, stage, language, MANY, 1)?;
     let mut measures = Vec::new();
     let mut held = None;
     hall.talk(RATES[0], stage.pace.warm_up)?;
@@ -49,7 +50,7 @@ pub fn measure_rates(kind: Kind, stage: &Stage) -> Result<Vec<Measure>> {
 pub fn measure_busy(kind: Kind, stage: &Stage) -> Result<Vec<Measure>> {
     let mut measures = Vec::new();
     for talkers in [1, SEVERAL] {
-        let mut hall = Hall::open(kind, stage, FEW, talkers)?;
+        let mut hall = Hall::open(kind, stage, MAIN, FEW, talkers)?;
         hall.talk(BUSY_WARM_UP_RATE, stage.pace.warm_up)?;
         measures.extend(hall.talk(BUSY_RATE, stage.pace.window)?.measures());
     }
@@ -60,6 +61,7 @@ pub fn measure_busy(kind: Kind, stage: &Stage) -> Result<Vec<Measure>> {
 struct Hall<'a> {
     kind: Kind,
     stage: &'a Stage,
+    language: Language,
     readers: Swarm<Reader>,
     talker: Swarm<Talker>,
     server: Server,
@@ -79,14 +81,21 @@ struct Window {
 }
 
 impl<'a> Hall<'a> {
-    fn open(kind: Kind, stage: &'a Stage, readers: usize, talkers: usize) -> Result<Self> {
-        let server = stage.start(kind)?;
+    fn open(
+        kind: Kind,
+        stage: &'a Stage,
+        language: Language,
+        readers: usize,
+        talkers: usize,
+    ) -> Result<Self> {
+        let server = stage.start(kind, language)?;
         let roles = (0..stage.cores.load()).map(|_| Reader::default());
         let mut hall = Self {
             kind,
             stage,
-            readers: Swarm::start(server.address, "/", roles)?,
-            talker: Swarm::start(server.address, "/", [Talker::default()])?,
+            language,
+            readers: Swarm::start(server.address, language, roles)?,
+            talker: Swarm::start(server.address, language, [Talker::default()])?,
             server,
         };
         hall.readers.connect(readers, CONNECT_LIMIT)?;
@@ -140,6 +149,7 @@ impl<'a> Hall<'a> {
             *self = Self::open(
                 self.kind,
                 self.stage,
+                self.language,
                 self.readers.size(),
                 self.talker.size(),
             )?;

@@ -1,4 +1,4 @@
-//! (c): connections that say nothing and only answer pings. What one costs in the server's memory, in the kernel's,
+//! (c) and (g): connections that say nothing and only answer pings. What one costs in the server's memory, in the kernel's,
 //! and how much CPU all of them take.
 
 use std::sync::atomic::Ordering::Relaxed;
@@ -13,14 +13,15 @@ use crate::measure::{Goal, Measure};
 use crate::proc::KernelMemory;
 use crate::server::Kind;
 use crate::swarm::Swarm;
+use crate::wire::language::Language;
 
 const CONNECTIONS: usize = 10_000;
 
-pub fn measure(kind: Kind, stage: &Stage) -> Result<Vec<Measure>> {
+pub fn measure(kind: Kind, stage: &Stage, language: Language) -> Result<Vec<Measure>> {
     let count = connections_within_limit(CONNECTIONS)?;
-    let server = stage.start(kind)?;
+    let server = stage.start(kind, language)?;
     let roles = (0..stage.cores.load()).map(|_| Reader::default());
-    let mut swarm = Swarm::start(server.address, "/", roles)?;
+    let mut swarm = Swarm::start(server.address, language, roles)?;
     clock::wait(stage.pace.settle);
     let bare = server.resident_bytes()?;
     let kernel_before = KernelMemory::read()?;

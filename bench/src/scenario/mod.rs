@@ -22,15 +22,18 @@ use crate::measure::Measure;
 use crate::pace::Pace;
 use crate::proc;
 use crate::server::{Kind, Programs, Rules, Server};
+use crate::wire::language::Language;
 
 /// Connecting all clients of a scenario takes no longer than this.
 const CONNECT_LIMIT: Duration = Duration::from_secs(60);
 
 /// A talk begins this long after it is ordered, so that all threads know of it.
 const LEAD: Duration = Duration::from_millis(20);
+/// What clients speak where nothing else is measured.
+const MAIN: Language = Language::SocketIo("/");
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Scenario {
     /// (a) One sender, 1,000 readers, at three rates, and the highest rate that is sustained
     #[value(alias = "a")]
@@ -56,6 +59,12 @@ pub enum Scenario {
     /// (h) 2,000 clients that poll, of Engine.IO 4 and of Socket.IO 0.9
     #[value(alias = "h")]
     Poll,
+    /// (i) The fan-out of (a) over WebSockets without Socket.IO
+    #[value(alias = "i")]
+    Bare,
+    /// (j) The idle connections of (c) without Socket.IO
+    #[value(alias = "j")]
+    BareIdle,
 }
 
 impl Scenario {
@@ -69,25 +78,29 @@ impl Scenario {
             Self::Crowd => "(f) one floods, one stalls, 498 read",
             Self::Direct => "(g) direct messages, 1,000 pairs",
             Self::Poll => "(h) polling clients",
+            Self::Bare => "(i) bare WebSocket: fan-out, 1 → 1,000",
+            Self::BareIdle => "(j) bare WebSocket: idle connections",
         }
     }
 
     /// Whether a second round would tell more than the first.
     pub fn repeats(self) -> bool {
-        !matches!(self, Self::Idle | Self::Crowd | Self::Poll)
+        !matches!(self, Self::Idle | Self::BareIdle | Self::Crowd | Self::Poll)
     }
 
     /// Measures one server.
     pub fn measure(self, kind: Kind, stage: &Stage) -> Result<Vec<Measure>> {
         match self {
-            Self::Fanout => fanout::measure_rates(kind, stage),
+            Self::Fanout => fanout::measure_rates(kind, stage, MAIN),
             Self::Busy => fanout::measure_busy(kind, stage),
-            Self::Idle => idle::measure(kind, stage),
+            Self::Idle => idle::measure(kind, stage, MAIN),
             Self::Storm => storm::measure(kind, stage),
             Self::Post => post::measure(kind, stage),
             Self::Crowd => crowd::measure(kind, stage),
             Self::Direct => direct::measure(kind, stage),
             Self::Poll => poll::measure(kind, stage),
+            Self::Bare => fanout::measure_rates(kind, stage, Language::Bare),
+            Self::BareIdle => idle::measure(kind, stage, Language::Bare),
         }
     }
 }
@@ -111,12 +124,12 @@ impl Stage {
         }
     }
 
-    fn start(&self, kind: Kind) -> Result<Server> {
-        self.start_with(kind, Rules::Lifted)
+    fn start(&self, kind: Kind, language: Language) -> Result<Server> {
+        self.start_with(kind, language, Rules::Lifted)
     }
 
-    fn start_with(&self, kind: Kind, rules: Rules) -> Result<Server> {
-        Server::start(kind, rules, &self.programs, &self.cores)
+    fn start_with(&self, kind: Kind, language: Language, rules: Rules) -> Result<Server> {
+        Server::start(kind, language, rules, &self.programs, &self.cores)
     }
 
     fn next_run(&self) -> u32 {

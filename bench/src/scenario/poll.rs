@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::audience::{Speech, Talker};
-use super::{CONNECT_LIMIT, Meter, Stage};
+use super::{CONNECT_LIMIT, MAIN, Meter, Stage};
 use crate::clock;
 use crate::machine::connections_within_limit;
 use crate::measure::{Goal, Measure};
@@ -37,7 +37,7 @@ pub fn measure(kind: Kind, stage: &Stage) -> Result<Vec<Measure>> {
 /// The CPU of a poll, in µs, and all that was measured.
 fn measure_tongue(tongue: Tongue, kind: Kind, stage: &Stage) -> Result<(f64, Vec<Measure>)> {
     let count = connections_within_limit(CLIENTS)?;
-    let server = stage.start(kind)?;
+    let server = stage.start(kind, MAIN)?;
     let pollers = Pollers::connect(
         tongue,
         server.address,
@@ -45,7 +45,7 @@ fn measure_tongue(tongue: Tongue, kind: Kind, stage: &Stage) -> Result<(f64, Vec
         stage.cores.load(),
         CONNECT_LIMIT,
     )?;
-    let mut talker = Swarm::start(server.address, "/", [Talker::default()])?;
+    let mut talker = Swarm::start(server.address, MAIN, [Talker::default()])?;
     talker.connect(1, CONNECT_LIMIT)?;
     clock::wait(stage.pace.settle);
 

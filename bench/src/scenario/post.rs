@@ -12,6 +12,7 @@ use crate::measure::{Goal, Measure};
 use crate::server::Kind;
 use crate::stats::Latencies;
 use crate::swarm::{Peer, Progress, Role, Swarm};
+use crate::wire::language::Language;
 use crate::wire::packet::{self, Packet};
 use crate::wire::stamp::Stamp;
 
@@ -20,9 +21,9 @@ const NAMESPACE: &str = "/chat";
 const ROOM: &str = "lobby";
 
 pub fn measure(kind: Kind, stage: &Stage) -> Result<Vec<Measure>> {
-    let server = stage.start(kind)?;
+    let server = stage.start(kind, Language::SocketIo(NAMESPACE))?;
     let roles = (0..stage.cores.load()).map(Poster::new);
-    let mut swarm = Swarm::start(server.address, NAMESPACE, roles)?;
+    let mut swarm = Swarm::start(server.address, Language::SocketIo(NAMESPACE), roles)?;
     swarm.connect(CLIENTS, CONNECT_LIMIT)?;
 
     post_for(&swarm, stage, stage.pace.warm_up)?;

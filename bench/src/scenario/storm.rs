@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::audience::Reader;
-use super::{CONNECT_LIMIT, Meter, Stage};
+use super::{CONNECT_LIMIT, MAIN, Meter, Stage};
 use crate::clock;
 use crate::machine::connections_within_limit;
 use crate::measure::{Goal, Measure};
@@ -21,9 +21,9 @@ const LULL: Duration = Duration::from_millis(1_500);
 pub fn measure(kind: Kind, stage: &Stage) -> Result<Vec<Measure>> {
     // Until the server has closed what was cut, both generations of connections are open.
     let count = CONNECTIONS.min(connections_within_limit(2 * CONNECTIONS)? / 2);
-    let server = stage.start(kind)?;
+    let server = stage.start(kind, MAIN)?;
     let roles = (0..stage.cores.load()).map(|_| Reader::default());
-    let mut swarm = Swarm::start(server.address, "/", roles)?;
+    let mut swarm = Swarm::start(server.address, MAIN, roles)?;
     swarm.connect(count, CONNECT_LIMIT)?;
 
     let mut measures = vec![Measure::mean("connections", count as f64)];

@@ -1,4 +1,4 @@
-//! Many Socket.IO clients over WebSocket, on a few threads: what every scenario loads a server with.
+//! Many clients over WebSocket, on a few threads: what every scenario loads a server with.
 //! A [`Role`] says what the clients do; [`Swarm`] is the handle by which a scenario leads them.
 
 mod peer;
@@ -22,6 +22,7 @@ pub use self::peer::{Peer, dial};
 use self::worker::{Request, WAKE, Worker};
 use crate::clock;
 use crate::stats::Latencies;
+use crate::wire::language::Language;
 use crate::wire::packet::Packet;
 
 const LOOK: Duration = Duration::from_millis(2);
@@ -37,7 +38,7 @@ pub trait Role: Send + 'static {
     /// What it has counted.
     type Tally: Send;
 
-    /// A peer's CONNECT was acknowledged.
+    /// A peer has arrived: its CONNECT was acknowledged, or it was told the history.
     fn joined(&mut self, peer: &mut Peer);
     /// A packet for a peer has come in at `now`.
     fn packet(
@@ -70,7 +71,7 @@ pub struct Progress {
     pub retries: AtomicUsize,
     /// Peers that failed to connect too often.
     pub given_up: AtomicUsize,
-    /// Engine.IO pings answered.
+    /// Pings answered.
     pub pings: AtomicUsize,
     /// Workers that have cut all their connections, over all storms.
     pub cuts: AtomicUsize,
@@ -122,7 +123,7 @@ impl<R: Role> Swarm<R> {
     /// Starts one worker per role, with no peers yet.
     pub fn start(
         server: SocketAddr,
-        namespace: &'static str,
+        language: Language,
         roles: impl IntoIterator<Item = R>,
     ) -> Result<Self> {
         let progress = Arc::new(Progress::default());
@@ -135,7 +136,7 @@ impl<R: Role> Swarm<R> {
                 poll,
                 requests: receiver,
                 server,
-                namespace,
+                language,
                 role,
                 progress: progress.clone(),
                 offset,

@@ -11,8 +11,9 @@ use mio::net::TcpStream;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::clock;
+use crate::wire::frame;
+use crate::wire::language::Language;
 use crate::wire::packet::Packet;
-use crate::wire::{frame, packet};
 
 /// Clients spread over this many loopback addresses, so that ephemeral ports never run short.
 const SOURCES: usize = 16;
@@ -54,6 +55,9 @@ pub fn dial(server: SocketAddr, spread: usize) -> io::Result<TcpStream> {
 /// One load client; `index` is its place among its worker's peers.
 pub struct Peer {
     pub index: usize,
+    language: Language,
+    /// WebSocket pings answered since somebody asked.
+    pub(super) pings: usize,
     pub(super) state: State,
     pub(super) stream: Option<TcpStream>,
     pub(super) attempts: u32,
@@ -65,9 +69,11 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(index: usize) -> Self {
+    pub(super) fn new(index: usize, language: Language) -> Self {
         Self {
             index,
+            language,
+            pings: 0,
             state: State::Absent,
             stream: None,
             attempts: 0,
@@ -82,6 +88,11 @@ impl Peer {
     /// Queues a packet; the worker writes it when the role has returned.
     pub fn send(&mut self, packet: &str) {
         frame::write(&mut self.outbox, frame::TEXT, packet.as_bytes());
+    }
+
+    /// Says something to everybody.
+    pub fn say(&mut self, text: &str) {
+        self.send(&self.language.message(text));
     }
 
     /// Says that this peer is as the scenario wants it.
@@ -99,7 +110,7 @@ impl Peer {
         self.state = State::Connecting;
         self.attempts += 1;
         self.attempt_started = clock::now();
-        self.outbox = frame::upgrade_request(&server.to_string());
+        self.outbox = frame::upgrade_request(&server.to_string(), self.language.path());
         Ok(())
     }
 
@@ -192,7 +203,10 @@ impl Peer {
             used += length;
             match frame.opcode {
                 frame::TEXT => each(self, frame.payload)?,
-                frame::PING => frame::write(&mut self.outbox, frame::PONG, frame.payload),
+                frame::PING => {
+                    self.pings += 1;
+                    frame::write(&mut self.outbox, frame::PONG, frame.payload);
+                }
                 frame::CLOSE => bail!(frame::close_reason(frame.payload)),
                 _ => {}
             }
@@ -201,20 +215,17 @@ impl Peer {
     }
 
     /// Deals with the packets that every client answers alike; what is left is the role's.
-    pub(super) fn answer<'a>(
-        &mut self,
-        packet: Packet<'a>,
-        namespace: &str,
-    ) -> Result<Option<Packet<'a>>> {
+    pub(super) fn answer<'a>(&mut self, packet: Packet<'a>) -> Result<Option<Packet<'a>>> {
         match packet {
-            Packet::Open => self.send(&packet::connect(namespace)),
+            Packet::Open => {
+                if let Some(connect) = self.language.connect() {
+                    self.send(&connect);
+                }
+            }
             Packet::Ping => frame::write(&mut self.outbox, frame::TEXT, b"3"),
             Packet::Close => bail!("closed by an Engine.IO close packet"),
             Packet::Refused(body) => {
-                bail!(
-                    "sent away from {namespace}: {}",
-                    String::from_utf8_lossy(body)
-                )
+                bail!("sent away: {}", String::from_utf8_lossy(body))
             }
             Packet::Connected => self.state = State::Connected,
             rest => return Ok(Some(rest)),

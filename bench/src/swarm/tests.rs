@@ -99,7 +99,7 @@ fn a_peer_joins_answers_pings_and_hears_events_that_come_in_pieces() {
         }
         assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0);
     });
-    let mut swarm = Swarm::start(address, "/chat", [Counter]).unwrap();
+    let mut swarm = Swarm::start(address, Language::SocketIo("/chat"), [Counter]).unwrap();
     swarm.connect(1, LIMIT).unwrap();
     assert!(swarm.wait_done(1, LIMIT), "the event did not arrive");
     assert_eq!(swarm.progress.pings.load(Relaxed), 1);
@@ -117,7 +117,7 @@ fn a_lost_connection_is_counted_with_its_reason() {
         say(&mut stream, "40{}");
         stream.write_all(b"\x88\x0B\x03\xF0slow peer").unwrap();
     });
-    let mut swarm = Swarm::start(address, "/", [Counter]).unwrap();
+    let mut swarm = Swarm::start(address, Language::SocketIo("/"), [Counter]).unwrap();
     // The close may overtake the look at who is ready.
     let _ = swarm.connect(1, Duration::from_secs(1));
     server.join().unwrap();
@@ -141,7 +141,7 @@ fn a_server_that_refuses_is_given_up_with_its_words() {
             stream.write_all(b"HTTP/1.1 503 Full\r\n\r\n").unwrap();
         }
     });
-    let mut swarm = Swarm::start(address, "/", [Counter]).unwrap();
+    let mut swarm = Swarm::start(address, Language::SocketIo("/"), [Counter]).unwrap();
     let refusal = swarm.connect(1, LIMIT).unwrap_err().to_string();
     assert!(refusal.contains("503 Full"), "{refusal}");
     assert_eq!(swarm.progress.retries.load(Relaxed), 9);

@@ -16,7 +16,8 @@ use super::peer::{Peer, State};
 use super::{Progress, Role};
 use crate::clock;
 use crate::stats::Latencies;
-use crate::wire::packet::{self, Packet};
+use crate::wire::language::Language;
+use crate::wire::packet::Packet;
 
 pub(super) const WAKE: Token = Token(usize::MAX);
 const SCRATCH: usize = 256 << 10;
@@ -50,7 +51,7 @@ pub(super) struct Worker<R: Role> {
     pub poll: Poll,
     pub requests: Receiver<Request<R>>,
     pub server: SocketAddr,
-    pub namespace: &'static str,
+    pub language: Language,
     pub role: R,
     pub progress: Arc<Progress>,
     /// Distinguishes the peers of this worker from those of others when source addresses are chosen.
@@ -135,21 +136,23 @@ impl<R: Role> Worker<R> {
             peer.on_writable().context("cannot connect or write")?;
         }
         if readable {
-            let (role, namespace, progress) = (&mut self.role, self.namespace, &*self.progress);
+            let (role, language, progress) = (&mut self.role, self.language, &*self.progress);
             let now = clock::now();
             peer.on_readable(scratch, read_closed, |peer, text| {
-                let parsed = packet::parse(text, namespace);
+                let joining = peer.state == State::Joining;
+                let parsed = language.parse(text, joining);
                 if parsed == Packet::Ping {
                     progress.pings.fetch_add(1, Relaxed);
                 }
-                let joining = peer.state == State::Joining;
-                match peer.answer(parsed, namespace)? {
+                match peer.answer(parsed)? {
                     Some(packet) => role.packet(peer, packet, now, progress)?,
                     None if joining && peer.state == State::Connected => role.joined(peer),
                     None => {}
                 }
                 Ok(())
             })?;
+            let pings = std::mem::take(&mut peer.pings);
+            self.progress.pings.fetch_add(pings, Relaxed);
             peer.flush().context("cannot write")?;
         }
         if before != State::Ready && peer.state == State::Ready {
@@ -166,7 +169,9 @@ impl<R: Role> Worker<R> {
             Request::Connect(count) => {
                 self.at_once = UNHURRIED;
                 let first = self.peers.len();
-                self.peers.extend((first..first + count).map(Peer::new));
+                let language = self.language;
+                let peers = (first..first + count).map(|index| Peer::new(index, language));
+                self.peers.extend(peers);
                 self.waiting.extend(first..first + count);
             }
             Request::Storm => {

@@ -69,10 +69,10 @@ pub fn write(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
     out.extend(payload.iter().zip(MASK.iter().cycle()).map(|(b, m)| b ^ m));
 }
 
-/// The HTTP request that opens a Socket.IO connection over WebSocket alone.
-pub fn upgrade_request(host: &str) -> Vec<u8> {
+/// The HTTP request that opens a WebSocket.
+pub fn upgrade_request(host: &str, path: &str) -> Vec<u8> {
     format!(
-        "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\n\
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\n\
          Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: aGFuZHNoYWtlbi1iZW5jaA==\r\n\r\n"
     )
     .into_bytes()

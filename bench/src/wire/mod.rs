@@ -3,5 +3,6 @@
 //! the benchmark wants the machine's cores for the servers.
 
 pub mod frame;
+pub mod language;
 pub mod packet;
 pub mod stamp;

@@ -65,6 +65,12 @@ impl Entry {
         self.reset
     }
 
+    /// Takes what is due first, oldest first, for a dialect that has words of its own for it: it is to be sent
+    /// before [`Entry::follow`].
+    pub fn take_first_page(&mut self) -> Vec<Arc<Message>> {
+        std::mem::take(&mut self.first_page)
+    }
+
     /// Sends what is due, then everything new, until the seat is dropped.
     pub async fn follow(
         self,

@@ -170,6 +170,10 @@ pub(super) async fn take(
             }
         })
         .await;
+        if !session.flow.came() {
+            session.close(Goodbye::Flooding);
+            break;
+        }
         session.hear(packet);
     }
     ok()

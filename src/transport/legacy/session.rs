@@ -132,11 +132,8 @@ impl Session {
         }
     }
 
-    /// Takes one packet of the client's. What is none is ignored, as it always was.
+    /// Takes one packet of the client's, which whoever carries it has counted. What is none is ignored, as it always was.
     pub(super) fn hear(self: &Arc<Self>, packet: &str) {
-        if !self.flow.came() {
-            return self.close(Goodbye::Flooding);
-        }
         let packet = text::mend(packet);
         let Some(packet) = Packet::parse(&packet) else {
             return tracing::debug!(remote = %self.handshake.remote, "ignored what is no packet");

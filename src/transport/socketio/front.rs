@@ -11,15 +11,10 @@ use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
-    header::{
-        CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, SEC_WEBSOCKET_ACCEPT,
-        SEC_WEBSOCKET_KEY, UPGRADE,
-    },
+    header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, SEC_WEBSOCKET_KEY},
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{
     eio3, eio4, probe, public_id,
@@ -33,8 +28,8 @@ use crate::{
     chat::peer::Goodbye,
     dialect::Handshake,
     transport::{
-        listener::Connection,
         origin::{self, Allowed},
+        upgrade,
     },
 };
 
@@ -48,7 +43,7 @@ pub(super) struct Front {
 
 impl Front {
     pub(super) async fn answer(&self, request: Request<Body>, remote: IpAddr) -> Response<Body> {
-        if wants_websocket(request.headers()) {
+        if upgrade::is_asked_for(request.headers()) {
             return self
                 .upgrade(request, remote)
                 .unwrap_or_else(Error::upgrade_response);
@@ -242,32 +237,12 @@ impl Front {
             Some(sid) => self.sessions.find(sid).ok_or(Error::SessionIdUnknown)?,
             None => self.begin(&request, &query, remote)?,
         };
-        let upgraded = hyper::upgrade::on(&mut request);
         let engine = self.engine.clone();
-        tokio::spawn(async move {
-            let Ok(upgraded) = upgraded.await else { return };
-            // The bare TCP stream, where there is one, is a layer less for every byte.
-            match upgraded.downcast::<TokioIo<Connection>>() {
-                Ok(parts) => {
-                    let stream = parts.io.into_inner();
-                    converse(&engine, &query, session, stream, &parts.read_buf).await;
-                }
-                Err(upgraded) => {
-                    converse(&engine, &query, session, TokioIo::new(upgraded), &[]).await;
-                }
-            }
-        });
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        let headers = response.headers_mut();
-        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        let accept = derive_accept_key(key.as_bytes());
-        headers.insert(
-            SEC_WEBSOCKET_ACCEPT,
-            accept.parse().expect("base64 is a header value"),
-        );
-        Ok(response)
+        Ok(upgrade::answer(
+            &mut request,
+            &key,
+            async move |stream, unread| converse(&engine, &query, session, stream, &unread).await,
+        ))
     }
 
     fn begin(
@@ -337,12 +312,6 @@ fn too_large(session: &Arc<Session>) -> Response<Body> {
         .headers_mut()
         .insert(CONNECTION, HeaderValue::from_static("close"));
     response
-}
-
-fn wants_websocket(headers: &HeaderMap) -> bool {
-    headers
-        .get(UPGRADE)
-        .is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 fn is_binary(headers: &HeaderMap) -> bool {

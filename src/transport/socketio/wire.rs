@@ -23,7 +23,10 @@ use super::{
     public_id,
     session::{Protocol, Session},
 };
-use crate::{chat::peer::Goodbye, transport::flow::Reader};
+use crate::{
+    chat::peer::Goodbye,
+    transport::{farewell::close_status, flow::Reader},
+};
 
 /// Most that one read takes. It is given out frame by frame.
 const READ_MOST: usize = 4096;
@@ -152,18 +155,6 @@ fn close_frame(why: Goodbye) -> Vec<u8> {
     frame.extend_from_slice(&close_status(why).to_be_bytes());
     frame.extend_from_slice(why.message().as_bytes());
     frame
-}
-
-/// The WebSocket status (RFC 6455, 7.4.1) that tells why the server closes. None of those that were
-/// registered later: the `ws` package that 1.x clients use on Node takes them for an error.
-fn close_status(why: Goodbye) -> u16 {
-    match why {
-        Goodbye::Shutdown => 1001,
-        Goodbye::BadPacket => 1002,
-        Goodbye::Flooding | Goodbye::SignedOut | Goodbye::TokenExpired => 1008,
-        Goodbye::TooLarge => 1009,
-        Goodbye::SlowPeer | Goodbye::Stalled | Goodbye::FellBehind | Goodbye::Unavailable => 1011,
-    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncRead for Wire<S> {

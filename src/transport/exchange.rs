@@ -1,0 +1,378 @@
+//! One WebSocket connection at work: frames in, frames out, with `flow` deciding when to read on. A
+//! codec reads and answers what WebSocket itself wants answered; what is said, and what becomes of
+//! what was heard, is the matter of whoever is [`Carried`].
+
+use std::{
+    io::{self, Read, Write},
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf, BufMut, BytesMut};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    time::Sleep,
+};
+use tokio_tungstenite::tungstenite::{
+    Error, Message,
+    error::ProtocolError,
+    protocol::{
+        CloseFrame, Role, WebSocketConfig, WebSocketContext,
+        frame::{
+            FrameHeader,
+            coding::{Control, Data, OpCode},
+        },
+    },
+};
+
+use super::{
+    flow::{Flow, Reader},
+    listener::Connection,
+};
+
+/// Bytes that an idle connection keeps for reading. Larger frames get what they need.
+const READ_BUFFER: usize = 512;
+
+/// Bytes of frames that are gathered for one write.
+const BATCH: usize = 16 * 1024;
+
+/// How long a client may take to be told goodbye when the server goes down.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What a WebSocket carries on one connection.
+pub(super) trait Carried {
+    fn flow(&self) -> &Flow;
+
+    /// The connection is to end without another word.
+    fn is_cut(&self) -> bool;
+
+    /// The server is going down: a client that does not take what it is still to be told is not waited for.
+    fn is_going_down(&self) -> bool;
+
+    /// The next that the client is to be told.
+    fn next(&mut self, cx: &mut Context<'_>) -> Next;
+
+    /// The client said something.
+    fn hear(&mut self, text: &str);
+
+    /// The client sent what it must not. Unless it was merely binary, nothing more is read.
+    fn misread(&mut self, why: Misread);
+
+    /// The client has been sending too fast for too long.
+    fn flooded(&mut self);
+
+    /// Bytes came in, or are left unread for a while: the client may well be alive.
+    fn came(&mut self) {}
+
+    /// TCP took bytes.
+    fn went(&mut self) {}
+
+    /// TCP took none for the stall timeout.
+    fn stalled(&mut self);
+}
+
+/// What a client is to be told.
+pub(super) enum Next {
+    Text(Box<str>),
+    Ping,
+    /// Nothing now; the flow's waker tells when to ask again.
+    Wait,
+    /// Nothing any more, but for a close frame.
+    Over(Option<CloseFrame>),
+}
+
+/// What is wrong with what a client sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Misread {
+    Binary,
+    NotUtf8,
+    TooLarge,
+    Protocol,
+}
+
+/// How an exchange ends.
+pub(super) enum End {
+    /// The client is gone, or takes nothing any more.
+    Lost,
+    /// The client has closed the connection, in good order.
+    Left,
+    /// All is said.
+    Over,
+}
+
+/// Carries messages until one side has enough. `unread` came in behind the request; no message may be
+/// larger than `largest`.
+pub(super) async fn carry<C: Carried>(
+    stream: &mut Connection,
+    unread: Vec<u8>,
+    largest: usize,
+    carried: &mut C,
+) -> End {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .max_message_size(Some(largest))
+        .max_frame_size(Some(largest));
+    let mut exchange = Exchange {
+        codec: WebSocketContext::from_partially_read(unread, Role::Server, Some(config)),
+        stream,
+        carried,
+        out: BytesMut::new(),
+        told: 0,
+        stalled: None,
+        last_words: None,
+        deaf: false,
+        over: false,
+        left: false,
+    };
+    std::future::poll_fn(|cx| exchange.poll(cx)).await
+}
+
+/// Ends the stream once all is sent, and waits until the client has done so too: what it still says
+/// would otherwise make the system throw away what it has not read. A client that stays on gets a reset.
+pub(super) async fn hang_up(mut stream: Connection, patience: Duration) {
+    let farewell = async {
+        stream.shutdown().await?;
+        let mut rest = [0; READ_BUFFER];
+        while stream.read(&mut rest).await? > 0 {}
+        io::Result::Ok(())
+    };
+    let _ = tokio::time::timeout(patience, farewell).await;
+}
+
+/// Tells a client something outside of an exchange.
+pub(super) async fn say(stream: &mut Connection, text: &str) -> io::Result<()> {
+    let mut frame = BytesMut::new();
+    put(&mut frame, OpCode::Data(Data::Text), text);
+    stream.write_all(&frame).await
+}
+
+/// Appends one frame.
+fn put(out: &mut BytesMut, kind: OpCode, content: &str) {
+    let header = FrameHeader {
+        opcode: kind,
+        ..FrameHeader::default()
+    };
+    let length = content.len() as u64;
+    out.reserve(header.len(length) + content.len());
+    header
+        .format(length, &mut out.writer())
+        .expect("memory takes what is written");
+    out.extend_from_slice(content.as_bytes());
+}
+
+struct Exchange<'a, C> {
+    codec: WebSocketContext,
+    stream: &'a mut Connection,
+    carried: &'a mut C,
+    /// Frames that TCP has not taken.
+    out: BytesMut,
+    /// Bytes of texts in `out`, as the flow counts them.
+    told: usize,
+    stalled: Option<Pin<Box<Sleep>>>,
+    last_words: Option<Pin<Box<Sleep>>>,
+    /// What comes in is of no interest any more.
+    deaf: bool,
+    /// What is in `out` is the last.
+    over: bool,
+    /// The client's close frame was answered.
+    left: bool,
+}
+
+impl<C: Carried> Exchange<'_, C> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        loop {
+            let may_read = self.carried.flow().may_read(Reader::Wire, cx.waker());
+            if self.carried.is_cut() || self.takes_no_goodbye(cx) {
+                return Poll::Ready(End::Lost);
+            }
+            if !may_read {
+                self.carried.came();
+            }
+            if let Poll::Ready(end) = self.write(cx) {
+                return Poll::Ready(end);
+            }
+            // Answers to pings are not counted by the flow, and wait here.
+            let enough = self.carried.flow().limits().backlog / 2;
+            if self.deaf || self.over || !may_read || self.out.len() > enough {
+                return Poll::Pending;
+            }
+            let all_is_out = self.out.is_empty();
+            match self.read(cx) {
+                Poll::Ready(Some(end)) => return Poll::Ready(end),
+                Poll::Ready(None) => {}
+                // The codec had something to answer.
+                Poll::Pending if all_is_out && !self.out.is_empty() => {}
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    fn takes_no_goodbye(&mut self, cx: &mut Context<'_>) -> bool {
+        self.carried.is_going_down()
+            && (self.last_words)
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(LAST_WORDS)))
+                .as_mut()
+                .poll(cx)
+                .is_ready()
+    }
+
+    /// Reads one message, or finds the end.
+    fn read(&mut self, cx: &mut Context<'_>) -> Poll<Option<End>> {
+        let mut io = Io {
+            stream: self.stream,
+            out: &mut self.out,
+            cx,
+            came: false,
+        };
+        let read = self.codec.read(&mut io);
+        if io.came {
+            self.carried.came();
+        }
+        let misread = match read {
+            Ok(message) => {
+                if !self.carried.flow().came() {
+                    self.carried.flooded();
+                    return Poll::Ready(None);
+                }
+                match message {
+                    Message::Text(text) => self.carried.hear(&text),
+                    Message::Binary(_) => self.carried.misread(Misread::Binary),
+                    // Answered by the codec.
+                    _ => {}
+                }
+                return Poll::Ready(None);
+            }
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.carried.flow().caught_up();
+                return Poll::Pending;
+            }
+            Err(Error::ConnectionClosed) => {
+                (self.over, self.left) = (true, true);
+                return Poll::Ready(None);
+            }
+            Err(Error::Io(error)) => return Poll::Ready(Some(self.failed(&error))),
+            Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => {
+                return Poll::Ready(Some(End::Lost));
+            }
+            Err(Error::Capacity(_)) => Misread::TooLarge,
+            Err(Error::Utf8(_)) => Misread::NotUtf8,
+            Err(_) => Misread::Protocol,
+        };
+        self.deaf = true;
+        self.carried.misread(misread);
+        Poll::Ready(None)
+    }
+
+    /// Writes what there is to be told. Ready once that is the last.
+    fn write(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        loop {
+            while !self.over && self.out.len() < BATCH {
+                match self.carried.next(cx) {
+                    Next::Text(text) => {
+                        self.carried.flow().taken(1);
+                        self.told += text.len();
+                        put(&mut self.out, OpCode::Data(Data::Text), &text);
+                    }
+                    Next::Ping => put(&mut self.out, OpCode::Control(Control::Ping), ""),
+                    Next::Wait => break,
+                    Next::Over(close) => self.close(cx, close),
+                }
+            }
+            if self.out.is_empty() {
+                return match (self.over, self.left) {
+                    (_, true) => Poll::Ready(End::Left),
+                    (true, false) => Poll::Ready(End::Over),
+                    (false, false) => Poll::Pending,
+                };
+            }
+            match Pin::new(&mut *self.stream).poll_write(cx, &self.out) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(End::Lost),
+                Poll::Ready(Ok(count)) => self.wrote(count),
+                Poll::Ready(Err(error)) => return Poll::Ready(self.failed(&error)),
+                Poll::Pending => return self.wait(cx),
+            }
+        }
+    }
+
+    fn close(&mut self, cx: &mut Context<'_>, close: Option<CloseFrame>) {
+        self.over = true;
+        if close.is_some() {
+            let mut io = Io {
+                stream: self.stream,
+                out: &mut self.out,
+                cx,
+                came: false,
+            };
+            // Where the client was faster, its own close frame has been answered.
+            let _ = self.codec.close(&mut io, close);
+        }
+    }
+
+    fn wrote(&mut self, count: usize) {
+        self.out.advance(count);
+        self.stalled = None;
+        self.carried.went();
+        // Headers and the like are in `out` too: at the end it comes out even.
+        let mut told = count.min(self.told);
+        if self.out.is_empty() {
+            // Gives the memory back: most connections have nothing to be told most of the time.
+            self.out = BytesMut::new();
+            told = self.told;
+        }
+        self.told -= told;
+        self.carried.flow().sent(told);
+    }
+
+    /// TCP takes nothing now: for how long has it not taken a byte?
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let patience = self.carried.flow().limits().stall;
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        ready!(stalled.as_mut().poll(cx));
+        self.carried.stalled();
+        Poll::Ready(End::Lost)
+    }
+
+    /// TCP gave up. Where a client that acknowledges nothing is the cause, that is the reason: the system
+    /// looks at what is under way (`TCP_USER_TIMEOUT`).
+    fn failed(&mut self, error: &io::Error) -> End {
+        if error.kind() == io::ErrorKind::TimedOut {
+            self.carried.stalled();
+        }
+        End::Lost
+    }
+}
+
+/// The stream as the codec sees it: it reads from TCP, and never waits when it writes.
+struct Io<'a, 'b, 'c> {
+    stream: &'a mut Connection,
+    out: &'a mut BytesMut,
+    cx: &'b mut Context<'c>,
+    came: bool,
+}
+
+impl Read for Io<'_, '_, '_> {
+    fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        let mut space = ReadBuf::new(space);
+        match Pin::new(&mut *self.stream).poll_read(self.cx, &mut space) {
+            Poll::Ready(read) => read?,
+            Poll::Pending => return Err(io::ErrorKind::WouldBlock.into()),
+        }
+        let count = space.filled().len();
+        self.came |= count > 0;
+        Ok(count)
+    }
+}
+
+impl Write for Io<'_, '_, '_> {
+    fn write(&mut self, frames: &[u8]) -> io::Result<usize> {
+        self.out.extend_from_slice(frames);
+        Ok(frames.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,80 @@
+//! Turns a request into a WebSocket: tells which requests ask for one, answers them, and hands over the
+//! connection. What is spoken on it then is each transport's own matter.
+
+use axum::body::Body;
+use hyper_util::rt::TokioIo;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use ::http::{
+    HeaderMap, HeaderValue, Request, Response, StatusCode,
+    header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, UPGRADE},
+};
+
+use super::listener::Connection;
+
+/// Whether a request asks for a WebSocket, well or badly.
+pub(super) fn is_asked_for(headers: &HeaderMap) -> bool {
+    let offers = headers.get_all(UPGRADE).iter();
+    offers
+        .filter_map(|offers| offers.to_str().ok())
+        .flat_map(|offers| offers.split(','))
+        .any(|offer| offer.trim().eq_ignore_ascii_case("websocket"))
+}
+
+/// Answers that the connection is a WebSocket from now on, and has `converse` speak on it: with the
+/// stream, and what came in behind the request.
+pub(super) fn answer<F>(
+    request: &mut Request<Body>,
+    key: &HeaderValue,
+    converse: impl FnOnce(Connection, Vec<u8>) -> F + Send + 'static,
+) -> Response<Body>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let upgraded = hyper::upgrade::on(request);
+    tokio::spawn(async move {
+        let Ok(upgraded) = upgraded.await else { return };
+        // The listener makes no others.
+        let Ok(parts) = upgraded.downcast::<TokioIo<Connection>>() else {
+            return;
+        };
+        // A copy: even an empty slice of it would keep hyper's whole buffer alive. And a task of its own: this
+        // one has room for the upgrade as long as it lives.
+        let unread = parts.read_buf.to_vec();
+        tokio::spawn(converse(parts.io.into_inner(), unread));
+    });
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    let accept = derive_accept_key(key.as_bytes());
+    let accept = accept.parse().expect("base64 is a header value");
+    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_websocket_may_be_one_of_several_offers_in_any_case() {
+        for (offers, asked) in [
+            (&["websocket"][..], true),
+            (&["WebSocket"], true),
+            (&["h2c, websocket"], true),
+            (&["h2c", "websocket"], true),
+            (&["h2c"], false),
+            (&["websockets"], false),
+            (&[""], false),
+            (&[], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for offer in offers {
+                headers.append(UPGRADE, HeaderValue::from_static(offer));
+            }
+            assert_eq!(is_asked_for(&headers), asked, "{offers:?}");
+        }
+    }
+}

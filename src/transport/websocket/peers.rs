@@ -1,0 +1,68 @@
+//! Everybody who is connected by a bare WebSocket, and how many were sent away for which reason.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+
+use super::peer::Peer;
+use crate::{
+    chat::peer::{Goodbye, Outlet, PeerId},
+    transport::flow::Shared,
+};
+
+/// All connections of this transport.
+pub struct Peers {
+    pub(super) shared: Arc<Shared>,
+    all: Mutex<HashMap<PeerId, Arc<Peer>>>,
+    ended: [AtomicU64; Goodbye::ALL.len()],
+}
+
+impl Peers {
+    pub(super) fn new(shared: Arc<Shared>) -> Arc<Self> {
+        Arc::new(Self {
+            shared,
+            all: Mutex::default(),
+            ended: Default::default(),
+        })
+    }
+
+    pub(super) fn add(&self, peer: Arc<Peer>) {
+        self.all.lock().insert(peer.id(), peer);
+    }
+
+    pub(super) fn remove(&self, peer: &Peer) {
+        self.all.lock().remove(&peer.id());
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.all.lock().len()
+    }
+
+    /// How many connections the server ended for this reason.
+    pub fn ended(&self, why: Goodbye) -> u64 {
+        self.ended[why as usize].load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_ended(&self, why: Goodbye) {
+        self.ended[why as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether nobody is connected and everything that anybody said has been dealt with.
+    pub(super) fn are_quiet(&self) -> bool {
+        self.count() == 0 && self.shared.is_quiet()
+    }
+
+    pub(super) fn close_all(&self, why: Goodbye) {
+        let all: Vec<_> = self.all.lock().values().cloned().collect();
+        for peer in all {
+            peer.close(why);
+        }
+    }
+}
