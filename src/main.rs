@@ -54,6 +54,9 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     for address in server.addresses() {
         println!("listening on http://{address}");
     }
+    if let Some(address) = server.cluster_address() {
+        println!("listening for other replicas on http://{address}");
+    }
     // Whoever waits for the line may read a pipe.
     std::io::stdout().flush()?;
 

@@ -8,7 +8,13 @@ mod channel;
 mod link;
 mod retry;
 
-use std::{fmt, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use redis::{
     AsyncConnectionConfig, Client, ErrorKind, ProtocolVersion, RedisError, RedisResult,
@@ -52,6 +58,16 @@ impl Redis {
     /// The name of a key or channel of ours: `<prefix>:<name>`.
     pub fn key(&self, name: impl fmt::Display) -> String {
         format!("{}:{name}", self.prefix)
+    }
+
+    /// The address that this machine has on the way to Redis: others who share it reach us there.
+    pub fn own_address(&self) -> std::io::Result<IpAddr> {
+        let host = self.address.host().ok_or(std::io::ErrorKind::Unsupported)?;
+        // Nothing is sent: the system only chooses the way.
+        let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))
+            .or_else(|_| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)))?;
+        socket.connect(host)?;
+        Ok(socket.local_addr()?.ip().to_canonical())
     }
 
     /// Opens a connection whose commands wait no longer than [`ANSWER_TIMEOUT`].

@@ -1,39 +1,30 @@
 //! Puts the house together: the only file that names every room of it. Starts in the order in which
 //! things need each other, and stops in the other one. `logins` does so for accounts and sessions.
 
+mod cluster;
 mod logins;
+mod ready;
+mod routes;
 
-use std::{
-    fs::DirBuilder, net::SocketAddr, num::NonZeroU32, os::unix::fs::DirBuilderExt, sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use axum::{
-    Router,
-    extract::{Request, State},
-    middleware::{self, Next},
-    response::Response,
-    routing::any,
-};
-use http::{HeaderValue, Method, header, request::Parts};
 use jiff::tz::TimeZone;
 use tokio::{sync::watch, task::JoinSet};
-use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use self::logins::Logins;
+use self::{cluster::Cluster, logins::Logins, ready::Readiness, routes::Transports};
 use crate::{
-    account::tokens::{self, Tokens},
+    account::tokens::Tokens,
     chat::{
         self, Chat,
         log::{Log, Tail},
         peer::Goodbye,
     },
-    cluster,
+    cluster::{fleeting, members::Members, presence},
     dialect::{
         Fleeting,
         amqpchat::AmqpChat,
-        by_session::BySession,
+        by_session::{BySession, Strangers},
         infinite::Infinite,
         kschat::Kschat,
         native::{self, Native},
@@ -42,14 +33,12 @@ use crate::{
     },
     log::{embedded::EmbeddedLog, redis::RedisLog},
     redis::Redis,
-    settings::{self, Origin, Settings, Switch},
+    settings::Settings,
     transport::{
+        forward::Forward,
         legacy::{self, Legacy},
         listener::{self, Connections},
-        origin::Allowed,
-        proxy,
         socketio::{self, SocketIo, Timing},
-        web::{self, Web},
         websocket::{self, WebSocket},
     },
 };
@@ -65,12 +54,14 @@ const MAX_PAYLOAD: usize = 1_000_000;
 /// Whoever does not read them by then has to do without.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// How long a browser may remember what a preflight answered.
-const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
-
 /// A running server.
 pub struct Server {
     addresses: Vec<SocketAddr>,
+    cluster_address: Option<SocketAddr>,
+    members: Option<Arc<Members>>,
+    forward: Option<Arc<Forward>>,
+    readiness: Readiness,
+    drain: Drain,
     chat: Arc<Chat>,
     logins: Logins,
     socketio: Arc<SocketIo>,
@@ -98,7 +89,7 @@ impl Server {
             .iter()
             .map(|listener| Ok(listener.local_addr()?))
             .collect::<anyhow::Result<_>>()?;
-        let logins = Logins::open(&settings).await?;
+        let logins = Logins::open(&settings, redis.as_ref()).await?;
         let limits = chat::Limits {
             text: text_limit(settings.max_message),
             history: settings.history.into(),
@@ -116,8 +107,14 @@ impl Server {
             event_rate: NonZeroU32::new(settings.event_rate),
             flood: settings.flood_timeout,
         };
-        let cors_origin = settings.cors_origin.clone();
-        let allowed: Allowed = Arc::new(move |origin| is_allowed(&cors_origin, origin.as_bytes()));
+        let cluster = match &redis {
+            Some(redis) => Some(Cluster::start(&settings, redis.clone())?),
+            None => None,
+        };
+        let members = cluster.as_ref().map(|cluster| cluster.members.clone());
+        let mark = cluster.as_ref().map_or("", Cluster::mark).to_owned();
+
+        let allowed = routes::allowed(&settings);
         let socketio = Arc::new(SocketIo::new(
             limits,
             Timing {
@@ -126,6 +123,7 @@ impl Server {
                 connect_timeout: CONNECT_TIMEOUT,
             },
             allowed.clone(),
+            &mark,
         ));
         let legacy = Arc::new(Legacy::new(
             limits,
@@ -136,8 +134,9 @@ impl Server {
                 polling_duration: settings.legacy.polling_duration,
                 ..Default::default()
             },
-            &legacy::Transport::ALL,
+            &settings.legacy.transports,
             allowed.clone(),
+            &mark,
         ));
         let zone = settings.time_zone.clone().unwrap_or_else(TimeZone::system);
         let websocket = Arc::new(WebSocket::new(
@@ -149,20 +148,26 @@ impl Server {
             allowed.clone(),
             Arc::new(Infinite::new(chat.clone(), zone)),
         ));
-        let here: Arc<dyn Fleeting> =
+        let chat_here: Arc<dyn Fleeting> =
             Arc::new(vec![socketio.fleeting("/chat"), legacy.fleeting("/chat")]);
+        let here =
+            fleeting::Namespaces::from([("/", legacy.fleeting("/")), ("/chat", chat_here.clone())]);
         let mut tasks = JoinSet::new();
-        let fleeting: Arc<dyn Fleeting> = match redis {
+        let fleeting = match &redis {
             Some(redis) => {
-                let (everywhere, carrier) = cluster::fleeting::everywhere(redis, here.clone())?;
+                let (everywhere, carrier) = fleeting::everywhere(redis.clone(), here)?;
                 tasks.spawn(carrier.run());
-                Arc::new(everywhere)
+                everywhere
             }
-            None => here.clone(),
+            None => here,
         };
         let talk = Arc::new(Talk::new(chat.clone()));
-        let tokens = token_rules(&settings.tokens).map(Tokens::new);
-        let native = Arc::new(Native::new(chat.clone(), fleeting, tokens.clone()));
+        let tokens = logins::token_rules(&settings.tokens).map(Tokens::new);
+        let native = Arc::new(Native::new(
+            chat.clone(),
+            fleeting["/chat"].clone(),
+            tokens.clone(),
+        ));
         socketio.mount("/", talk.clone());
         socketio.mount("/chat", native.clone());
         let kschat = Kschat::new(chat.clone(), tokens.clone());
@@ -172,7 +177,11 @@ impl Server {
             logins.sessions.clone(),
             vec![Arc::new(RabbitPubSub), Arc::new(AmqpChat)],
             talk,
-            legacy.fleeting("/"),
+            fleeting["/"].clone(),
+            match settings.index_template() {
+                Some(_) => Strangers::Listen,
+                None => Strangers::Speak,
+            },
         );
         legacy.mount("/", Arc::new(by_session));
         legacy.mount("/chat", native);
@@ -183,15 +192,39 @@ impl Server {
             settings.stall_timeout,
             stopped,
         );
-        let forms = logins.router(&settings, allowed)?;
-        let forms = forms.merge(logins::page_for_two(&settings, tokens.as_ref())?);
-        let router = router(
-            &settings,
-            forms,
-            socketio.clone(),
-            legacy.clone(),
-            websocket.clone(),
-        );
+        let transports = Transports {
+            socketio: socketio.clone(),
+            legacy: legacy.clone(),
+            websocket: websocket.clone(),
+        };
+        if let Some((redis, members)) = redis.zip(members.clone()) {
+            let presence = presence::Shared::new(redis, members.clone(), chat.presence.clone());
+            tasks.spawn(presence.run());
+            let counted = transports.clone();
+            tasks.spawn(members.keep(move || counted.sessions()));
+        }
+        let mut cluster_address = None;
+        let mut forward = None;
+        if let Some(inside) = cluster.and_then(|cluster| cluster.inside) {
+            tasks.spawn(listener::serve(
+                inside.listener,
+                routes::internal(&transports, inside.secret),
+                connections.clone(),
+            ));
+            cluster_address = Some(inside.address);
+            forward = Some(inside.forward);
+        }
+        let readiness = Readiness::new(members.clone());
+        let drain = Drain {
+            delay: settings.drain_delay,
+            // The other half is for what is still to be written.
+            spread: settings.drain_timeout.saturating_sub(settings.drain_delay) / 2,
+        };
+        let pages = logins
+            .router(&settings, allowed)?
+            .merge(logins::page_for_two(&settings, tokens.as_ref())?)
+            .merge(readiness.clone().router());
+        let router = routes::public(&settings, pages, &transports, forward.as_ref());
         for listener in listeners {
             tasks.spawn(listener::serve(
                 listener,
@@ -200,14 +233,21 @@ impl Server {
             ));
         }
         tasks.spawn(legacy.clone().keep_time());
-        tasks.spawn(logins.sessions.clone().keep_time());
-        tasks.spawn(native::tell_presence(chat.clone(), here));
+        if logins.are_on {
+            tasks.spawn(logins.sessions.clone().keep_time());
+        }
+        tasks.spawn(native::tell_presence(chat.clone(), chat_here));
         if let Some(tokens) = tokens {
             tasks.spawn(tokens.keep());
         }
         let delivery = tokio::spawn(chat.clone().run(tail));
         Ok(Self {
             addresses,
+            cluster_address,
+            members,
+            forward,
+            readiness,
+            drain,
             chat,
             logins,
             socketio,
@@ -225,6 +265,11 @@ impl Server {
         &self.addresses
     }
 
+    /// Where it listens for other replicas.
+    pub fn cluster_address(&self) -> Option<SocketAddr> {
+        self.cluster_address
+    }
+
     /// The Socket.IO transport, for what it knows of its connections.
     pub fn socketio(&self) -> &SocketIo {
         &self.socketio
@@ -240,14 +285,36 @@ impl Server {
         &self.websocket
     }
 
-    /// Stops accepting, sends clients away, keeps what was accepted, closes the log.
+    /// Says that it is not ready any more, sends clients away, stops accepting, keeps what was accepted,
+    /// closes the log.
     pub async fn stop(mut self) {
+        self.readiness.drain();
+        if let Some(forward) = &self.forward {
+            forward.drain();
+        }
+        tokio::time::sleep(self.drain.delay).await;
+        // Others take the clients in, if there are any.
+        if self
+            .members
+            .as_ref()
+            .is_some_and(|members| members.count() > 1)
+        {
+            let over = self.drain.spread;
+            tokio::join!(
+                self.socketio.thin_out(over),
+                self.legacy.thin_out(over),
+                self.websocket.thin_out(over)
+            );
+        }
         self.stop.send_replace(true);
         tokio::join!(
             self.socketio.drain(),
             self.legacy.drain(),
             self.websocket.drain()
         );
+        if let Some(members) = &self.members {
+            members.leave().await;
+        }
         self.chat.close().await;
         // The tail ends with the log: whoever still reads has been told everything.
         let _ = self.delivery.await;
@@ -270,6 +337,15 @@ impl Server {
     }
 }
 
+/// The times of a stop.
+#[derive(Clone, Copy)]
+struct Drain {
+    /// Between saying that it is not ready and sending clients away.
+    delay: Duration,
+    /// How long the clients of one of several replicas are sent away one after the other.
+    spread: Duration,
+}
+
 /// The Redis that this replica shares with others, if it is one of several.
 fn shared_redis(settings: &Settings) -> Option<Redis> {
     let address = settings.redis.address.clone()?;
@@ -281,14 +357,6 @@ fn shared_redis(settings: &Settings) -> Option<Redis> {
 fn open_log(settings: &Settings, redis: Option<&Redis>) -> anyhow::Result<(Arc<dyn Log>, Tail)> {
     Ok(match redis {
         Some(redis) => {
-            // Logins are kept there all the same.
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&settings.data)
-                .with_context(|| {
-                    format!("cannot use data directory {}", settings.data.display())
-                })?;
             let (log, tail) = RedisLog::open(redis.clone(), settings.retain)?;
             (Arc::new(log), tail)
         }
@@ -302,90 +370,4 @@ fn open_log(settings: &Settings, redis: Option<&Redis>) -> anyhow::Result<(Arc<d
 /// What may be said, in bytes: a message also holds its event's name, room and key.
 fn text_limit(max_message: u32) -> usize {
     max_message as usize - 500
-}
-
-/// What tokens are held to; `None` where none is taken.
-fn token_rules(settings: &settings::Tokens) -> Option<tokens::Rules> {
-    settings.are_accepted().then(|| tokens::Rules {
-        secrets: settings
-            .secrets
-            .iter()
-            .map(|secret| secret.0.clone())
-            .collect(),
-        jwks: settings.jwks.clone(),
-        issuer: settings.issuer.clone(),
-        audience: settings.audience.clone(),
-        user: settings.user.clone(),
-        name: settings.name.clone(),
-        check_not_before: settings.check_not_before == Switch::On,
-        grace: settings.grace,
-    })
-}
-
-fn router(
-    settings: &Settings,
-    forms: Router,
-    socketio: Arc<SocketIo>,
-    legacy: Arc<Legacy>,
-    websocket: Arc<WebSocket>,
-) -> Router {
-    let engine = any(move |request: Request| {
-        let socketio = socketio.clone();
-        async move { socketio.answer(request).await }
-    });
-    let legacy = any(move |request: Request| {
-        let legacy = legacy.clone();
-        async move { legacy.answer(request).await }
-    });
-    let web = web::router(Web {
-        public: settings.public.clone(),
-        client: settings.client,
-        catch_up: settings.catch_up == Switch::On,
-    });
-    let mut router = Router::new()
-        .route("/socket.io", engine.clone())
-        .route("/socket.io/", engine)
-        .merge(forms)
-        .merge(web.layer(middleware::from_fn_with_state(websocket, or_websocket)));
-    if !settings.cors_origin.is_empty() {
-        router = router.layer(cors(settings.cors_origin.clone()));
-    }
-    // Has ways of its own with other origins, older than preflights.
-    router = router.route("/socket.io/{*rest}", legacy);
-    if !settings.trusted_proxy.is_empty() {
-        let trusted: Arc<[_]> = settings.trusted_proxy.clone().into();
-        router = router.layer(middleware::from_fn_with_state(trusted, proxy::see_through));
-    }
-    router
-}
-
-/// Has whoever asks for a WebSocket where a page would be, or nothing, speak without Socket.IO.
-async fn or_websocket(
-    State(websocket): State<Arc<WebSocket>>,
-    request: Request,
-    page: Next,
-) -> Response {
-    if WebSocket::is_asked_for(&request) && !request.uri().path().starts_with("/socket.io/") {
-        websocket.answer(request)
-    } else {
-        page.run(request).await
-    }
-}
-
-/// Lets pages of these origins connect with credentials. On refusals too: a browser would hide them.
-fn cors(origins: Vec<Origin>) -> CorsLayer {
-    let allowed = move |origin: &HeaderValue, _: &Parts| is_allowed(&origins, origin.as_bytes());
-    CorsLayer::new()
-        .allow_origin(AllowOrigin::predicate(allowed))
-        .allow_credentials(true)
-        .allow_methods([Method::GET, Method::POST])
-        .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION])
-        .max_age(PREFLIGHT_AGE)
-}
-
-fn is_allowed(origins: &[Origin], origin: &[u8]) -> bool {
-    origins.iter().any(|allowed| match allowed {
-        Origin::Any => true,
-        Origin::Exactly(allowed) => origin.eq_ignore_ascii_case(allowed.as_bytes()),
-    })
 }

@@ -10,15 +10,29 @@ use std::{
 /// Who may import what, from the room itself apart. The arrows go one way: transport → dialect → chat ← log.
 /// `account` stands aside of them. Only `server` knows several rooms as a whole; `settings` names the values that it reads.
 const MAY_IMPORT: [(&str, &[&str]); 12] = [
-    ("account", &["chat::message", "chat::peer"]),
+    ("account", &["chat::message", "chat::peer", "redis"]),
     ("chat", &[]),
     ("log", &["chat", "redis"]),
     ("redis", &[]),
-    ("cluster", &["dialect::Fleeting", "redis"]),
+    (
+        "cluster",
+        &[
+            "chat::message",
+            "chat::presence",
+            "dialect::Fleeting",
+            "redis",
+        ],
+    ),
     ("dialect", &["account::sessions", "account::tokens", "chat"]),
     (
         "transport",
-        &["account", "dialect", "chat::message", "chat::peer"],
+        &[
+            "account",
+            "dialect",
+            "chat::message",
+            "chat::peer",
+            "cluster::members::Members",
+        ],
     ),
     (
         "settings",
@@ -32,6 +46,7 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
             "log::embedded::Retain",
             "redis::Address",
             "redis::InvalidAddress",
+            "transport::legacy::Transport",
             "transport::web::ClientGeneration",
             "transport::web::index",
             "transport::web::kschat",
@@ -68,9 +83,19 @@ const AT_HOME: [(&str, &[&str]); 12] = [
     // Our own room of that name is written the same, so its users are named here as well.
     (
         "redis",
-        &["redis", "log/redis", "cluster", "settings", "server.rs"],
+        &[
+            "redis",
+            "log/redis",
+            "account/sessions",
+            "cluster",
+            "settings",
+            "server",
+        ],
     ),
-    ("clap", &["settings", "transport/web.rs"]),
+    (
+        "clap",
+        &["settings", "transport/legacy/mod.rs", "transport/web.rs"],
+    ),
     ("axum", &["transport", "server"]),
     ("hyper", &["transport"]),
 ];

@@ -57,6 +57,31 @@ fn every_variable_of_ours_bears_our_name() {
 }
 
 #[test]
+fn the_files_for_docker_set_only_what_there_is_and_set_it_right() {
+    for file in ["compose.yaml", "deploy/stack.yaml"] {
+        let text = fs::read_to_string(file).unwrap();
+        let variables: Vec<_> = (text.lines())
+            .filter_map(|line| line.trim().split_once(": "))
+            .filter(|(name, _)| name.starts_with("HANDSHAKEN_"))
+            .collect();
+        assert_eq!(variables.len(), text.matches("HANDSHAKEN_").count());
+        let settings = Settings::command();
+        let known: Vec<_> = settings
+            .get_arguments()
+            .filter_map(clap::Arg::get_env)
+            .collect();
+        for (name, _) in &variables {
+            assert!(known.iter().any(|known| known == name), "{file}: {name}");
+        }
+        let variables = variables
+            .iter()
+            .map(|(name, value)| (name, filled_in(value)));
+        let output = server(&["--check"]).envs(variables).output().unwrap();
+        assert_eq!(code(&output), 0, "{file}: {output:?}");
+    }
+}
+
+#[test]
 fn check_accepts_right_settings_and_binds_nothing() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -135,6 +160,75 @@ fn settings_that_contradict_each_other_are_mistakes() {
 }
 
 #[test]
+fn logins_that_other_replicas_would_not_know_are_mistakes() {
+    let views = |template: &str| {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("index.ejs"), template).unwrap();
+        folder
+    };
+    let (accounts, visitors, plain) = (
+        views("<%= name %>"),
+        views("<%= user %>"),
+        views("<%= server %>"),
+    );
+    let [accounts, visitors, plain] =
+        [&accounts, &visitors, &plain].map(|folder| folder.path().to_str().unwrap());
+    let shared = "--database=postgres://chat@db/chat";
+    let secret = "--session-secret=known to all of them";
+    let set_a_database = "set --database mysql://… or postgres://…";
+    let give_a_secret = "--session-secret: there is none";
+    for (args, mistakes) in [
+        (&[][..], &[][..]),
+        (&[secret], &[]),
+        (&[secret, shared, "--views", accounts], &[]),
+        (&[secret, "--views", visitors], &[]),
+        (&["--views", plain], &[]),
+        (&[shared], &[give_a_secret]),
+        (
+            &[secret, "--database=sqlite:/srv/accounts.db"],
+            &[set_a_database],
+        ),
+        (&[secret, "--views", accounts], &[set_a_database]),
+        (&["--views", accounts], &[set_a_database, give_a_secret]),
+        (&["--views", visitors], &[give_a_secret]),
+        (
+            &[
+                "--smtp=smtps://mail.example",
+                "--smtp-from=chat@mail.example",
+            ],
+            &["--smtp: there are no accounts"],
+        ),
+        (
+            &["--session-prefix=handshaken:sess:"],
+            &["--session-prefix handshaken:sess:"],
+        ),
+    ] {
+        // Without a Redis there are no others.
+        for redis in [&["--redis", "redis://h"][..], &[]] {
+            let output = server(&[&["--check"], args, redis].concat())
+                .output()
+                .unwrap();
+            let mistakes = if redis.is_empty() { &[] } else { mistakes };
+            let told = stderr(&output);
+            let expected = if mistakes.is_empty() { 0 } else { 64 };
+            assert_eq!(code(&output), expected, "{args:?}: {told}");
+            assert_eq!(
+                told.lines().count(),
+                if mistakes.is_empty() {
+                    0
+                } else {
+                    mistakes.len() + 1
+                },
+                "{told}"
+            );
+            for mistake in mistakes {
+                assert!(told.contains(mistake), "no `{mistake}` in:\n{told}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_secret_is_told_by_no_help_and_no_mistake() {
     for args in [
         &["--help"][..],
@@ -192,6 +286,12 @@ fn the_edges_of_every_range_are_right_and_what_lies_beyond_is_not() {
         ("--legacy-heartbeat-interval", ["1s", "59s"], ["60s", "0s"]),
         ("--legacy-close-timeout", ["1s", "1h"], ["0s", "2h"]),
         ("--legacy-polling-duration", ["1s", "1h"], ["0s", "2h"]),
+        (
+            "--legacy-transports",
+            ["xhr-polling", "jsonp-polling,websocket"],
+            ["flashsocket", "websocket,websocket"],
+        ),
+        ("--public-max-age", ["0s", "365d"], ["366d", "month"]),
         ("--jwt-secret", ["a b", "a\nb\n"], ["", "\n"]),
         (
             "--jwt-jwks",
@@ -227,6 +327,7 @@ fn the_edges_of_every_range_are_right_and_what_lies_beyond_is_not() {
         ("--session-cookie", ["a", "connect.sid"], ["", "a b"]),
         ("--session-secret", ["a", "old,new"], ["", "a,"]),
         ("--session-max-age", ["1m", "400d"], ["59s", "401d"]),
+        ("--session-prefix", ["a", "chat:sess:"], ["", "a b"]),
         (
             "--trusted-proxy",
             ["10.0.0.7,::1", "fd00::/8"],
@@ -423,6 +524,17 @@ fn a_data_folder_that_another_server_uses_is_told_so() {
         stderr(&output).contains("is in use by another process"),
         "{output:?}"
     );
+}
+
+/// The value as it is once who deploys has given what `${…}` asks for.
+fn filled_in(value: &str) -> String {
+    let mut parts = value.trim_matches('"').split("${");
+    let mut filled = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (_, rest) = part.split_once('}').expect("what is opened is closed");
+        filled = filled + "what-somebody-makes-up" + rest;
+    }
+    filled
 }
 
 /// The program with these arguments, nothing of ours in its environment, and a working folder without a `.env`.

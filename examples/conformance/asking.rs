@@ -34,12 +34,18 @@ pub fn serve(
     address: SocketAddr,
     connections: &Connections,
 ) -> anyhow::Result<(SocketAddr, Arc<SocketIo>)> {
-    let socketio = Arc::new(SocketIo::new(LIMITS, clients::TIMING, Arc::new(|_| true)));
+    let socketio = Arc::new(SocketIo::new(
+        LIMITS,
+        clients::TIMING,
+        Arc::new(|_| true),
+        "",
+    ));
     let legacy = Arc::new(Legacy::new(
         LIMITS,
         Times::default(),
         &Transport::ALL,
         Arc::new(|_| true),
+        "",
     ));
     for namespace in NAMESPACES {
         socketio.mount(namespace, Arc::new(Asking));

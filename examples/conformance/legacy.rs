@@ -253,6 +253,7 @@ pub fn serve(connections: &Connections) -> anyhow::Result<Vec<Arc<Legacy>>> {
                 Default::default(),
                 &[way],
                 Arc::new(|_| true),
+                "",
             ));
             for (namespace, case) in namespaces {
                 legacy.mount_program(namespace, Arc::new(*case));

@@ -128,7 +128,7 @@ async fn main() -> anyhow::Result<()> {
 
 /// Listens, says where, and serves from now on.
 fn serve(offer: Offer, connections: &Connections) -> anyhow::Result<Arc<SocketIo>> {
-    let socketio = Arc::new(SocketIo::new(LIMITS, offer.timing, Arc::new(|_| true)));
+    let socketio = Arc::new(SocketIo::new(LIMITS, offer.timing, Arc::new(|_| true), ""));
     (offer.mount)(socketio.io());
 
     let engine = socketio.clone();

@@ -24,5 +24,6 @@ export function watchMarks(chat, directs) {
     shown.forEach((element, index) => (element.hidden = element.dataset.mark === shown[index + 1]?.dataset.mark));
   });
   directs.on('marks', (conversation) => conversation === chat.active && update());
-  for (const event of ['messages', 'active']) chat.on(event, update);
+  // Whatever brings an entry onto the screen may do so after the marks were told.
+  new MutationObserver(update).observe(list, { childList: true });
 }

@@ -109,14 +109,7 @@ impl Accounts {
         mail: &str,
     ) -> Result<Registered, RegisterError> {
         // Asked first, because it is cheaper than a hash; the database decides in the end.
-        if self
-            .users
-            .name_is_taken(name)
-            .await
-            .map_err(RegisterError::Database)?
-        {
-            return Err(RegisterError::NameTaken(name.into()));
-        }
+        self.check_is_free(name).await?;
         if self
             .users
             .by_mail(mail)
@@ -223,6 +216,15 @@ impl Accounts {
             name: row.name.unwrap_or_default(),
             mail: row.mail.unwrap_or_default(),
         })
+    }
+
+    /// Refuses a name that an account has, in whatever case it is written.
+    pub async fn check_is_free(&self, name: &str) -> Result<(), RegisterError> {
+        match self.users.name_is_taken(name).await {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(RegisterError::NameTaken(name.into())),
+            Err(error) => Err(RegisterError::Database(error)),
+        }
     }
 
     /// How many passwords were hashed since the start, for whatever reason.

@@ -4,6 +4,8 @@
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
+    num::ParseIntError,
+    str::FromStr,
     sync::{
         LazyLock,
         atomic::{AtomicU64, Ordering},
@@ -31,6 +33,14 @@ impl PeerId {
                     .wrapping_mul(0x9e37_79b9_7f4a_7c15),
             ),
         )
+    }
+}
+
+impl FromStr for PeerId {
+    type Err = ParseIntError;
+
+    fn from_str(id: &str) -> Result<Self, ParseIntError> {
+        u64::from_str_radix(id, 16).map(Self)
     }
 }
 

@@ -1,34 +1,56 @@
 //! Who is here: the people and guests of each room, and what changed since it was last told.
 //! Changes are gathered and told together, so that a thousand arrivals cost one event, not a million.
+//! Those on other replicas are here as well; `elsewhere` learns of them, and says who is on this one.
+
+mod elsewhere;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use indexmap::IndexMap;
 use parking_lot::Mutex;
 
+pub use self::elsewhere::Part;
 use super::{
     message::{AuthorName, RoomName, UserId},
     peer::PeerId,
 };
 
-/// Everybody who is in a room on this replica.
+/// Everybody who is in a room.
 #[derive(Default)]
 pub struct Presence {
     rooms: Mutex<HashMap<RoomName, Here>>,
+    /// Other replicas want to know who is on this one.
+    is_shared: AtomicBool,
 }
 
 #[derive(Default)]
 struct Here {
-    people: IndexMap<PeerId, (AuthorName, Option<UserId>)>,
+    people: IndexMap<PeerId, Somebody>,
     guests: HashSet<PeerId>,
+    guests_elsewhere: HashMap<Arc<str>, usize>,
+    /// What other replicas have not been told of this one's.
+    unshared: IndexMap<PeerId, ()>,
+    guests_unshared: bool,
     /// Whose arrival, new name or leaving has not been told yet.
     untold: IndexMap<PeerId, ()>,
     /// Who is known to those who were told.
     told: HashSet<PeerId>,
     guests_changed: bool,
+}
+
+struct Somebody {
+    name: AuthorName,
+    user: Option<UserId>,
+    /// The replica that the connection is on; `None` is this one.
+    replica: Option<Arc<str>>,
 }
 
 /// A person and the name it goes by.
@@ -71,7 +93,7 @@ impl Presence {
                 let mut rooms = self.rooms.lock();
                 let here = rooms.entry(room.clone()).or_default();
                 here.guests.insert(peer);
-                here.guests_changed = true;
+                here.guests_changed(self.is_shared());
                 drop(rooms);
                 self.stay(room, peer)
             }
@@ -88,8 +110,8 @@ impl Presence {
     ) -> Stay {
         let mut rooms = self.rooms.lock();
         let here = rooms.entry(room.clone()).or_default();
-        here.people.insert(peer, (name, user));
-        here.untold.insert(peer, ());
+        here.people.insert(peer, Somebody::on_this(name, user));
+        here.changed(peer, self.is_shared());
         drop(rooms);
         self.stay(room, peer)
     }
@@ -110,14 +132,8 @@ impl Presence {
         };
         let people = here.people.iter().take(limit);
         Roll {
-            people: people
-                .map(|(id, (name, user))| Person {
-                    id: *id,
-                    name: name.clone(),
-                    user: user.clone(),
-                })
-                .collect(),
-            guests: here.guests.len(),
+            people: people.map(|(id, somebody)| somebody.person(*id)).collect(),
+            guests: here.guests(),
             total: here.total(),
         }
     }
@@ -138,27 +154,63 @@ impl Presence {
             .iter_mut()
             .filter_map(|(room, here)| here.change(room, limit))
             .collect();
-        rooms.retain(|_, here| here.total() > 0);
+        rooms.retain(|_, here| here.total() > 0 || here.is_unshared());
         changes
+    }
+
+    fn is_shared(&self) -> bool {
+        self.is_shared.load(Ordering::Relaxed)
+    }
+}
+
+impl Somebody {
+    fn on_this(name: AuthorName, user: Option<UserId>) -> Self {
+        Self {
+            name,
+            user,
+            replica: None,
+        }
+    }
+
+    fn person(&self, id: PeerId) -> Person {
+        Person {
+            id,
+            name: self.name.clone(),
+            user: self.user.clone(),
+        }
     }
 }
 
 impl Here {
+    fn guests(&self) -> usize {
+        self.guests.len() + self.guests_elsewhere.values().sum::<usize>()
+    }
+
     fn total(&self) -> usize {
-        self.people.len() + self.guests.len()
+        self.people.len() + self.guests()
+    }
+
+    /// Somebody on this replica came, went, or goes by another name.
+    fn changed(&mut self, peer: PeerId, is_shared: bool) {
+        self.untold.insert(peer, ());
+        if is_shared {
+            self.unshared.insert(peer, ());
+        }
+    }
+
+    /// A guest of this replica came or went.
+    fn guests_changed(&mut self, is_shared: bool) {
+        self.guests_changed = true;
+        self.guests_unshared |= is_shared;
     }
 
     fn change(&mut self, room: &RoomName, limit: usize) -> Option<Change> {
         let (mut joined, mut left) = (Vec::new(), Vec::new());
         for (peer, ()) in std::mem::take(&mut self.untold) {
             match self.people.get(&peer) {
-                Some((name, user)) => {
+                Some(somebody) => {
                     self.told.insert(peer);
-                    joined.push(Person {
-                        id: peer,
-                        name: name.clone(),
-                        user: user.clone(),
-                    });
+                    joined.push(somebody.person(peer));
                 }
                 None if self.told.remove(&peer) => left.push(peer),
                 // Came and went before anybody was told.
@@ -172,7 +224,7 @@ impl Here {
             room: room.clone(),
             joined,
             left,
-            guests: self.guests.len(),
+            guests: self.guests(),
             total: self.total(),
         })
     }
@@ -191,10 +243,10 @@ impl Stay {
         let mut rooms = self.presence.rooms.lock();
         if let Some(here) = rooms.get_mut(&self.room) {
             if here.guests.remove(&self.peer) {
-                here.guests_changed = true;
+                here.guests_changed(self.presence.is_shared());
             }
-            here.people.insert(self.peer, (name, user));
-            here.untold.insert(self.peer, ());
+            here.people.insert(self.peer, Somebody::on_this(name, user));
+            here.changed(self.peer, self.presence.is_shared());
         }
     }
 }
@@ -202,154 +254,14 @@ impl Stay {
 impl Drop for Stay {
     fn drop(&mut self) {
         let mut rooms = self.presence.rooms.lock();
+        let is_shared = self.presence.is_shared();
         if let Some(here) = rooms.get_mut(&self.room) {
             if here.people.shift_remove(&self.peer).is_some() {
-                here.untold.insert(self.peer, ());
+                here.changed(self.peer, is_shared);
             }
             if here.guests.remove(&self.peer) {
-                here.guests_changed = true;
+                here.guests_changed(is_shared);
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NAMED: usize = 200;
-
-    fn room() -> RoomName {
-        RoomName::lobby()
-    }
-
-    fn name(name: &str) -> Option<AuthorName> {
-        Some(name.parse().unwrap())
-    }
-
-    fn names(people: &[Person]) -> Vec<&str> {
-        people.iter().map(|person| person.name.as_str()).collect()
-    }
-
-    /// The one change there is.
-    fn change(presence: &Presence) -> Change {
-        let mut changes = presence.changes(NAMED);
-        assert_eq!(changes.len(), 1, "{changes:?}");
-        changes.remove(0)
-    }
-
-    #[test]
-    fn arrivals_and_departures_are_told_once() {
-        let presence = Presence::new();
-        let (ann, bob) = (PeerId::next(), PeerId::next());
-        let _ann = presence.enter(room(), ann, name("ann"));
-        let leaves = presence.enter(room(), bob, name("bob"));
-        assert_eq!(names(&change(&presence).joined), ["ann", "bob"]);
-        assert_eq!(presence.changes(NAMED), []);
-        drop(leaves);
-        let told = change(&presence);
-        assert_eq!(
-            (names(&told.joined), told.left, told.total),
-            (vec![], vec![bob], 1)
-        );
-        assert_eq!(presence.changes(NAMED), []);
-    }
-
-    #[test]
-    fn a_guest_who_takes_a_name_is_counted_once() {
-        let presence = Presence::new();
-        let ann = presence.enter(room(), PeerId::next(), None);
-        presence.changes(NAMED);
-        ann.rename(name("ann").unwrap(), None);
-        let told = change(&presence);
-        assert_eq!(
-            (names(&told.joined), told.guests, told.total),
-            (vec!["ann"], 0, 1)
-        );
-        drop(ann);
-        assert_eq!(change(&presence).total, 0);
-    }
-
-    #[test]
-    fn who_comes_and_goes_between_two_tellings_is_not_told() {
-        let presence = Presence::new();
-        drop(presence.enter(room(), PeerId::next(), name("hasty")));
-        assert_eq!(presence.changes(NAMED), []);
-        assert_eq!(presence.rooms(), [], "an empty room is held");
-    }
-
-    #[test]
-    fn who_leaves_and_comes_back_between_two_tellings_is_told_as_there() {
-        let presence = Presence::new();
-        let ann = PeerId::next();
-        let stay = presence.enter(room(), ann, name("ann"));
-        change(&presence);
-        drop(stay);
-        let _stay = presence.enter(room(), ann, name("ann"));
-        let told = change(&presence);
-        assert_eq!((names(&told.joined), told.left), (vec!["ann"], vec![]));
-    }
-
-    #[test]
-    fn a_new_name_is_told_as_joining_and_counts_once() {
-        let presence = Presence::new();
-        let stay = presence.enter(room(), PeerId::next(), name("ann"));
-        change(&presence);
-        stay.rename("anna".parse().unwrap(), None);
-        let told = change(&presence);
-        assert_eq!((names(&told.joined), told.total), (vec!["anna"], 1));
-        assert_eq!(names(&presence.roll(&room(), NAMED).people), ["anna"]);
-    }
-
-    #[test]
-    fn who_proved_to_be_a_user_is_told_as_that_user() {
-        let presence = Presence::new();
-        let user = |id: &str| id.parse::<UserId>().ok();
-        let ann = "ann".parse().unwrap();
-        let stay = presence.enter_as(room(), PeerId::next(), ann, user("7"));
-        assert_eq!(change(&presence).joined[0].user, user("7"));
-        stay.rename("ann".parse().unwrap(), user("8"));
-        assert_eq!(change(&presence).joined[0].user, user("8"));
-        assert_eq!(presence.roll(&room(), NAMED).people[0].user, user("8"));
-    }
-
-    #[test]
-    fn guests_are_counted_and_not_named() {
-        let presence = Presence::new();
-        let guest = presence.enter(room(), PeerId::next(), None);
-        let told = change(&presence);
-        assert_eq!((told.joined.len(), told.guests, told.total), (0, 1, 1));
-        drop(guest);
-        let told = change(&presence);
-        assert_eq!((told.left.len(), told.guests, told.total), (0, 0, 0));
-        assert_eq!(presence.rooms(), [], "an empty room is held");
-    }
-
-    #[test]
-    fn only_so_many_are_named_and_all_are_counted() {
-        let presence = Presence::new();
-        let stays: Vec<_> = (0..5)
-            .map(|n| presence.enter(room(), PeerId::next(), name(&n.to_string())))
-            .collect();
-        let roll = presence.roll(&room(), 2);
-        assert_eq!((names(&roll.people), roll.total), (vec!["0", "1"], 5));
-        let told = presence.changes(2).remove(0);
-        assert_eq!((names(&told.joined), told.total), (vec!["0", "1"], 5));
-        drop(stays);
-        let told = presence.changes(2).remove(0);
-        assert_eq!((told.left.len(), told.total), (5, 0));
-    }
-
-    #[test]
-    fn leaving_one_room_is_not_told_in_another() {
-        let presence = Presence::new();
-        let ann = PeerId::next();
-        let other: RoomName = "other".parse().unwrap();
-        let leaves = presence.enter(room(), ann, name("ann"));
-        let _stays = presence.enter(other.clone(), ann, name("ann"));
-        presence.changes(NAMED);
-        drop(leaves);
-        assert_eq!(change(&presence).room, room());
-        assert_eq!(presence.rooms(), [(other, 1)]);
     }
 }

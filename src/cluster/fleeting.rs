@@ -3,6 +3,7 @@
 
 use std::{
     borrow::Cow,
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -30,21 +31,25 @@ const BATCH: usize = 64;
 /// How often it is found out whether a connection on which nothing happens still works.
 const CHECK_PERIOD: Duration = Duration::from_secs(5);
 
-/// Tells the peers of this replica, and those of all others.
-pub struct Everywhere {
+/// Who tells the peers of each namespace.
+pub type Namespaces = HashMap<&'static str, Arc<dyn Fleeting>>;
+
+/// Tells the peers of this replica in one namespace, and those of all others.
+struct Everywhere {
+    namespace: &'static str,
     here: Arc<dyn Fleeting>,
     queue: mpsc::Sender<Vec<u8>>,
     /// Tells what this process published from what others did.
-    origin: Box<str>,
+    origin: Arc<str>,
     dropped: Arc<AtomicU64>,
 }
 
-/// Carries events between [`Everywhere`] and Redis.
+/// Carries events between replicas.
 pub struct Carrier {
     redis: Redis,
-    here: Arc<dyn Fleeting>,
+    here: Namespaces,
     queue: mpsc::Receiver<Vec<u8>>,
-    origin: Box<str>,
+    origin: Arc<str>,
     dropped: Arc<AtomicU64>,
 }
 
@@ -52,6 +57,7 @@ pub struct Carrier {
 #[derive(Serialize, Deserialize)]
 struct Published<'a> {
     origin: &'a str,
+    namespace: &'a str,
     #[serde(borrow)]
     channel: Cow<'a, str>,
     #[serde(borrow)]
@@ -60,24 +66,30 @@ struct Published<'a> {
     payload: &'a RawValue,
 }
 
-/// `here` tells the peers of this replica. Nothing goes further until the carrier runs.
+/// Has what is told in the namespaces of this replica, `here`, told on all others. It goes no further until the
+/// carrier runs.
 pub fn everywhere(
     redis: Redis,
-    here: Arc<dyn Fleeting>,
-) -> Result<(Everywhere, Carrier), getrandom::Error> {
-    let origin: Box<str> = format!("{:016x}", getrandom::u64()?).into();
+    here: Namespaces,
+) -> Result<(Namespaces, Carrier), getrandom::Error> {
+    let origin: Arc<str> = format!("{:016x}", getrandom::u64()?).into();
     let (queue, events) = mpsc::channel(QUEUE);
     let dropped = Arc::new(AtomicU64::new(0));
+    let everywhere = here.iter().map(|(namespace, here)| {
+        let everywhere = Everywhere {
+            namespace,
+            here: here.clone(),
+            queue: queue.clone(),
+            origin: origin.clone(),
+            dropped: dropped.clone(),
+        };
+        (*namespace, Arc::new(everywhere) as Arc<dyn Fleeting>)
+    });
+    let everywhere = everywhere.collect();
     let carrier = Carrier {
         redis,
-        here: here.clone(),
-        queue: events,
-        origin: origin.clone(),
-        dropped: dropped.clone(),
-    };
-    let everywhere = Everywhere {
         here,
-        queue,
+        queue: events,
         origin,
         dropped,
     };
@@ -89,6 +101,7 @@ impl Fleeting for Everywhere {
     async fn tell(&self, channel: &str, event: &str, payload: Box<RawValue>) {
         let published = Published {
             origin: &self.origin,
+            namespace: self.namespace,
             channel: channel.into(),
             event: event.into(),
             payload: &payload,
@@ -102,7 +115,7 @@ impl Fleeting for Everywhere {
 }
 
 impl Carrier {
-    /// Runs until [`Everywhere`] is dropped.
+    /// Runs until nobody can tell anything any more.
     pub async fn run(mut self) {
         let mut retry = Retry::new("fleeting events");
         loop {
@@ -161,8 +174,11 @@ impl Carrier {
         match serde_json::from_slice::<Published<'_>>(published) {
             Ok(event) if event.origin == &*self.origin => {}
             Ok(event) => {
-                let payload = event.payload.to_owned();
-                self.here.tell(&event.channel, &event.event, payload).await;
+                // A later version may have more namespaces.
+                if let Some(here) = self.here.get(event.namespace) {
+                    let payload = event.payload.to_owned();
+                    here.tell(&event.channel, &event.event, payload).await;
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "a fleeting event of another replica is unreadable")

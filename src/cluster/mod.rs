@@ -1,3 +1,6 @@
-//! Several replicas that are one chat: what they share besides the log.
+//! Several replicas that are one chat: who is there, and what they share besides the log.
 
+pub mod directory;
 pub mod fleeting;
+pub mod members;
+pub mod presence;

@@ -73,6 +73,16 @@ struct Shared {
     all_words: Vec<Arc<dyn Words>>,
     fleeting: Arc<dyn Fleeting>,
     screens: Screens,
+    strangers: Strangers,
+}
+
+/// Who came without a cookie of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strangers {
+    /// Speaks the other dialect.
+    Speak,
+    /// May be a page of these front ends that has lost its login: reads what the other dialect tells, and may not speak.
+    Listen,
 }
 
 impl BySession {
@@ -83,6 +93,7 @@ impl BySession {
         all_words: Vec<Arc<dyn Words>>,
         otherwise: Arc<dyn Dialect>,
         fleeting: Arc<dyn Fleeting>,
+        strangers: Strangers,
     ) -> Self {
         let shared = Arc::new(Shared {
             screens: Screens::new(chat.clone()),
@@ -90,6 +101,7 @@ impl BySession {
             sessions,
             all_words,
             fleeting,
+            strangers,
         });
         Self { shared, otherwise }
     }
@@ -125,7 +137,7 @@ struct Talking {
 
 enum Speaks {
     Page(Page),
-    /// It came with a cookie of ours that names nobody: it reads what the other dialect tells, and may not speak.
+    /// It had a login, or must have one: it reads what the other dialect tells, and may not speak.
     Nobody,
     Otherwise,
 }
@@ -137,7 +149,8 @@ impl Conversation for Talking {
             Ok(Some(page)) => self.speaks = Speaks::Page(page.wait_for_news()),
             Ok(None) => {
                 let cookies = self.cookies.as_deref();
-                if cookies.is_some_and(|cookies| self.shared.sessions.know(cookies)) {
+                let had_one = cookies.is_some_and(|cookies| self.shared.sessions.know(cookies));
+                if had_one || self.shared.strangers == Strangers::Listen {
                     self.speaks = Speaks::Nobody;
                 }
                 self.otherwise.open().await;
@@ -207,7 +220,7 @@ impl Talking {
     }
 
     fn give_up(&self, error: &SessionError) {
-        tracing::error!(peer = %self.peer.id(), error = error as &dyn std::error::Error, "could not read a session");
+        error.log("could not read a session");
         self.peer.close(Goodbye::Unavailable);
     }
 }

@@ -44,6 +44,22 @@ pub enum InvalidAddress {
 }
 
 impl Address {
+    /// Host and port of the server, or of the first Sentinel; `None` for a socket in the file system.
+    pub(super) fn host(&self) -> Option<(&str, u16)> {
+        match self {
+            Self::Server(server) => match server.addr() {
+                ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+                    Some((host, *port))
+                }
+                _ => None,
+            },
+            Self::Sentinels(sentinels) => {
+                let (host, port) = sentinels.hosts.first()?;
+                Some((host.trim_matches(['[', ']']), *port))
+            }
+        }
+    }
+
     pub(super) fn sentinels(&self) -> u32 {
         match self {
             Self::Server(_) => 0,

@@ -1,4 +1,4 @@
-//! Puts accounts and sessions together with the routes that lead to them.
+//! Puts accounts, sessions and tokens together with the routes that lead to them.
 
 use std::sync::Arc;
 
@@ -8,19 +8,27 @@ use crate::{
     account::{
         Accounts,
         sessions::{Rules, Sessions},
-        tokens::Tokens,
+        tokens::{self, Tokens},
     },
-    settings::{Settings, Switch},
+    redis::Redis,
+    settings::{self, Settings, Switch},
     transport::{
         origin::Allowed,
         web::{
-            forms::Forms,
+            forms::{self, Forms},
             index::{self, Index},
             kschat::{self, Kschat},
             views::ViewError,
         },
     },
 };
+
+/// What logins of several replicas need.
+const SHARED: &str = "--session-secret and --database mysql://… or postgres://…, the same for all";
+
+/// What accounts of several replicas need.
+const DATABASE: &str =
+    "to register and log in on all replicas, set --database mysql://… or postgres://…";
 
 /// The route of the old page for two, where the folder of templates has it.
 pub fn page_for_two(settings: &Settings, tokens: Option<&Arc<Tokens>>) -> anyhow::Result<Router> {
@@ -48,23 +56,59 @@ fn unreadable(errors: Vec<ViewError>) -> anyhow::Error {
     anyhow::anyhow!("--views: {}", errors.join("; "))
 }
 
+/// What tokens are held to; `None` where none is taken.
+pub fn token_rules(settings: &settings::Tokens) -> Option<tokens::Rules> {
+    settings.are_accepted().then(|| tokens::Rules {
+        secrets: settings
+            .secrets
+            .iter()
+            .map(|secret| secret.0.clone())
+            .collect(),
+        jwks: settings.jwks.clone(),
+        issuer: settings.issuer.clone(),
+        audience: settings.audience.clone(),
+        user: settings.user.clone(),
+        name: settings.name.clone(),
+        check_not_before: settings.check_not_before == Switch::On,
+        grace: settings.grace,
+    })
+}
+
 /// Who has an account, and who is logged in.
 pub struct Logins {
-    pub accounts: Arc<Accounts>,
+    /// None where people cannot register here.
+    accounts: Option<Arc<Accounts>>,
     pub sessions: Arc<Sessions>,
+    /// Whether any cookie names anybody.
+    pub are_on: bool,
 }
 
 impl Logins {
-    /// Opens both; the data folder must be there.
-    pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
-        let options = settings.accounts.options(&settings.data);
-        let options = options.map_err(|mistakes| anyhow::anyhow!(mistakes.join("; ")))?;
+    /// Opens both: with a Redis where all replicas find them, or not at all; else in the data folder, which must be there.
+    pub async fn open(settings: &Settings, redis: Option<&Redis>) -> anyhow::Result<Self> {
+        let are_on = settings.has_sessions();
+        if !are_on {
+            tracing::info!("logins are off: to be known on all replicas they need {SHARED}");
+        } else if !settings.has_accounts() {
+            tracing::info!("accounts are off, and only logins made elsewhere count: {DATABASE}");
+        }
+        let accounts = match settings.has_accounts() {
+            true => {
+                let options = settings.accounts.options(&settings.data);
+                let options = options.map_err(|mistakes| anyhow::anyhow!(mistakes.join("; ")))?;
+                Some(Arc::new(Accounts::open(options).await?))
+            }
+            false => None,
+        };
         let rules = Rules {
             cookie: settings.sessions.cookie.clone(),
             secrets: settings.sessions.secrets(),
             max_age: settings.sessions.max_age,
         };
-        let sessions = Sessions::open(&settings.data, rules)?;
+        let sessions = match redis {
+            Some(redis) => Sessions::shared(redis.clone(), settings.sessions.prefix.clone(), rules),
+            None => Sessions::open(&settings.data, rules)?,
+        };
         if sessions.has_drawn_secret() {
             tracing::warn!(
                 "no --session-secret: drew one, and keep it in the data folder; set one where logins of another server are to count"
@@ -76,21 +120,24 @@ impl Logins {
             );
         }
         Ok(Self {
-            accounts: Arc::new(Accounts::open(options).await?),
+            accounts,
             sessions: Arc::new(sessions),
+            are_on,
         })
     }
 
     /// The routes of forms, and of the old page at `/` where the settings name one.
     pub fn router(&self, settings: &Settings, allowed: Allowed) -> anyhow::Result<Router> {
+        if !self.are_on {
+            return Ok(forms::closed());
+        }
         let forms = Forms::new(
             self.accounts.clone(),
             self.sessions.clone(),
             allowed,
             settings.stall_timeout,
         );
-        let views = settings.views.as_ref();
-        let Some(views) = views.filter(|views| views.join(index::FILE).exists()) else {
+        let Some(views) = settings.index_template() else {
             return Ok(forms.router());
         };
         let view = index::read(views).map_err(unreadable)?;
@@ -105,6 +152,8 @@ impl Logins {
     /// Finishes what is under way, and closes both.
     pub async fn close(&self) {
         self.sessions.close().await;
-        self.accounts.close().await;
+        if let Some(accounts) = &self.accounts {
+            accounts.close().await;
+        }
     }
 }

@@ -22,7 +22,7 @@ const FILE: &str = "accounts.db";
 pub struct Accounts {
     /// Database of the accounts: sqlite:FILE, mysql://USER:PASSWORD@HOST/DATABASE or
     /// postgres://USER:PASSWORD@HOST/DATABASE; the variable keeps the password out of the process
-    /// list [default: accounts.db in the data folder]
+    /// list [default: accounts.db in the data folder; with --redis none, and accounts are off]
     #[arg(
         long,
         value_name = "URL",
@@ -113,6 +113,11 @@ impl Accounts {
             },
             smtp,
         })
+    }
+
+    /// Whether their database is a file, which no other machine reaches.
+    pub(super) fn are_in_a_file(&self, data: &Path) -> bool {
+        self.database(data).is_ok_and(|database| database.is_file())
     }
 
     pub(super) fn check_together(&self, data: &Path, mistakes: &mut Vec<String>) {

@@ -5,10 +5,22 @@ use std::time::Duration;
 use clap::Args;
 
 use super::values::duration;
+use crate::transport::legacy::Transport;
 
-/// The times of Socket.IO 0.9.
+/// What Socket.IO 0.9 could be told.
 #[derive(Clone, Debug, Args)]
 pub struct Legacy {
+    /// Ways in which Socket.IO 0.9 clients may connect, the preferred one first; they try them in this
+    /// order. Separated by commas, or given several times
+    #[arg(
+        long = "legacy-transports",
+        value_name = "TRANSPORTS",
+        env = "HANDSHAKEN_LEGACY_TRANSPORTS",
+        default_value = "websocket,htmlfile,xhr-polling,jsonp-polling",
+        value_delimiter = ','
+    )]
+    pub transports: Vec<Transport>,
+
     /// How long a Socket.IO 0.9 client may take to answer a heartbeat; it waits as long for one, 1s to 1h
     #[arg(long = "legacy-heartbeat-timeout", value_name = "DURATION", env = "HANDSHAKEN_LEGACY_HEARTBEAT_TIMEOUT", default_value = "60s", value_parser = duration("1s", "1h"))]
     pub heartbeat_timeout: Duration,
@@ -28,6 +40,14 @@ pub struct Legacy {
 
 impl Legacy {
     pub(super) fn check_together(&self, mistakes: &mut Vec<String>) {
+        for (at, transport) in self.transports.iter().enumerate() {
+            if self.transports[..at].contains(transport) {
+                mistakes.push(format!(
+                    "--legacy-transports: {} is named twice",
+                    transport.name()
+                ));
+            }
+        }
         if self.heartbeat_interval >= self.heartbeat_timeout {
             mistakes.push(format!(
                 "--legacy-heartbeat-interval {:?}: clients give up after --legacy-heartbeat-timeout {:?}, so it must be shorter",

@@ -4,6 +4,7 @@ use std::{convert::Infallible, str::FromStr};
 
 use clap::Args;
 
+use super::values::key_prefix;
 use crate::redis::{Address, InvalidAddress};
 
 /// The shared Redis.
@@ -23,7 +24,7 @@ pub struct Redis {
 
     /// What the names of all keys and channels in Redis begin with, 1 to 64 characters: a-z, A-Z,
     /// 0-9, and any of -_.:
-    #[arg(long = "redis-prefix", value_name = "PREFIX", env = "HANDSHAKEN_REDIS_PREFIX", default_value = "handshaken", value_parser = prefix)]
+    #[arg(long = "redis-prefix", value_name = "PREFIX", env = "HANDSHAKEN_REDIS_PREFIX", default_value = "handshaken", value_parser = key_prefix)]
     pub prefix: String,
 
     /// Where it is, if there is one.
@@ -65,13 +66,4 @@ fn address_of_the_environment() -> Option<(String, Result<Address, InvalidAddres
     };
     let address = Address::from_str(&format!("redis://{host}:{port}"));
     Some((format!("REDIS_HOST={host} REDIS_PORT={port}"), address))
-}
-
-fn prefix(text: &str) -> Result<String, String> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
-    if (1..=64).contains(&text.len()) && text.chars().all(fits) {
-        Ok(text.to_owned())
-    } else {
-        Err("not 1 to 64 characters of a-z, A-Z, 0-9 and -_.:".into())
-    }
 }

@@ -4,10 +4,16 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{accounts::Secret, values::lifetime};
+use super::{
+    accounts::Secret,
+    values::{duration, key_prefix},
+};
 
 /// A secret of this length cannot be found by trying, whatever it is made of; characters.
 const LONG_ENOUGH: usize = 16;
+
+/// Browsers keep no cookie for longer (RFC 6265bis, 5.5).
+const LONGEST_COOKIE: &str = "400d";
 
 /// Cookies, and how long a login lasts.
 #[derive(Clone, Debug, Args)]
@@ -17,7 +23,8 @@ pub struct Sessions {
     pub cookie: String,
 
     /// What cookies of logins are signed with; may be given several times: the first signs, all are
-    /// accepted [default: a random one, kept in the data folder]
+    /// accepted [default: a random one, kept in the data folder; with --redis none, and logins are
+    /// off]
     #[arg(
         long = "session-secret",
         value_name = "SECRET",
@@ -29,8 +36,13 @@ pub struct Sessions {
 
     /// How long a login lasts after it was last used, 1m to 400d [default: as long as the browser
     /// runs, and a day after it was last used]
-    #[arg(long = "session-max-age", value_name = "DURATION", env = "HANDSHAKEN_SESSION_MAX_AGE", value_parser = lifetime)]
+    #[arg(long = "session-max-age", value_name = "DURATION", env = "HANDSHAKEN_SESSION_MAX_AGE", value_parser = duration("1m", LONGEST_COOKIE))]
     pub max_age: Option<Duration>,
+
+    /// With --redis: what the names of sessions there begin with, 1 to 64 characters: a-z, A-Z, 0-9,
+    /// and any of -_.: as in connect-redis
+    #[arg(id = "session-prefix", long = "session-prefix", value_name = "PREFIX", env = "HANDSHAKEN_SESSION_PREFIX", default_value = "sess:", value_parser = key_prefix)]
+    pub prefix: String,
 }
 
 impl Sessions {

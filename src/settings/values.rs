@@ -53,6 +53,9 @@ pub(super) fn duration(
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
+    if let Some(days) = days(text) {
+        return Ok(days);
+    }
     let span: jiff::SignedDuration = text
         .parse()
         .map_err(|_| "not a duration such as 500ms, 10s or 5m".to_owned())?;
@@ -103,20 +106,6 @@ pub(super) fn proxy(text: &str) -> Result<IpNet, String> {
         .map_err(|_| "not an address such as 10.0.0.7 or a network such as 10.0.0.0/8".to_owned())
 }
 
-/// How long a login lasts.
-pub(super) fn lifetime(text: &str) -> Result<Duration, String> {
-    let lifetime = match days(text) {
-        Some(lifetime) => lifetime,
-        None => parse_duration(text)?,
-    };
-    // Browsers keep no cookie for longer (RFC 6265bis, 5.5).
-    if (Duration::from_secs(60)..=400 * DAY).contains(&lifetime) {
-        Ok(lifetime)
-    } else {
-        Err(format!("{text} is not in 1m..=400d"))
-    }
-}
-
 /// The limits of `--retain`.
 pub(super) fn retain(text: &str) -> Result<Retain, String> {
     let mut retain = Retain::default();
@@ -142,13 +131,9 @@ pub(super) fn retain(text: &str) -> Result<Retain, String> {
     Ok(retain)
 }
 
-/// `90d` as well as what [`parse_duration`] takes.
 fn parse_age(text: &str) -> Result<Duration, String> {
-    let age = match days(text) {
-        Some(age) => age,
-        None => parse_duration(text)
-            .map_err(|_| "not a number of messages or an age such as 90d".to_owned())?,
-    };
+    let age = parse_duration(text)
+        .map_err(|_| "not a number of messages or an age such as 90d".to_owned())?;
     if age < Duration::from_secs(60) {
         return Err("less than a minute is too short for readers who come back".into());
     }
@@ -159,6 +144,16 @@ fn parse_age(text: &str) -> Result<Duration, String> {
 fn days(text: &str) -> Option<Duration> {
     let days: u32 = text.strip_suffix('d')?.parse().ok()?;
     DAY.checked_mul(days)
+}
+
+/// What names in Redis begin with.
+pub(super) fn key_prefix(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    if (1..=64).contains(&text.len()) && text.chars().all(fits) {
+        Ok(text.to_owned())
+    } else {
+        Err("not 1 to 64 characters of a-z, A-Z, 0-9 and -_.:".into())
+    }
 }
 
 #[cfg(test)]

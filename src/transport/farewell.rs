@@ -1,4 +1,8 @@
-//! How a WebSocket is told why the server closes it, whatever travels on it.
+//! How clients are sent away, and how a WebSocket is told why, whatever travels on it.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
 
 use crate::chat::peer::Goodbye;
 
@@ -11,5 +15,14 @@ pub(super) fn close_status(why: Goodbye) -> u16 {
         Goodbye::Flooding | Goodbye::SignedOut | Goodbye::TokenExpired => 1008,
         Goodbye::TooLarge => 1009,
         Goodbye::SlowPeer | Goodbye::Stalled | Goodbye::FellBehind | Goodbye::Unavailable => 1011,
+    }
+}
+
+/// Sends those who are here away, one after the other over a time, so that whoever takes them in is not stormed.
+pub(super) async fn one_by_one<T>(all: Vec<T>, over: Duration, send_away: impl Fn(T)) {
+    let (began, count) = (Instant::now(), all.len());
+    for (n, one) in all.into_iter().enumerate() {
+        sleep_until(began + over.mul_f64(n as f64 / count as f64)).await;
+        send_away(one);
     }
 }

@@ -4,6 +4,7 @@ mod asks;
 mod exchange;
 mod farewell;
 mod flow;
+pub mod forward;
 mod inbox;
 pub mod legacy;
 pub mod listener;

@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -32,6 +33,8 @@ pub mod views;
 pub struct Web {
     /// The folder of pages; our own, embedded pages when absent.
     pub public: Option<PathBuf>,
+    /// For how long browsers may keep what is in that folder, pages apart.
+    pub public_max_age: Duration,
     /// Which client library `/socket.io/socket.io.js` is.
     pub client: ClientGeneration,
     /// Whether the client libraries have pages that reconnect ask for what they missed.
@@ -57,7 +60,7 @@ pub enum ClientGeneration {
 /// The routes of the web transport. Its fallback answers for every path that nobody else routes.
 pub fn router(web: Web) -> Router {
     let pages = Arc::new(Pages {
-        folder: web.public.map(Folder::new),
+        folder: (web.public).map(|root| Folder::new(root, web.public_max_age)),
     });
     let mut router = Router::new();
     for generation in ClientGeneration::value_variants().iter().copied() {

@@ -20,6 +20,7 @@ use self::{carrying::Carrying, peer::Peer};
 pub use self::{peers::Peers, pulse::Timing};
 use super::{
     exchange::{self, End},
+    farewell,
     flow::{Limits, Shared},
     inbox,
     listener::{Connection, Remote},
@@ -27,7 +28,7 @@ use super::{
     upgrade,
 };
 use crate::{
-    chat::peer::Goodbye,
+    chat::peer::{Goodbye, Outlet},
     dialect::{Conversation, Dialect, Handshake},
 };
 
@@ -98,6 +99,12 @@ impl WebSocket {
     /// Everybody who is connected.
     pub fn peers(&self) -> &Arc<Peers> {
         &self.peers
+    }
+
+    /// Sends those who are here away, one after the other over a time.
+    pub async fn thin_out(&self, over: Duration) {
+        let peers = self.peers.everybody();
+        farewell::one_by_one(peers, over, |peer| peer.close(Goodbye::Shutdown)).await;
     }
 
     /// Sends everybody away, and returns when they are gone and what they said has been dealt with.

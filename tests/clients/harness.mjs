@@ -83,6 +83,7 @@ export async function startServer({ args = [], env = {}, limited = false, bin, d
       return launched.child.pid;
     },
     log: () => earlierLog + launched.log(),
+    output: () => launched.output(),
     residentBytes: () => residentBytes(launched.child.pid),
     isRunning: () => launched.child.exitCode === null && launched.child.signalCode === null,
     stop: () => launched.stop(),
@@ -111,7 +112,7 @@ export async function startConformance({ args = [], env = {}, bin } = {}) {
 }
 
 /**
- * A program that has told `lines` addresses to listen on: `urls`; `printed` and `log` are what it wrote so far to stdout and
+ * A program that has told `lines` addresses to listen on: `urls`; `output` and `log` are what it wrote so far to stdout and
  * stderr.
  */
 export async function launch(program, howToBuild, args, env, lines) {
@@ -152,7 +153,7 @@ export async function launch(program, howToBuild, args, env, lines) {
     }
   }
 
-  return { child, exited, urls: listening(), printed: () => stdout, log, stop };
+  return { child, exited, urls: listening(), log, output: () => stdout, stop };
 }
 
 function residentBytes(pid) {

@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 
 import { join as joinLater, kinds as laterKinds } from '../clients/generations.mjs';
 import { eventually, startServer } from '../clients/harness.mjs';
@@ -130,6 +131,28 @@ test('nobody whose login is over says anything, whatever it claims', async (t) =
   talk.socket.emit('message', 'the end');
   await eventually('the end is told', () => talk.texts().includes('the end'));
   assert.deepEqual(talk.texts(), ['the end']);
+});
+
+test('a page that lost its cookie says nothing where pages with logins are shown, and whoever logs in there speaks', async (t) => {
+  const views = fileURLToPath(new URL('pages/amqpchat', import.meta.url));
+  const server = await startServer({ args: ['--views', views] });
+  t.after(() => server.stop());
+  const talk = await joinLater(later, server.url);
+  t.after(() => talk.close());
+  for (const kind of [polling, websocket]) {
+    const page = await join(t, kind, server.url);
+    page.socket.send('not heard');
+    page.socket.emit('message', 'not heard either');
+    page.socket.emit('chat', JSON.stringify({ msg: 'nor this' }));
+    const name = await new Promise((resolve) => page.socket.emit('joined', resolve));
+    assert.equal(name, null);
+  }
+  const ann = await openPage(t, websocket, server, await newcomer(server, 'Ann'));
+  ann.socket.send('by Ann');
+  await finds(ann, { action: 'message', name: 'Ann', message: 'by <b class="you">Ann</b>' });
+  talk.socket.emit('message', 'the end');
+  await eventually('the end is told', () => talk.texts().includes('the end'));
+  assert.deepEqual(talk.texts(), ['by Ann', 'the end']);
 });
 
 test('whoever logs out loses all connections of the login, and no others', async (t) => {

@@ -4,5 +4,6 @@ mod fixtures;
 mod mutations;
 mod polling;
 mod server;
+mod transports;
 mod websocket;
 mod wire;

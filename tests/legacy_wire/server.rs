@@ -41,12 +41,17 @@ pub async fn start() -> Server {
 }
 
 pub async fn start_with(times: Times) -> Server {
+    start_offering(&Transport::ALL, times).await
+}
+
+pub async fn start_offering(transports: &[Transport], times: Times) -> Server {
     let allowed = |origin: &str| origin == "http://foo.example";
     let legacy = Arc::new(Legacy::new(
         LIMITS,
         times,
-        &Transport::ALL,
+        transports,
         Arc::new(allowed),
+        "",
     ));
     legacy.mount("/", Arc::new(Old));
     legacy.mount("/chat", Arc::new(Chat));

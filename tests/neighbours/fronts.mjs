@@ -28,7 +28,7 @@ export async function startNode(name, options) {
     name: options.name,
     url: launched.urls[0],
     isNode: true,
-    printed: launched.printed,
+    printed: launched.output,
     stop: launched.stop,
     async kill9() {
       launched.child.kill('SIGKILL');

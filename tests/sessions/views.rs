@@ -91,6 +91,42 @@ async fn a_name_that_cannot_be_one_is_refused_and_nothing_is_kept() {
 }
 
 #[tokio::test]
+async fn a_name_of_an_account_is_nobodys_who_has_not_proved_it() {
+    let (server, _views) = server_with(VISITORS, &["--host-name", "one"]);
+    let ann = [("name", "Ann <b>"), ("mail", "ann@mail.example")];
+    let registered = Browser::new(server.address()).post("/register", &ann).await;
+    assert!(registered["pass"].is_string(), "{registered}");
+    let mut browser = Browser::new(server.address());
+    browser.get("/").await;
+    for (name, named) in [
+        ("Ann <b>", "Ann &lt;b&gt;"),
+        (" aNN <b>", "aNN &lt;b&gt;"),
+        ("Ａnn <b>", "Ａnn &lt;b&gt;"),
+    ] {
+        let answer = browser.post("/user", &[("user", name)]).await;
+        let taken = format!("The name <b>{named}</b> is already taken, please use another name!");
+        assert_eq!(answer, serde_json::json!({ "error": taken }), "{name}");
+    }
+    assert_eq!(browser.who().await, "{{ server }} {% raw %} one: \n");
+    let answer = browser.post("/user", &[("user", "Anna")]).await;
+    assert_eq!(answer, serde_json::json!({ "error": "" }));
+}
+
+#[tokio::test]
+async fn names_of_accounts_are_not_found_out_by_trying() {
+    let (server, _views) = server_with(VISITORS, &[]);
+    let mut browser = Browser::new(server.address());
+    browser.register("Ann").await;
+    for _ in 0..60 {
+        let answer = browser.post("/user", &[("user", "Ann")]).await;
+        assert_ne!(answer["error"], "");
+    }
+    let answer = browser.post("/user", &[("user", "Ann")]).await;
+    let told = answer["error"].as_str().unwrap();
+    assert!(told.starts_with("You tried that too often"), "{told}");
+}
+
+#[tokio::test]
 async fn a_visitor_of_a_page_with_logins_gets_no_cookie() {
     let (server, _views) = server_with_accounts(&[]);
     let mut browser = Browser::new(server.address());

@@ -1,6 +1,6 @@
 //! Asks a router as a browser would, without a network between.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -59,6 +59,15 @@ pub fn own() -> Router {
 pub fn pages(folder: &TempDir) -> Router {
     router(Web {
         public: Some(folder.path().to_owned()),
+        ..Web::default()
+    })
+}
+
+/// The router with the pages of a folder, whose other files browsers may keep for so long.
+pub fn pages_kept(folder: &TempDir, public_max_age: Duration) -> Router {
+    router(Web {
+        public: Some(folder.path().to_owned()),
+        public_max_age,
         ..Web::default()
     })
 }

@@ -1,10 +1,10 @@
 //! Our own pages, pages of a folder, the libraries that old pages expect, and what is answered elsewhere.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use http::StatusCode;
 
-use crate::client::{JQUERY, ask, folder, get, own, pages};
+use crate::client::{JQUERY, ask, folder, get, own, pages, pages_kept};
 
 #[tokio::test]
 async fn health_is_an_empty_200() {
@@ -121,6 +121,58 @@ async fn a_folder_is_served_at_the_root_and_at_public() {
         let listing = get(&web, &format!("{prefix}/empty/")).await;
         assert_eq!(listing.status, StatusCode::NOT_FOUND);
     }
+}
+
+#[tokio::test]
+async fn what_browsers_may_keep_they_keep_and_pages_are_asked_for_anew() {
+    const KEPT: &str = "public, max-age=2628";
+    const NOT_KEPT: &str = "public, max-age=0";
+    let folder = folder(&[
+        ("index.html", "the page"),
+        ("css/main.css", "body {}"),
+        ("sub/index.html", "the sub page"),
+        ("old.htm", "an old page"),
+    ]);
+    let web = pages_kept(&folder, Duration::from_millis(2_628_000));
+    for (path, status, expected) in [
+        ("/", 200, NOT_KEPT),
+        ("/index.html", 200, NOT_KEPT),
+        ("/old.htm", 200, NOT_KEPT),
+        ("/public/sub/", 200, NOT_KEPT),
+        ("/sub", 307, NOT_KEPT),
+        ("/css/main.css", 200, KEPT),
+        ("/public/css/main.css", 200, KEPT),
+    ] {
+        let answer = get(&web, path).await;
+        assert_eq!(answer.status, status, "{path}");
+        assert_eq!(answer.header("cache-control"), expected, "{path}");
+        if status != 200 {
+            continue;
+        }
+        let modified = answer.header("last-modified");
+        let unchanged = [("if-modified-since", modified)];
+        let again = ask(&web, "GET", path, &unchanged).await;
+        assert_eq!(again.status, StatusCode::NOT_MODIFIED, "{path}");
+        assert_eq!(again.header("cache-control"), expected, "{path}");
+    }
+    // One that this version does not have may come with the next.
+    assert!(
+        !get(&web, "/no.css")
+            .await
+            .headers
+            .contains_key("cache-control")
+    );
+    // Ours change with the program, whatever is said of the folder's.
+    let ours = handshaken::transport::web::router(handshaken::transport::web::Web {
+        public_max_age: Duration::from_secs(9),
+        ..Default::default()
+    });
+    let style = get(&ours, "/chat.css").await;
+    assert_eq!(style.status, StatusCode::OK);
+    assert_eq!(
+        style.header("cache-control"),
+        "public, max-age=0, must-revalidate"
+    );
 }
 
 #[tokio::test]

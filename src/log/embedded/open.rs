@@ -75,7 +75,20 @@ pub(super) struct Opened {
     pub file: PathBuf,
     pub epoch: Epoch,
     /// Held until the connection is closed; the system lets go of it when the process ends.
-    pub _lock: File,
+    pub _lock: Lock,
+}
+
+/// The file that says whose the folder is.
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    /// Closing the file is not enough: a process that another thread is just starting has it open, too,
+    /// until its program is loaded.
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::debug!(%error, "could not unlock the folder of the log");
+        }
+    }
 }
 
 pub(super) fn open(dir: &Path, pages: Option<u32>) -> Result<Opened, OpenError> {
@@ -111,7 +124,7 @@ pub(super) fn open(dir: &Path, pages: Option<u32>) -> Result<Opened, OpenError> 
         conn,
         file,
         epoch,
-        _lock: lock,
+        _lock: Lock(lock),
     })
 }
 

@@ -78,6 +78,14 @@ impl<'a> Target<'a> {
     }
 }
 
+/// The session that an address names.
+pub(super) fn session_of(path: &str) -> Option<&str> {
+    match Target::of(path) {
+        Target::Session { sid, .. } => Some(sid),
+        _ => None,
+    }
+}
+
 impl Front {
     pub(super) async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let path = request.uri().path().to_owned();

@@ -20,6 +20,7 @@ use std::{sync::Arc, time::Duration};
 
 use ::http::{Request, Response};
 use axum::body::Body;
+use clap::ValueEnum;
 
 use self::{
     channels::Told,
@@ -29,6 +30,7 @@ use self::{
 };
 pub use self::{sessions::Sessions, state::Times};
 use super::{
+    farewell,
     flow::{Limits, Shared},
     origin::Allowed,
 };
@@ -43,12 +45,16 @@ const LOOK_PERIOD: Duration = Duration::from_millis(250);
 /// How often a drain looks whether everybody is gone.
 const DRAIN_PERIOD: Duration = Duration::from_millis(10);
 
-/// How packets travel. Flash sockets are not spoken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How packets travel, as settings, addresses and handshakes name it. Flash sockets are not spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Transport {
+    #[value(name = "websocket")]
     Websocket,
+    #[value(name = "htmlfile")]
     HtmlFile,
+    #[value(name = "xhr-polling")]
     XhrPolling,
+    #[value(name = "jsonp-polling")]
     JsonpPolling,
 }
 
@@ -78,10 +84,18 @@ pub struct Legacy {
 }
 
 impl Legacy {
-    pub fn new(limits: Limits, times: Times, transports: &[Transport], allowed: Allowed) -> Self {
+    /// `transports` are those that are offered, in this order; whoever asks for another is refused.
+    /// `member` is what the ids of sessions begin with: the replica's id, where there are several.
+    pub fn new(
+        limits: Limits,
+        times: Times,
+        transports: &[Transport],
+        allowed: Allowed,
+        member: &str,
+    ) -> Self {
         Self {
             front: Front {
-                sessions: Sessions::new(Shared::new(limits), times),
+                sessions: Sessions::new(Shared::new(limits), times, member),
                 transports: transports.into(),
                 allowed,
             },
@@ -114,6 +128,11 @@ impl Legacy {
         &self.front.sessions
     }
 
+    /// The session that a request below Socket.IO's path names.
+    pub fn session_of(request: &Request<Body>) -> Option<&str> {
+        http::session_of(request.uri().path())
+    }
+
     /// Answers a request below Socket.IO's path.
     pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
         self.front.answer(request).await
@@ -127,6 +146,13 @@ impl Legacy {
             period.tick().await;
             self.front.sessions.look_after();
         }
+    }
+
+    /// Sends those who are here away, one after the other over a time, so that whoever takes them in is
+    /// not stormed.
+    pub async fn thin_out(&self, over: Duration) {
+        let sessions = self.front.sessions.everybody();
+        farewell::one_by_one(sessions, over, |session| session.close(Goodbye::Shutdown)).await;
     }
 
     /// Sends everybody away, and returns when they are gone and what they said has been dealt with.

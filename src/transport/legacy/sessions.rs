@@ -24,6 +24,8 @@ pub struct Sessions {
     pub(super) shared: Arc<Shared>,
     pub(super) times: Times,
     pub(super) channels: Channels,
+    /// What every session's id begins with: the id of this replica, where there are several.
+    member: Box<str>,
     /// Polls and streams that are under way.
     pub(super) links: AtomicUsize,
     mounts: RwLock<Vec<Mount>>,
@@ -41,8 +43,9 @@ pub(super) enum Unable {
 }
 
 impl Sessions {
-    pub(super) fn new(shared: Arc<Shared>, times: Times) -> Arc<Self> {
+    pub(super) fn new(shared: Arc<Shared>, times: Times, member: &str) -> Arc<Self> {
         Arc::new(Self {
+            member: member.into(),
             shared,
             times,
             channels: Channels::default(),
@@ -75,7 +78,7 @@ impl Sessions {
             tracing::error!(%error, "the system has no randomness for a session's id");
             return Err(Unable::Failed);
         }
-        let sid: Box<str> = BASE64_URL_SAFE_NO_PAD.encode(id).into();
+        let sid: Box<str> = format!("{}{}", self.member, BASE64_URL_SAFE_NO_PAD.encode(id)).into();
         let session = Arc::new(Session::new(sid.clone(), handshake, self.clone()));
         if !session.greet() {
             return Err(Unable::Refused);
@@ -125,7 +128,7 @@ impl Sessions {
         }
     }
 
-    fn everybody(&self) -> Vec<Arc<Session>> {
+    pub(super) fn everybody(&self) -> Vec<Arc<Session>> {
         self.all.lock().values().cloned().collect()
     }
 }

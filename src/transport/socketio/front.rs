@@ -57,7 +57,10 @@ impl Front {
                 Ok(session) => self.open(&query, session).await,
                 Err(error) => error.response(),
             },
-            (Some(sid), &Method::GET) => self.poll(&query, self.sessions.find(sid)).await,
+            (Some(sid), &Method::GET) => {
+                let asked = request.uri().query().unwrap_or_default();
+                self.poll(&query, asked, self.sessions.find(sid)).await
+            }
             (Some(sid), &Method::POST) => match self.sessions.find(sid) {
                 Some(session) => self.take(request, &query, session).await,
                 // One that lives on WebSocket, or none at all: the engine knows.
@@ -129,16 +132,24 @@ impl Front {
         Response::from_parts(parts, Body::from(body))
     }
 
-    async fn poll(&self, query: &Query, session: Option<Arc<Session>>) -> Response<Body> {
-        let asked = self.engine.get(query, None);
+    async fn poll(
+        &self,
+        query: &Query,
+        asked: &str,
+        session: Option<Arc<Session>>,
+    ) -> Response<Body> {
+        if let Some(answer) = session.as_ref().and_then(|it| it.last_answer.to(asked)) {
+            return answer;
+        }
+        let polled = self.engine.get(query, None);
         let response = match &session {
             Some(session) => tokio::select! {
                 biased;
-                response = asked => response,
+                response = polled => response,
                 // The engine's own answer is given up: while it waits it holds nothing.
                 () = session.nudged() => return noop(query.protocol),
             },
-            None => asked.await,
+            None => polled.await,
         };
         let Some(session) = session.filter(|_| response.status() == StatusCode::OK) else {
             return normal(response);
@@ -160,6 +171,7 @@ impl Front {
         };
         session.taken(packets);
         session.flow.sent(body.len());
+        session.last_answer.keep(asked, &parts, &body);
         Response::from_parts(parts, Body::from(body))
     }
 

@@ -9,6 +9,8 @@ mod eio3;
 mod eio4;
 mod frames;
 mod front;
+mod last_answer;
+mod member_sid;
 mod peer;
 mod probe;
 mod public_id;
@@ -24,7 +26,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use axum::body::Body;
-use http::{Request, Response};
+use http::{Request, Response, header::CONTENT_LENGTH};
 use serde_json::value::RawValue;
 
 use self::{
@@ -34,7 +36,7 @@ use self::{
 };
 pub use self::{peer::handshake, public_id::id, session::Sessions};
 pub use super::flow::Limits;
-use super::{asks, listener::Remote, origin::Allowed};
+use super::{asks, farewell, listener::Remote, origin::Allowed};
 use crate::{
     chat::peer::Goodbye,
     dialect::{Dialect, Fleeting},
@@ -60,10 +62,13 @@ pub struct Timing {
 pub struct SocketIo {
     io: socketioxide::SocketIo,
     front: Front,
+    /// What the ids of sessions begin with.
+    member: Box<str>,
 }
 
 impl SocketIo {
-    pub fn new(limits: Limits, timing: Timing, allowed: Allowed) -> Self {
+    /// `member` is what the ids of sessions begin with: the replica's id, where there are several.
+    pub fn new(limits: Limits, timing: Timing, allowed: Allowed, member: &str) -> Self {
         let (service, io) = socketioxide::SocketIo::builder()
             .ping_interval(timing.ping_interval)
             .ping_timeout(timing.ping_timeout)
@@ -85,7 +90,13 @@ impl SocketIo {
                 sessions,
                 allowed,
             },
+            member: member.into(),
         }
+    }
+
+    /// The session that a request of Socket.IO's path names.
+    pub fn session_of(request: &Request<Body>) -> Option<&str> {
+        member_sid::of(request.uri())
     }
 
     /// Has a dialect speak with the clients of a namespace. `/` must have one before the first
@@ -113,14 +124,38 @@ impl SocketIo {
     }
 
     /// Answers a request of Socket.IO's path.
-    pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
+    pub async fn answer(&self, mut request: Request<Body>) -> Response<Body> {
         let remote = request
             .extensions()
             .get()
             .map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |Remote(address)| {
                 address.ip()
             });
-        self.front.answer(request, remote).await
+        let member = &*self.member;
+        if member.is_empty() {
+            return self.front.answer(request, remote).await;
+        }
+        if member_sid::of(request.uri()).is_some() {
+            member_sid::strip(&mut request, member);
+            return self.front.answer(request, remote).await;
+        }
+        let (mut parts, body) = self.front.answer(request, remote).await.into_parts();
+        // An upgrade's answer has no body; all others are in memory.
+        let body = axum::body::to_bytes(body, usize::MAX)
+            .await
+            .unwrap_or_default();
+        let marked = member_sid::mark(&body, member).unwrap_or(body);
+        if parts.headers.contains_key(CONTENT_LENGTH) {
+            parts.headers.insert(CONTENT_LENGTH, marked.len().into());
+        }
+        Response::from_parts(parts, Body::from(marked))
+    }
+
+    /// Sends those who are here away, one after the other over a time, so that whoever takes them in is
+    /// not stormed.
+    pub async fn thin_out(&self, over: Duration) {
+        let sessions = self.front.sessions.everybody();
+        farewell::one_by_one(sessions, over, |session| session.close(Goodbye::Shutdown)).await;
     }
 
     /// Sends everybody away, and returns when they are gone and what they said has been dealt with.

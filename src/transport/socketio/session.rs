@@ -14,7 +14,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::{peer::Peer, service::Engine};
+use super::{last_answer::LastAnswer, peer::Peer, service::Engine};
 use crate::{
     chat::peer::Goodbye,
     dialect::Handshake,
@@ -56,6 +56,7 @@ pub struct Session {
     /// A 2.x client, which encodes text once; see `eio3`.
     pub(super) encodes_once: AtomicBool,
     pub(super) flow: Flow,
+    pub(super) last_answer: LastAnswer,
     /// A request with packets is under way; Node allows one at a time.
     taking: AtomicBool,
     goodbye: OnceLock<Goodbye>,
@@ -97,6 +98,7 @@ impl Sessions {
             nudged: Notify::new(),
             encodes_once: AtomicBool::new(false),
             flow: Flow::new(self.shared.clone()),
+            last_answer: LastAnswer::default(),
             taking: AtomicBool::new(false),
             goodbye: OnceLock::new(),
             is_told: AtomicBool::new(false),
@@ -127,10 +129,13 @@ impl Sessions {
 
     /// Ends every session.
     pub(super) fn close_all(&self, why: Goodbye) {
-        let all: Vec<_> = self.all.lock().values().filter_map(Weak::upgrade).collect();
-        for session in all {
+        for session in self.everybody() {
             session.close(why);
         }
+    }
+
+    pub(super) fn everybody(&self) -> Vec<Arc<Session>> {
+        self.all.lock().values().filter_map(Weak::upgrade).collect()
     }
 }
 

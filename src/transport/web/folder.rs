@@ -5,6 +5,7 @@
 use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
@@ -16,20 +17,27 @@ use tower::ServiceExt;
 use tower_http::services::ServeDir;
 use tower_http::services::fs::{Backend, DefaultServeDirFallback, TokioBackend, TokioFile};
 
-use super::representation::with_charset;
+use super::representation::{content_type, with_charset};
+
+/// For pages: they name what belongs to them, so it is they that are asked for anew.
+const NOT_KEPT: HeaderValue = HeaderValue::from_static("public, max-age=0");
 
 /// A folder whose files are served.
 pub struct Folder {
     files: ServeDir<DefaultServeDirFallback, Confined>,
+    kept: HeaderValue,
 }
 
 impl Folder {
     /// The folder is looked up at each request, so a link to it can be turned to a new release.
-    pub fn new(root: PathBuf) -> Self {
+    /// `max_age` is for how long browsers may keep files that are no pages, in whole seconds.
+    pub fn new(root: PathBuf, max_age: Duration) -> Self {
         let backend = Confined {
             root: root.clone().into(),
         };
+        let kept = format!("public, max-age={}", max_age.as_secs());
         Self {
+            kept: HeaderValue::try_from(kept).unwrap_or(NOT_KEPT),
             files: ServeDir::with_backend(root, backend),
         }
     }
@@ -51,14 +59,25 @@ impl Folder {
         if response.status() == StatusCode::NOT_FOUND {
             return None;
         }
+        let is_file =
+            response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED;
+        let kept = match is_file && !is_page(uri.path()) {
+            true => self.kept.clone(),
+            false => NOT_KEPT,
+        };
         let mut response = response.map(Body::new);
         let headers = response.headers_mut();
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=0"));
+        headers.insert(CACHE_CONTROL, kept);
         if let Some(media_type) = headers.remove(CONTENT_TYPE) {
             headers.insert(CONTENT_TYPE, with_charset(media_type));
         }
         Some(response)
     }
+}
+
+/// Whether HTML is at this path. By its name: an answer that nothing has changed does not say.
+fn is_page(path: &str) -> bool {
+    path.ends_with('/') || content_type(path).as_bytes().starts_with(b"text/html")
 }
 
 /// The file system as far as the folder goes. Whoever may write to the folder may publish what he likes, so a

@@ -59,9 +59,13 @@ impl Peers {
         self.count() == 0 && self.shared.is_quiet()
     }
 
+    /// All who are here now.
+    pub(super) fn everybody(&self) -> Vec<Arc<Peer>> {
+        self.all.lock().values().cloned().collect()
+    }
+
     pub(super) fn close_all(&self, why: Goodbye) {
-        let all: Vec<_> = self.all.lock().values().cloned().collect();
-        for peer in all {
+        for peer in self.everybody() {
             peer.close(why);
         }
     }

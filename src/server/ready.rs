@@ -1,0 +1,79 @@
+//! `/ready`: whether clients are to be sent to this replica, and what it depends on. A balancer asks; what all replicas
+//! depend on does not make one unready, or none would be left that says what is wrong.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use axum::{Json, Router, response::IntoResponse, routing::get};
+use http::{
+    StatusCode,
+    header::{CACHE_CONTROL, HeaderName},
+};
+use serde::Serialize;
+
+use crate::cluster::members::Members;
+
+/// What is known of this replica's state.
+#[derive(Clone)]
+pub(super) struct Readiness {
+    is_draining: Arc<AtomicBool>,
+    members: Option<Arc<Members>>,
+}
+
+#[derive(Serialize)]
+struct Told {
+    ready: bool,
+    draining: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replicas: Option<Replicas>,
+}
+
+#[derive(Serialize)]
+struct Replicas {
+    /// The id of this one.
+    id: String,
+    /// How many live, as far as this one knows.
+    count: usize,
+    /// Whether the others know that this one lives: not while Redis is away.
+    known: bool,
+}
+
+impl Readiness {
+    pub(super) fn new(members: Option<Arc<Members>>) -> Self {
+        Self {
+            is_draining: Arc::default(),
+            members,
+        }
+    }
+
+    /// Not ready from now on.
+    pub(super) fn drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn router(self) -> Router {
+        Router::new().route("/ready", get(async move || self.answer()))
+    }
+
+    fn answer(&self) -> impl IntoResponse + use<> {
+        let draining = self.is_draining.load(Ordering::Relaxed);
+        let told = Told {
+            ready: !draining,
+            draining,
+            replicas: self.members.as_ref().map(|members| Replicas {
+                id: members.id().to_string(),
+                count: members.count(),
+                known: !members.is_lapsed(),
+            }),
+        };
+        let status = if told.ready {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
+        let fresh: [(HeaderName, &str); 1] = [(CACHE_CONTROL, "no-store")];
+        (status, fresh, Json(told))
+    }
+}

@@ -1,0 +1,162 @@
+//! What is served at which address: to clients, and to other replicas. Sessions that live on another replica are passed
+//! on; the transports answer the rest.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    middleware::{self, Next},
+    routing::any,
+};
+use http::{HeaderValue, Method, Response, header, request::Parts};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use crate::{
+    settings::{Origin, Settings, Switch},
+    transport::{
+        forward::{self, Forward, Secret},
+        legacy::Legacy,
+        origin::Allowed,
+        proxy,
+        socketio::SocketIo,
+        web::{self, Web},
+        websocket::WebSocket,
+    },
+};
+
+/// How long a browser may remember what a preflight answered.
+const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
+
+/// The transports that answer below `/socket.io`, and the one that answers where a WebSocket is asked for
+/// anywhere else.
+#[derive(Clone)]
+pub(super) struct Transports {
+    pub socketio: Arc<SocketIo>,
+    pub legacy: Arc<Legacy>,
+    pub websocket: Arc<WebSocket>,
+}
+
+/// All that is served to clients; `pages` are those that need more than the transports know.
+pub(super) fn public(
+    settings: &Settings,
+    pages: Router,
+    transports: &Transports,
+    forward: Option<&Arc<Forward>>,
+) -> Router {
+    let web = web::router(Web {
+        public: settings.public.clone(),
+        public_max_age: settings.public_max_age,
+        client: settings.client,
+        catch_up: settings.catch_up == Switch::On,
+    });
+    let websocket = transports.websocket.clone();
+    let mut router = transports
+        .engine_routes(forward)
+        .merge(pages)
+        .merge(web.layer(middleware::from_fn_with_state(websocket, or_websocket)));
+    if !settings.cors_origin.is_empty() {
+        router = router.layer(cors(allowed(settings)));
+    }
+    // Has ways of its own with other origins, older than preflights.
+    router = router.merge(transports.legacy_routes(forward));
+    if !settings.trusted_proxy.is_empty() {
+        let trusted: Arc<[_]> = settings.trusted_proxy.clone().into();
+        router = router.layer(middleware::from_fn_with_state(trusted, proxy::see_through));
+    }
+    router
+}
+
+/// The sessions of this replica, for the others.
+pub(super) fn internal(transports: &Transports, secret: Secret) -> Router {
+    let sessions = transports
+        .engine_routes(None)
+        .merge(transports.legacy_routes(None));
+    forward::guarded(sessions, secret)
+}
+
+/// The origins whose pages may read answers and send credentials.
+pub(super) fn allowed(settings: &Settings) -> Allowed {
+    let origins = settings.cors_origin.clone();
+    Arc::new(move |origin| {
+        origins.iter().any(|allowed| match allowed {
+            Origin::Any => true,
+            Origin::Exactly(allowed) => origin.as_bytes().eq_ignore_ascii_case(allowed.as_bytes()),
+        })
+    })
+}
+
+/// Has whoever asks for a WebSocket where a page would be, or nothing, speak without Socket.IO.
+async fn or_websocket(
+    State(websocket): State<Arc<WebSocket>>,
+    request: Request,
+    page: Next,
+) -> Response<Body> {
+    if WebSocket::is_asked_for(&request) && !request.uri().path().starts_with("/socket.io/") {
+        websocket.answer(request)
+    } else {
+        page.run(request).await
+    }
+}
+
+impl Transports {
+    /// How many clients are connected by any of them.
+    pub(super) fn sessions(&self) -> usize {
+        self.socketio.sessions().count()
+            + self.legacy.sessions().count()
+            + self.websocket.peers().count()
+    }
+
+    fn engine_routes(&self, forward: Option<&Arc<Forward>>) -> Router {
+        let (socketio, forward) = (self.socketio.clone(), forward.cloned());
+        let engine = any(move |request: Request| {
+            let (socketio, forward) = (socketio.clone(), forward.clone());
+            async move {
+                let session = SocketIo::session_of(&request).map(str::to_owned);
+                let here = async |request| socketio.answer(request).await;
+                answer(forward.as_deref(), session.as_deref(), request, here).await
+            }
+        });
+        Router::new()
+            .route("/socket.io", engine.clone())
+            .route("/socket.io/", engine)
+    }
+
+    fn legacy_routes(&self, forward: Option<&Arc<Forward>>) -> Router {
+        let (legacy, forward) = (self.legacy.clone(), forward.cloned());
+        let legacy = any(move |request: Request| {
+            let (legacy, forward) = (legacy.clone(), forward.clone());
+            async move {
+                let session = Legacy::session_of(&request).map(str::to_owned);
+                let here = async |request| legacy.answer(request).await;
+                answer(forward.as_deref(), session.as_deref(), request, here).await
+            }
+        });
+        Router::new().route("/socket.io/{*rest}", legacy)
+    }
+}
+
+async fn answer(
+    forward: Option<&Forward>,
+    session: Option<&str>,
+    request: Request,
+    here: impl AsyncFnOnce(Request) -> Response<Body>,
+) -> Response<Body> {
+    match forward {
+        Some(forward) => forward.answer(session, request, here).await,
+        None => here(request).await,
+    }
+}
+
+/// Lets pages of these origins connect with credentials. On refusals too: a browser would hide them.
+fn cors(allowed: Allowed) -> CorsLayer {
+    let allowed =
+        move |origin: &HeaderValue, _: &Parts| origin.to_str().is_ok_and(|origin| allowed(origin));
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(allowed))
+        .allow_credentials(true)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION])
+        .max_age(PREFLIGHT_AGE)
+}

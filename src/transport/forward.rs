@@ -1,0 +1,263 @@
+//! Requests for a session that lives on another replica: passed to it over the internal listener, and the
+//! answer passed back as it is. Knows where a session lives from its id alone (`cluster::members`), and
+//! nothing of what is said.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{Router, body::Body, middleware::Next, response::IntoResponse};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version,
+    header::{CONNECTION, RETRY_AFTER, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
+};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+};
+use subtle::ConstantTimeEq;
+use tokio::io::copy_bidirectional;
+
+use super::listener::Remote;
+use crate::cluster::members::Members;
+
+/// How long another replica may take to accept a connection. The client meanwhile waits, and begins
+/// anew when this has passed.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a connection to another replica is kept for the next request.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Proves to a replica that a request comes from another one.
+const SECRET: HeaderName = HeaderName::from_static("handshaken-secret");
+
+/// The address of the client, for a replica that believes the one who says so.
+const CLIENT: HeaderName = HeaderName::from_static("handshaken-client");
+
+/// Headers that concern one connection and not the request; RFC 9110, 7.6.1.
+const OF_ONE_CONNECTION: [HeaderName; 6] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// Names the replica that a client's session lives on, for balancers that look at cookies.
+const AFFINITY: &str = "handshaken-replica";
+
+/// What replicas tell each other to be let in. Never shown.
+#[derive(Clone)]
+pub struct Secret(HeaderValue);
+
+impl Secret {
+    /// Of visible ASCII; none for replicas that only this machine reaches.
+    pub fn of(text: Option<&str>) -> Self {
+        let value = text.and_then(|text| HeaderValue::from_str(text).ok());
+        let mut value = value.unwrap_or_else(|| HeaderValue::from_static("none"));
+        value.set_sensitive(true);
+        Self(value)
+    }
+}
+
+/// Passes requests on.
+pub struct Forward {
+    members: Arc<Members>,
+    client: Client<HttpConnector, Body>,
+    secret: Secret,
+    /// Set with the answer to a handshake.
+    cookie: Option<HeaderValue>,
+    is_draining: AtomicBool,
+}
+
+impl Forward {
+    pub fn new(members: Arc<Members>, secret: Secret, sets_cookie: bool) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .build(connector);
+        let cookie = format!(
+            "{AFFINITY}={}; Path=/; HttpOnly; SameSite=Lax",
+            members.id()
+        );
+        let cookie = cookie.parse().expect("an id is part of a header value");
+        Self {
+            members,
+            client,
+            secret,
+            cookie: sets_cookie.then_some(cookie),
+            is_draining: AtomicBool::new(false),
+        }
+    }
+
+    /// Has new sessions begin on other replicas from now on.
+    pub fn drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Has the replica that has the session of a request answer it. Where that is this one, or none that
+    /// lives, the transport here does: it knows what is to be said then.
+    pub async fn answer(
+        &self,
+        session: Option<&str>,
+        request: Request<Body>,
+        here: impl AsyncFnOnce(Request<Body>) -> Response<Body>,
+    ) -> Response<Body> {
+        let owner = match session {
+            Some(session) => self.members.owner_of(session).await,
+            None if !self.is_draining.load(Ordering::Relaxed) => None,
+            // It would end with this replica; the next try goes to another.
+            None if request.headers().contains_key(UPGRADE) => return leaving(),
+            None => self.members.another(),
+        };
+        let request = match owner {
+            Some(owner) => match self.pass_on(owner, request).await {
+                Ok(answered) => return answered,
+                Err(request) => request,
+            },
+            None => request,
+        };
+        let mut response = here(request).await;
+        let begins = session.is_none() && !response.status().is_client_error();
+        if let Some(cookie) = self.cookie.as_ref().filter(|_| begins) {
+            response.headers_mut().append(SET_COOKIE, cookie.clone());
+        }
+        response
+    }
+
+    /// Gives the request back, without its body, where the replica did not answer.
+    async fn pass_on(
+        &self,
+        owner: SocketAddr,
+        mut request: Request<Body>,
+    ) -> Result<Response<Body>, Request<Body>> {
+        let upgrades = request.headers().get(UPGRADE).cloned();
+        let client_side = upgrades.is_some().then(|| hyper::upgrade::on(&mut request));
+        let left = without_body(&request);
+        let passed = match self
+            .client
+            .request(self.dress(request, owner, upgrades))
+            .await
+        {
+            Ok(passed) => passed,
+            Err(error) => {
+                // Whether a replica that is gone took a POST is not known, so it is not sent again.
+                tracing::debug!(%owner, %error, "could not pass a request on");
+                self.members.doubt();
+                return Err(left);
+            }
+        };
+        Ok(match client_side {
+            Some(client_side) if passed.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                tunnel(passed, client_side)
+            }
+            _ => {
+                let (mut parts, body) = passed.into_parts();
+                drop_connection_headers(&mut parts.headers);
+                Response::from_parts(parts, Body::new(body))
+            }
+        })
+    }
+
+    /// The request as the other replica is to get it.
+    fn dress(
+        &self,
+        request: Request<Body>,
+        owner: SocketAddr,
+        upgrades: Option<HeaderValue>,
+    ) -> Request<Body> {
+        let (mut parts, body) = request.into_parts();
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        parts.uri = Uri::builder()
+            .scheme("http")
+            .authority(owner.to_string())
+            .path_and_query(path)
+            .build()
+            .expect("an address and a path that was one are a URI");
+        parts.version = Version::HTTP_11;
+        drop_connection_headers(&mut parts.headers);
+        if let Some(protocol) = upgrades {
+            let asked = HeaderValue::from_static("Upgrade");
+            parts.headers.insert(CONNECTION, asked);
+            parts.headers.insert(UPGRADE, protocol);
+        }
+        parts.headers.insert(SECRET, self.secret.0.clone());
+        if let Some(Remote(client)) = parts.extensions.get() {
+            let client = client.to_string().parse();
+            let client = client.expect("an address is a header value");
+            parts.headers.insert(CLIENT, client);
+        }
+        Request::from_parts(parts, body)
+    }
+}
+
+/// Has only other replicas ask, and believes what they say of their clients.
+pub fn guarded(router: Router, secret: Secret) -> Router {
+    router.layer(axum::middleware::from_fn(
+        move |mut request: Request<Body>, next: Next| {
+            let shown = request.headers_mut().remove(SECRET);
+            let client = request.headers_mut().remove(CLIENT);
+            let is_replica =
+                shown.is_some_and(|shown| shown.as_bytes().ct_eq(secret.0.as_bytes()).into());
+            async move {
+                if !is_replica {
+                    tracing::warn!(
+                        "refused a request on the internal listener: no or another cluster secret"
+                    );
+                    return StatusCode::FORBIDDEN.into_response();
+                }
+                let client = client.and_then(|client| client.to_str().ok()?.parse().ok());
+                if let Some(client) = client {
+                    request.extensions_mut().insert(Remote(client));
+                }
+                next.run(request).await
+            }
+        },
+    ))
+}
+
+/// Joins both ends once both sides have switched.
+fn tunnel(
+    mut passed: Response<hyper::body::Incoming>,
+    client_side: hyper::upgrade::OnUpgrade,
+) -> Response<Body> {
+    let owner_side = hyper::upgrade::on(&mut passed);
+    tokio::spawn(async move {
+        let (Ok(client), Ok(owner)) = tokio::join!(client_side, owner_side) else {
+            return;
+        };
+        // Either end may break at any time; the other one notices by its end.
+        let _ = copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(owner)).await;
+    });
+    let (parts, _) = passed.into_parts();
+    Response::from_parts(parts, Body::empty())
+}
+
+fn leaving() -> Response<Body> {
+    let retry = [(RETRY_AFTER, HeaderValue::from_static("1"))];
+    (StatusCode::SERVICE_UNAVAILABLE, retry).into_response()
+}
+
+/// What a transport needs to refuse the request.
+fn without_body(request: &Request<Body>) -> Request<Body> {
+    let mut left = Request::new(Body::empty());
+    *left.method_mut() = request.method().clone();
+    *left.uri_mut() = request.uri().clone();
+    *left.headers_mut() = request.headers().clone();
+    left
+}
+
+fn drop_connection_headers(headers: &mut HeaderMap) {
+    for name in OF_ONE_CONNECTION {
+        headers.remove(name);
+    }
+}

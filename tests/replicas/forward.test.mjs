@@ -1,0 +1,168 @@
+// What passes between replicas, seen request by request: who is passed on where, what is refused, and in whose words.
+
+import assert from 'node:assert/strict';
+import http from 'node:http';
+import { text } from 'node:stream/consumers';
+import { after, before, describe, test } from 'node:test';
+
+import { eventually, startServer } from '../clients/harness.mjs';
+import { startRedis, startReplicas } from './cluster.mjs';
+
+const UNKNOWN = '{"code":1,"message":"Session ID unknown"}';
+const SECRET = 'a secret of all replicas'.replaceAll(' ', '-');
+
+let redis;
+before(async () => (redis = await startRedis()));
+after(() => redis?.stop());
+
+async function start(t, count, args = []) {
+  const replicas = await startReplicas(count, redis, ['--redis-prefix', `test-${t.name.length}-${process.hrtime.bigint()}`, ...args]);
+  t.after(() => Promise.all(replicas.map((replica) => replica.stop())));
+  return replicas;
+}
+
+const ready = async (url) => {
+  const answer = await fetch(`${url}/ready`);
+  return { status: answer.status, body: await answer.json() };
+};
+const inside = (replica) => /^listening for other replicas on (\S+)$/m.exec(replica.output())[1];
+const engine = (replica, query) => `${replica.url}/socket.io/?EIO=4&transport=polling${query}`;
+
+async function handshake(replica) {
+  const answer = await fetch(engine(replica, ''));
+  assert.equal(answer.status, 200);
+  return { sid: JSON.parse((await answer.text()).slice(1)).sid, cookie: answer.headers.get('set-cookie') };
+}
+
+async function legacyHandshake(replica) {
+  return (await (await fetch(`${replica.url}/socket.io/1/`)).text()).split(':')[0];
+}
+
+describe('a session of one replica', () => {
+  test('is reached through the other one, as if it lived there', async (t) => {
+    const [one, other] = await start(t, 2);
+    const { sid } = await handshake(one);
+    const posted = await fetch(engine(other, `&sid=${sid}`), { method: 'POST', body: '40' });
+    assert.deepEqual([posted.status, await posted.text()], [200, 'ok']);
+    const polled = await (await fetch(engine(other, `&sid=${sid}`))).text();
+    assert.match(polled, /^40\{"sid":"/);
+    const legacy = await legacyHandshake(one);
+    assert.equal(await (await fetch(`${other.url}/socket.io/1/xhr-polling/${legacy}`)).text(), '1::');
+  });
+
+  test('is known by the replica in its id, and the affinity cookie says which', async (t) => {
+    const [one] = await start(t, 1);
+    const { sid, cookie } = await handshake(one);
+    const { id } = (await ready(one.url)).body.replicas;
+    assert.ok(sid.startsWith(id) && sid.length === 24, sid);
+    assert.equal(cookie, `handshaken-replica=${id}; Path=/; HttpOnly; SameSite=Lax`);
+    const [without] = await start(t, 1, ['--affinity-cookie', 'off']);
+    assert.equal((await handshake(without)).cookie, null);
+  });
+
+  test('ends in words that every client knows when its replica was killed', async (t) => {
+    const [one, other] = await start(t, 2);
+    const [{ sid }, legacy] = [await handshake(one), await legacyHandshake(one)];
+    await one.kill9();
+    const polled = await fetch(engine(other, `&sid=${sid}`));
+    assert.deepEqual([polled.status, await polled.text()], [400, UNKNOWN]);
+    const posted = await fetch(engine(other, `&sid=${sid}`), { method: 'POST', body: '40' });
+    assert.deepEqual([posted.status, await posted.text()], [400, UNKNOWN]);
+    assert.equal(await (await fetch(`${other.url}/socket.io/1/xhr-polling/${legacy}`)).text(), '7:::1+0');
+    await eventually('it is gone from the directory', async () => (await ready(other.url)).body.replicas.count === 1, 20_000);
+    await one.restart();
+    await eventually('it is back under another id', async () => (await ready(other.url)).body.replicas.count === 2);
+    assert.ok(!sid.startsWith((await ready(one.url)).body.replicas.id));
+  });
+});
+
+test('ids that were never given out are unknown sessions', async (t) => {
+  const [one] = await start(t, 2);
+  const own = (await ready(one.url)).body.replicas.id;
+  for (const sid of [`${own}0123456789abcdef`, 'AAAAAAAA0123456789abcdef', 'AAAAAAAA', 'x', 'A'.repeat(10_000), '127.0.0.1:1', '..%2f..', '%00', '']) {
+    const answer = await fetch(engine(one, `&sid=${sid}`));
+    assert.deepEqual([answer.status, await answer.text()], [400, UNKNOWN], sid.slice(0, 30));
+  }
+  for (const sid of [`${own}01234567890123456789`, 'AAAAAAAA01234567890123456789', 'A'.repeat(10_000)]) {
+    const answer = await fetch(`${one.url}/socket.io/1/xhr-polling/${sid}`);
+    assert.deepEqual([answer.status, await answer.text()], [200, '7:::1+0'], sid.slice(0, 30));
+  }
+  assert.equal((await ready(one.url)).status, 200);
+});
+
+test('an upgrade for an unknown session is refused before it is made', async (t) => {
+  const [one] = await start(t, 2);
+  const headers = { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==' };
+  const address = engine(one, '&sid=AAAAAAAA0123456789abcdef').replace('polling', 'websocket');
+  const status = await new Promise((resolve, reject) => {
+    const request = http.get(address, { headers });
+    request.once('upgrade', (answer, socket) => (socket.destroy(), resolve(answer.statusCode)));
+    request.once('response', (answer) => (answer.resume(), resolve(answer.statusCode)));
+    request.once('error', reject);
+  });
+  assert.equal(status, 400);
+});
+
+describe('the listener for other replicas', () => {
+  test('lets nobody in without the secret of all', async (t) => {
+    const [one, other] = await start(t, 2, ['--cluster-secret', SECRET]);
+    const { sid } = await handshake(one);
+    assert.equal((await fetch(engine(other, `&sid=${sid}`), { method: 'POST', body: '40' })).status, 200);
+    const address = engine({ url: inside(one) }, `&sid=${sid}`);
+    for (const headers of [{}, { 'handshaken-secret': 'none' }, { 'handshaken-secret': `${SECRET}x` }]) {
+      assert.equal((await fetch(address, { headers })).status, 403, JSON.stringify(headers));
+    }
+    assert.equal((await fetch(`${inside(one)}/health`, { headers: { 'handshaken-secret': SECRET } })).status, 404);
+    assert.ok(!`${one.log()}${other.log()}`.includes(SECRET));
+  });
+
+  test('passes nothing further on', async (t) => {
+    const [one, other] = await start(t, 2, ['--cluster-secret', SECRET]);
+    const { sid } = await handshake(one);
+    const answer = await fetch(engine({ url: inside(other) }, `&sid=${sid}`), { headers: { 'handshaken-secret': SECRET } });
+    assert.deepEqual([answer.status, await answer.text()], [400, UNKNOWN]);
+  });
+});
+
+test('a session that began through another replica is its client\'s, whatever that says of itself', async (t) => {
+  const [one, other] = await start(t, 2, ['--cluster-secret', SECRET, '--drain-delay', '10s', '--drain-timeout', '20s']);
+  const stopped = one.stop();
+  await eventually('new sessions begin elsewhere', async () => (await ready(one.url)).status === 503);
+  const headers = { 'handshaken-secret': 'forged', 'handshaken-client': '192.0.2.1:1' };
+  const opened = await new Promise((resolve, reject) => {
+    http.get(engine(one, ''), { headers, localAddress: '127.0.0.2' }, resolve).once('error', reject);
+  });
+  const { sid } = JSON.parse((await text(opened)).slice(1));
+  // Binary is nothing that a poll of this protocol may bring, so the session ends with a log line.
+  await fetch(engine(other, `&sid=${sid}`), { method: 'POST', body: 'x', headers: { 'content-type': 'application/octet-stream' } });
+  await eventually('it ends for what it sent', () => other.log().includes('bad_packet'));
+  assert.match(other.log(), /remote=127\.0\.0\.2/);
+  assert.ok(!other.log().includes('192.0.2.1'));
+  await stopped;
+});
+
+test('a replica that is told to stop says so, and has new sessions begin elsewhere', async (t) => {
+  const [one, other] = await start(t, 2, ['--drain-delay', '5s', '--drain-timeout', '20s']);
+  const stopped = one.stop();
+  await eventually('it is not ready', async () => (await ready(one.url)).status === 503);
+  const [{ id }] = [(await ready(other.url)).body.replicas];
+  assert.ok((await handshake(one)).sid.startsWith(id));
+  assert.ok((await legacyHandshake(one)).startsWith(id));
+  await stopped;
+  await eventually('it is gone from the directory', async () => (await ready(other.url)).body.replicas.count === 1);
+});
+
+test('settings that no cluster can work with are refused', async () => {
+  for (const [args, reason] of [
+    [['--cluster-listen', '127.0.0.1:0'], 'set --redis too'],
+    [['--redis', redis.url, '--cluster-listen', '0.0.0.0:0', '--advertise', '127.0.0.1:1'], 'set --cluster-secret'],
+    [['--redis', redis.url, '--advertise', '127.0.0.1:1'], 'no --cluster-listen'],
+    [['--redis', redis.url, '--cluster-listen', '127.0.0.1:0', '--cluster-secret', 'hush-hush'], '--cluster-secret: not 16'],
+  ]) {
+    await assert.rejects(startServer({ args }), (error) => {
+      assert.ok(error.message.includes(reason), error.message);
+      assert.ok(!error.message.includes('hush-hush'), error.message);
+      return true;
+    });
+  }
+});
