@@ -3,6 +3,7 @@
 
 mod cluster;
 mod logins;
+mod neighbours;
 mod ready;
 mod routes;
 
@@ -12,7 +13,9 @@ use anyhow::Context;
 use jiff::tz::TimeZone;
 use tokio::{sync::watch, task::JoinSet};
 
-use self::{cluster::Cluster, logins::Logins, ready::Readiness, routes::Transports};
+use self::{
+    cluster::Cluster, logins::Logins, neighbours::Neighbours, ready::Readiness, routes::Transports,
+};
 use crate::{
     account::tokens::Tokens,
     chat::{
@@ -66,6 +69,7 @@ pub struct Server {
     logins: Logins,
     socketio: Arc<SocketIo>,
     legacy: Arc<Legacy>,
+    neighbours: Neighbours,
     websocket: Arc<WebSocket>,
     stop: watch::Sender<bool>,
     connections: Connections,
@@ -95,7 +99,7 @@ impl Server {
             history: settings.history.into(),
             pending: settings.direct.max_pending.get(),
         };
-        let chat = Chat::new(log, replica, limits);
+        let chat = Chat::new(log.clone(), replica, limits);
 
         let limits = socketio::Limits {
             message: settings.max_message as usize,
@@ -138,6 +142,7 @@ impl Server {
             allowed.clone(),
             &mark,
         ));
+        let neighbours = Neighbours::start(&settings, chat.clone(), log, redis.clone())?;
         let zone = settings.time_zone.clone().unwrap_or_else(TimeZone::system);
         let websocket = Arc::new(WebSocket::new(
             limits,
@@ -214,7 +219,7 @@ impl Server {
             cluster_address = Some(inside.address);
             forward = Some(inside.forward);
         }
-        let readiness = Readiness::new(members.clone());
+        let readiness = Readiness::new(members.clone(), neighbours.watched());
         let drain = Drain {
             delay: settings.drain_delay,
             // The other half is for what is still to be written.
@@ -252,6 +257,7 @@ impl Server {
             logins,
             socketio,
             legacy,
+            neighbours,
             websocket,
             stop,
             connections,
@@ -312,6 +318,7 @@ impl Server {
             self.legacy.drain(),
             self.websocket.drain()
         );
+        self.neighbours.stop().await;
         if let Some(members) = &self.members {
             members.leave().await;
         }

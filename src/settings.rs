@@ -7,6 +7,7 @@ mod cluster;
 mod direct;
 mod legacy;
 mod mistakes;
+mod neighbours;
 mod redis;
 mod sessions;
 mod shared;
@@ -28,7 +29,7 @@ use jiff::tz::TimeZone;
 use self::values::{count, duration, host_name, origin, proxy, retain, time_zone};
 pub use self::{
     accounts::Accounts, cluster::Cluster, direct::Direct, legacy::Legacy, mistakes::Refusal,
-    redis::Redis, sessions::Sessions, tokens::Tokens, values::Origin,
+    neighbours::Neighbours, redis::Redis, sessions::Sessions, tokens::Tokens, values::Origin,
 };
 use crate::{
     log::embedded::Retain,
@@ -174,6 +175,9 @@ pub struct Settings {
     pub cluster: Cluster,
 
     #[command(flatten)]
+    pub neighbours: Neighbours,
+
+    #[command(flatten)]
     pub accounts: Accounts,
 
     #[command(flatten)]
@@ -298,6 +302,7 @@ impl Settings {
         self.accounts.check_together(&self.data, mistakes);
         self.sessions.check_together(mistakes);
         self.redis.check_together(mistakes);
+        self.neighbours.check_together(mistakes);
         self.check_shared(mistakes);
         self.cluster
             .check_together(self.redis.address.is_some(), mistakes);

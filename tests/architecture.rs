@@ -9,11 +9,23 @@ use std::{
 
 /// Who may import what, from the room itself apart. The arrows go one way: transport → dialect → chat ← log.
 /// `account` stands aside of them. Only `server` knows several rooms as a whole; `settings` names the values that it reads.
-const MAY_IMPORT: [(&str, &[&str]); 12] = [
+const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("account", &["chat::message", "chat::peer", "redis"]),
     ("chat", &[]),
     ("log", &["chat", "redis"]),
     ("redis", &[]),
+    (
+        "neighbour",
+        &[
+            "chat",
+            "cluster::lease",
+            "dialect::amqpchat::AmqpChat",
+            "dialect::escape",
+            "dialect::iso",
+            "dialect::rabbitpubsub::RabbitPubSub",
+            "redis",
+        ],
+    ),
     (
         "cluster",
         &[
@@ -44,6 +56,9 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
             "account::tokens::JwksSource",
             "account::tokens::Path",
             "log::embedded::Retain",
+            "neighbour::amqp::Address",
+            "neighbour::amqp::Bus",
+            "neighbour::amqp::InvalidAddress",
             "redis::Address",
             "redis::InvalidAddress",
             "transport::legacy::Transport",
@@ -61,6 +76,7 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
             "cluster",
             "dialect",
             "log",
+            "neighbour",
             "redis",
             "settings",
             "transport",
@@ -71,11 +87,12 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
 ];
 
 /// Libraries that only these places name, so that replacing one stays a matter of one place.
-const AT_HOME: [(&str, &[&str]); 12] = [
+const AT_HOME: [(&str, &[&str]); 13] = [
     ("jsonwebtoken", &["account/tokens", "account/tokens.rs"]),
     ("argon2", &["account/passwords.rs"]),
     ("minijinja", &["transport/web/views.rs"]),
     ("lettre", &["account/mail.rs"]),
+    ("lapin", &["neighbour/amqp"]),
     ("sqlx", &["account/users"]),
     ("socketioxide", &["transport/socketio"]),
     ("tokio_tungstenite", &["transport"]),
@@ -88,6 +105,7 @@ const AT_HOME: [(&str, &[&str]); 12] = [
             "log/redis",
             "account/sessions",
             "cluster",
+            "neighbour",
             "settings",
             "server",
         ],

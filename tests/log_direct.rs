@@ -46,6 +46,7 @@ fn letter(from: &str, to: &str, text: &str) -> Post {
         text: text.into(),
         key: None,
         replica: "replica".into(),
+        neighbour: None,
         direct: Some(Envelope {
             from: user(from),
             to: user(to),

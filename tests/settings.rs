@@ -143,6 +143,38 @@ fn the_variables_that_other_programs_read_name_the_redis_too() {
 }
 
 #[test]
+fn a_broker_and_its_exchanges_are_named_together_and_no_password_is_repeated() {
+    let check = |args: &[&str]| {
+        let output = server(&["--check"]).args(args).output().unwrap();
+        (code(&output), stderr(&output).to_owned())
+    };
+    let url = "amqp://ann:s3cret@h:5672/x?heartbeat=60";
+    let exchange = "--amqp-exchange=messages,chatExchange";
+    assert_eq!(check(&["--amqp", url, exchange]).0, 0);
+    for (args, mistake) in [
+        (vec!["--amqp", url], "--amqp: say which exchanges"),
+        (vec![exchange], "--amqp-exchange: say where the RabbitMQ is"),
+        (
+            vec!["--amqp", url, "--amqp-exchange=logs"],
+            "no such exchange; there are messages",
+        ),
+        (
+            vec!["--amqp", "amqp://ann:s3cret@h:x", exchange],
+            "--amqp: not a URL such as amqp://",
+        ),
+        (
+            vec!["--amqp", "redis://ann:s3cret@h", exchange],
+            "it begins with neither amqp:// nor",
+        ),
+    ] {
+        let (code, told) = check(&args);
+        assert_eq!(code, 64, "{args:?}");
+        assert!(told.contains(mistake), "no `{mistake}` in {told}");
+        assert!(!told.contains("s3cret"), "{told}");
+    }
+}
+
+#[test]
 fn settings_that_contradict_each_other_are_mistakes() {
     let small = ["--max-backlog", "100000", "--max-message", "200000"];
     let few = ["--max-backlog-packets", "16", "--history", "16"];

@@ -103,6 +103,15 @@ pub trait Log: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Conversation>, LogError>;
 
+    /// What is noted under a name beside the messages, by whichever replica.
+    async fn bookmark(&self, name: &str) -> Result<Option<String>, LogError>;
+
+    /// Notes something under a name, in the place of what was there.
+    async fn set_bookmark(&self, name: &str, value: &str) -> Result<(), LogError>;
+
+    /// Notes something under a name where nothing is noted, and answers what is noted then.
+    async fn first_bookmark(&self, name: &str, value: &str) -> Result<String, LogError>;
+
     /// What is acknowledged and read from now on, by anybody.
     fn marks(&self) -> Marks;
 

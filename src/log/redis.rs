@@ -244,6 +244,18 @@ impl Log for RedisLog {
         self.letters.conversations(user, limit).await
     }
 
+    async fn bookmark(&self, name: &str) -> Result<Option<String>, LogError> {
+        self.reader.bookmark(name).await
+    }
+
+    async fn set_bookmark(&self, name: &str, value: &str) -> Result<(), LogError> {
+        self.reader.set_bookmark(name, value).await
+    }
+
+    async fn first_bookmark(&self, name: &str, value: &str) -> Result<String, LogError> {
+        self.reader.first_bookmark(name, value).await
+    }
+
     fn marks(&self) -> Marks {
         self.letters.marks.subscribe()
     }

@@ -124,6 +124,7 @@ mod tests {
             text: text.into(),
             time: "2022-07-04T13:30:00Z".parse().unwrap(),
             replica: "a".into(),
+            neighbour: None,
             direct: None,
         })
     }

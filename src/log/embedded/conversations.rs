@@ -11,12 +11,12 @@ use crate::chat::{
 };
 
 pub(super) const PENDING: &str =
-    "SELECT m.seq, m.time, author, text, replica, sender, recipient, m.place, key
+    "SELECT m.seq, m.time, author, text, replica, sender, recipient, m.place, key, neighbour
     FROM pending JOIN messages m ON m.room = pending.room AND m.seq = pending.seq
     WHERE box = (SELECT id FROM boxes WHERE user = ?1) AND pending.place > ?2
     ORDER BY pending.place LIMIT ?3";
 pub(super) const CONVERSATIONS: &str =
-    "SELECT m.seq, m.time, author, text, replica, sender, recipient, place, key,
+    "SELECT m.seq, m.time, author, text, replica, sender, recipient, place, key, neighbour,
         other, min(c.received - c.read, rooms.next - rooms.first)
     FROM conversations c JOIN rooms ON rooms.id = c.room
     LEFT JOIN messages m ON m.room = c.room AND m.seq = rooms.next - 1

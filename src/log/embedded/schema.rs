@@ -83,6 +83,13 @@ const MIGRATIONS: &[&str] = &["
     ) STRICT, WITHOUT ROWID;
 
     CREATE INDEX conversations_by_time ON conversations (box, time);
+", "
+    ALTER TABLE messages ADD COLUMN neighbour TEXT; -- where it came from, unless it was said to us
+
+    CREATE TABLE bookmarks (
+        name TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
 "];
 
 /// Brings the file from `version` to [`VERSION`], all of it or none.

@@ -3,8 +3,8 @@
 -- KEYS: history, tail, rooms, places, the writer's last batch
 -- ARGV: the token that the writer entered with; the number of the batch; the prefix of rooms' keys;
 --       messages and bytes that the tail may hold; then for each post
---       room, author, text, replica, key (author and key may be empty), and of a direct message whom it
---       is from and for, both once more as JSON, and the size of the box (else empty)
+--       room, author, text, replica, key, neighbour (author, key and neighbour may be empty), and of a
+--       direct message whom it is from and for, both once more as JSON, and the size of the box (else empty)
 -- Returns the epoch, the number of the tail, and for each post one of
 --       {'kept', seq, time, place}, {'earlier', the message's entry}, {'full', size}, {'refused', reason};
 --       or only a word: 'enter' (anew, this Redis is not the one that was entered), 'stale' (a later
@@ -12,7 +12,7 @@
 
 local token, batch, prefix = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local most_messages, most_bytes = tonumber(ARGV[4]), tonumber(ARGV[5])
-local FIRST, FIELDS = 6, 10
+local FIRST, FIELDS = 6, 11
 
 -- How long a writer may take to ask again for what became of its last batch, in seconds.
 local REMEMBERED = 3600
@@ -59,7 +59,7 @@ local function set_view(user, room, time, seen)
 end
 
 -- A direct message is from `from` for `to`; `sender` and `recipient` are the same as JSON.
-local function keep(room, author, text, replica, key, from, to, sender, recipient, size)
+local function keep(room, author, text, replica, key, neighbour, from, to, sender, recipient, size)
   local stream, keys = prefix .. 'room:' .. room, prefix .. 'keys:' .. room
   local direct = to ~= ''
   local box, talks = prefix .. 'box:' .. to, prefix .. 'talks:' .. from
@@ -84,6 +84,11 @@ local function keep(room, author, text, replica, key, from, to, sender, recipien
     for _, field in ipairs({ 'f', sender, 'o', recipient, 'p', place, 'c', seen[2], 'u', to }) do
       fields[#fields + 1] = field
     end
+  end
+  -- Last: where the others stand is known to those who prune.
+  if neighbour ~= '' then
+    fields[#fields + 1] = 'b'
+    fields[#fields + 1] = neighbour
   end
   local added = redis.pcall('XADD', stream, seq .. '-0', unpack(fields))
   if is_error(added) then return { 'refused', added.err } end

@@ -40,6 +40,7 @@ pub(super) fn message(place: u64, size: usize) -> Arc<Message> {
         text: "x".repeat(size).into(),
         time: jiff::Timestamp::UNIX_EPOCH,
         replica: "replica".into(),
+        neighbour: None,
         direct: Some(Box::new(Direct {
             from: user("ann"),
             to: user("bob"),
@@ -177,6 +178,18 @@ impl Log for Scripted {
     }
 
     async fn conversations(&self, _: &UserId, _: usize) -> Result<Vec<Conversation>, LogError> {
+        Err(LogError::Closed)
+    }
+
+    async fn bookmark(&self, _: &str) -> Result<Option<String>, LogError> {
+        Err(LogError::Closed)
+    }
+
+    async fn set_bookmark(&self, _: &str, _: &str) -> Result<(), LogError> {
+        Err(LogError::Closed)
+    }
+
+    async fn first_bookmark(&self, _: &str, _: &str) -> Result<String, LogError> {
         Err(LogError::Closed)
     }
 

@@ -105,6 +105,18 @@ impl Log for Scripted {
         Err(LogError::Closed)
     }
 
+    async fn bookmark(&self, _: &str) -> Result<Option<String>, LogError> {
+        Err(LogError::Closed)
+    }
+
+    async fn set_bookmark(&self, _: &str, _: &str) -> Result<(), LogError> {
+        Err(LogError::Closed)
+    }
+
+    async fn first_bookmark(&self, _: &str, _: &str) -> Result<String, LogError> {
+        Err(LogError::Closed)
+    }
+
     fn marks(&self) -> Marks {
         tokio::sync::broadcast::channel(1).1
     }

@@ -1,0 +1,114 @@
+//! Exchanges with the very properties that the old chats declare, and the queue that we hear one with: one for
+//! all our replicas, which goes on filling while none of them is there.
+
+use lapin::{
+    Channel, Connection, ErrorKind, ExchangeKind,
+    options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
+    protocol::{AMQPErrorKind, AMQPSoftError},
+    types::{FieldTable, ShortString},
+};
+
+use super::broker::{Trouble, words};
+
+/// Messages that wait for us; of more, the oldest go.
+const QUEUE_MESSAGES: u32 = 100_000;
+
+/// How long it waits for us to come back, in ms: a week.
+const QUEUE_EXPIRES: u32 = 7 * 24 * 3600 * 1000;
+
+/// An exchange as an old chat declares it: not durable, not internal.
+pub(super) struct Exchange {
+    pub name: &'static str,
+    pub kind: ExchangeKind,
+    pub auto_delete: bool,
+}
+
+impl Exchange {
+    /// Makes sure that it is there, and is what it should be.
+    pub async fn declare(&self, connection: &Connection) -> Result<(), Trouble> {
+        // Asked first whether it is there: that needs no permission, and whoever has none to declare it may
+        // still use what others declared.
+        let is_there = match self.ask(connection, true).await {
+            Ok(()) => true,
+            Err(error) if is(&error, AMQPSoftError::NOTFOUND) => false,
+            Err(error) => return Err(error.into()),
+        };
+        match self.ask(connection, false).await {
+            Err(error) if is(&error, AMQPSoftError::PRECONDITIONFAILED) => {
+                Err(Trouble::Misdeclared(format!(
+                    "{}; exchange {} has to be {}, not durable, {}auto-delete, as the old chat declares it: delete it and start that again, or leave it out of --amqp-exchange",
+                    words(&error),
+                    self.name,
+                    format!("{:?}", self.kind).to_lowercase(),
+                    if self.auto_delete { "" } else { "not " },
+                )))
+            }
+            Err(error) if is_there && is(&error, AMQPSoftError::ACCESSREFUSED) => Ok(()),
+            answer => Ok(answer?),
+        }
+    }
+
+    /// On a channel of its own, which a refusal closes.
+    async fn ask(&self, connection: &Connection, passive: bool) -> lapin::Result<()> {
+        let channel = connection.create_channel().await?;
+        let options = ExchangeDeclareOptions {
+            passive,
+            auto_delete: self.auto_delete,
+            ..Default::default()
+        };
+        let name = self.name.into();
+        let declared =
+            channel.exchange_declare(name, self.kind.clone(), options, FieldTable::default());
+        declared.await?;
+        channel.close(200, "".into()).await
+    }
+
+    /// The name of our queue.
+    pub fn queue(&self, mark: &str) -> ShortString {
+        format!("handshaken.{}.{mark}", self.name).into()
+    }
+
+    /// Declares our queue, which one consumer at a time is served by.
+    pub async fn declare_queue(&self, channel: &Channel, mark: &str) -> Result<(), Trouble> {
+        let options = QueueDeclareOptions {
+            durable: true,
+            ..Default::default()
+        };
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-single-active-consumer".into(), true.into());
+        arguments.insert("x-max-length".into(), QUEUE_MESSAGES.into());
+        arguments.insert("x-expires".into(), QUEUE_EXPIRES.into());
+        let declared = channel
+            .queue_declare(self.queue(mark), options, arguments)
+            .await;
+        match declared {
+            Err(error) if is(&error, AMQPSoftError::PRECONDITIONFAILED) => {
+                Err(Trouble::Misdeclared(format!(
+                    "{}; delete the queue once it is empty, so that it can be declared anew",
+                    words(&error)
+                )))
+            }
+            declared => {
+                declared?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Has our queue get what is published with a key.
+    pub async fn bind(&self, channel: &Channel, mark: &str, key: &str) -> Result<(), Trouble> {
+        let options = QueueBindOptions::default();
+        let arguments = FieldTable::default();
+        let name = self.name.into();
+        Ok(channel
+            .queue_bind(self.queue(mark), name, key.into(), options, arguments)
+            .await?)
+    }
+}
+
+fn is(error: &lapin::Error, what: AMQPSoftError) -> bool {
+    match error.kind() {
+        ErrorKind::ProtocolError(error) => *error.kind() == AMQPErrorKind::Soft(what),
+        _ => false,
+    }
+}

@@ -1,0 +1,66 @@
+//! Settings of neighbours: other chat servers' buses, and which of them to be on.
+
+use std::convert::Infallible;
+
+use clap::Args;
+
+use crate::neighbour::amqp::{Address, Bus, InvalidAddress};
+
+/// The buses of other chat servers.
+#[derive(Clone, Debug, Args)]
+pub struct Neighbours {
+    /// RabbitMQ of an old chat beside which this server runs: amqp://user:password@host:5672/vhost,
+    /// amqps:// with TLS [default: none]
+    #[arg(
+        long = "amqp",
+        value_name = "URL",
+        env = "HANDSHAKEN_AMQP",
+        hide_env_values = true,
+        value_parser = |url: &str| Ok::<_, Infallible>(Given(url.parse()))
+    )]
+    given_amqp: Option<Given>,
+
+    /// Exchange of the old chat there: messages (talk, chat-scaling), chatExchange (AMQPChat,
+    /// rabbitpubsub); may be given several times [default: none]
+    #[arg(
+        long = "amqp-exchange",
+        value_name = "NAME",
+        env = "HANDSHAKEN_AMQP_EXCHANGE",
+        value_delimiter = ','
+    )]
+    pub amqp_exchanges: Vec<Bus>,
+
+    /// Where the RabbitMQ is, if there is one.
+    #[arg(skip)]
+    pub amqp: Option<Address>,
+}
+
+/// What `--amqp` was given. Judged later: clap would repeat a wrong value, password and all.
+#[derive(Clone, Debug)]
+struct Given(Result<Address, InvalidAddress>);
+
+impl Neighbours {
+    pub(super) fn check_together(&mut self, mistakes: &mut Vec<String>) {
+        match &self.given_amqp {
+            Some(Given(Ok(address))) => self.amqp = Some(address.clone()),
+            Some(Given(Err(mistake))) => mistakes.push(format!("--amqp: {mistake}")),
+            None => {}
+        }
+        let names = Bus::ALL.map(Bus::name).join(", ");
+        match (&self.given_amqp, self.amqp_exchanges.is_empty()) {
+            (Some(_), true) => mistakes.push(format!(
+                "--amqp: say which exchanges are the old chat's with --amqp-exchange: {names}"
+            )),
+            (None, false) => {
+                mistakes.push("--amqp-exchange: say where the RabbitMQ is with --amqp".into())
+            }
+            _ => {}
+        }
+        let mut named = Vec::new();
+        self.amqp_exchanges.retain(|bus| {
+            let is_new = !named.contains(bus);
+            named.push(*bus);
+            is_new
+        });
+    }
+}
