@@ -10,6 +10,7 @@ mod fanout;
 mod intake;
 mod messages;
 mod publisher;
+mod taken;
 
 use std::{
     str::FromStr,
