@@ -10,7 +10,6 @@ mod routes;
 use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use jiff::tz::TimeZone;
 use tokio::{sync::watch, task::JoinSet};
 
 use self::{
@@ -143,7 +142,6 @@ impl Server {
             &mark,
         ));
         let neighbours = Neighbours::start(&settings, chat.clone(), log, redis.clone())?;
-        let zone = settings.time_zone.clone().unwrap_or_else(TimeZone::system);
         let websocket = Arc::new(WebSocket::new(
             limits,
             websocket::Timing {
@@ -151,7 +149,7 @@ impl Server {
                 ping_timeout: settings.ping_timeout,
             },
             allowed.clone(),
-            Arc::new(Infinite::new(chat.clone(), zone)),
+            Arc::new(Infinite::new(chat.clone(), settings.time_zone())),
         ));
         let chat_here: Arc<dyn Fleeting> =
             Arc::new(vec![socketio.fleeting("/chat"), legacy.fleeting("/chat")]);

@@ -9,6 +9,7 @@ mod legacy;
 mod mistakes;
 mod neighbours;
 mod redis;
+mod redis_neighbours;
 mod sessions;
 mod shared;
 mod tokens;
@@ -29,7 +30,8 @@ use jiff::tz::TimeZone;
 use self::values::{count, duration, host_name, origin, proxy, retain, time_zone};
 pub use self::{
     accounts::Accounts, cluster::Cluster, direct::Direct, legacy::Legacy, mistakes::Refusal,
-    neighbours::Neighbours, redis::Redis, sessions::Sessions, tokens::Tokens, values::Origin,
+    neighbours::Neighbours, redis::Redis, redis_neighbours::RedisNeighbours, sessions::Sessions,
+    tokens::Tokens, values::Origin,
 };
 use crate::{
     log::embedded::Retain,
@@ -172,6 +174,9 @@ pub struct Settings {
     pub redis: Redis,
 
     #[command(flatten)]
+    pub redis_neighbours: RedisNeighbours,
+
+    #[command(flatten)]
     pub cluster: Cluster,
 
     #[command(flatten)]
@@ -246,6 +251,11 @@ impl Settings {
         })
     }
 
+    /// The time zone of dates that pages show as text.
+    pub fn time_zone(&self) -> TimeZone {
+        self.time_zone.clone().unwrap_or_else(TimeZone::system)
+    }
+
     /// The folder whose template is shown at `/`.
     pub fn index_template(&self) -> Option<&Path> {
         let views = self.views.as_deref();
@@ -302,6 +312,7 @@ impl Settings {
         self.accounts.check_together(&self.data, mistakes);
         self.sessions.check_together(mistakes);
         self.redis.check_together(mistakes);
+        (self.redis_neighbours).check_together(&self.redis, mistakes);
         self.neighbours.check_together(mistakes);
         self.check_shared(mistakes);
         self.cluster

@@ -19,6 +19,8 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
         &[
             "chat",
             "cluster::lease",
+            "dialect::infinite",
+            "dialect::talk",
             "dialect::amqpchat::AmqpChat",
             "dialect::escape",
             "dialect::iso",
@@ -87,7 +89,7 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
 ];
 
 /// Libraries that only these places name, so that replacing one stays a matter of one place.
-const AT_HOME: [(&str, &[&str]); 13] = [
+const AT_HOME: [(&str, &[&str]); 14] = [
     ("jsonwebtoken", &["account/tokens", "account/tokens.rs"]),
     ("argon2", &["account/passwords.rs"]),
     ("minijinja", &["transport/web/views.rs"]),
@@ -110,6 +112,7 @@ const AT_HOME: [(&str, &[&str]); 13] = [
             "server",
         ],
     ),
+    ("rmpv", &["neighbour/socketio_redis"]),
     (
         "clap",
         &["settings", "transport/legacy/mod.rs", "transport/web.rs"],

@@ -1,10 +1,14 @@
 //! A neighbour is another chat server's bus: its messages are said here too, and ours there. Each bus is
-//! known by one file; `amqp` has those of a RabbitMQ; `outbox` and `inbox` are what all of them stand on, `status` says how they are.
+//! known by one file; `amqp` has those of a RabbitMQ, `pubsub` is for those on channels of a Redis (`new_msg`, `socketio_redis`);
+//! `outbox` and `inbox` are what all of them stand on, `status` says how they are.
 //! Only one replica at a time works on a bus (`cluster::lease`); the log tells it what others were told.
 
 pub mod amqp;
 pub mod inbox;
+pub mod new_msg;
 pub mod outbox;
+pub mod pubsub;
+pub mod socketio_redis;
 pub mod status;
 
 use std::{sync::Arc, time::Duration};

@@ -7,7 +7,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     chat::{Chat, log::Log},
-    neighbour::{Site, amqp, status::Watched},
+    neighbour::{
+        Site, amqp,
+        new_msg::NewMsg,
+        pubsub::{self, Channel, MakeWords},
+        socketio_redis::{self, SocketIoRedis},
+        status::{Status, Watched},
+    },
     redis::Redis,
     settings::Settings,
 };
@@ -46,7 +52,43 @@ impl Neighbours {
                 neighbours.tasks.spawn(running);
             }
         }
+        neighbours.join_channels(&site, settings);
         Ok(neighbours)
+    }
+
+    /// Joins the old servers that meet in Redis.
+    fn join_channels(&mut self, site: &Arc<Site>, settings: &Settings) {
+        let channels = &settings.redis_neighbours;
+        let Some(address) = &channels.address else {
+            return;
+        };
+        let redis = Redis::new(address.clone(), &settings.redis.prefix);
+        let mut join = |name: String, words: MakeWords| {
+            let status = Arc::new(Status::new(&name));
+            self.watched.push(status.watch());
+            tracing::info!(neighbour = %name, redis = %address, "joining a channel");
+            let channel = Channel {
+                site: site.clone(),
+                status,
+                redis: redis.clone(),
+                name,
+                stopping: self.stopping.clone(),
+            };
+            self.tasks.spawn(pubsub::run(channel, words));
+        };
+        if let Some(name) = &channels.new_msg_channel {
+            let zone = settings.time_zone();
+            join(
+                name.clone(),
+                Box::new(move |mark| Box::new(NewMsg::new(zone, mark))),
+            );
+        }
+        if let Some(key) = &channels.socketio_redis_key {
+            join(
+                socketio_redis::channel(key),
+                Box::new(|mark| Box::new(SocketIoRedis::new(mark))),
+            );
+        }
     }
 
     /// How they are.
