@@ -2,16 +2,19 @@
 // folder of its own, so that nothing of the machine's is touched.
 
 import { spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 
 import { eventually, freshFolder } from '../clients/harness.mjs';
+import { startRedis as startOne } from '../replicas/cluster.mjs';
 
 // Debian's /usr/sbin/rabbitmq-server changes to a user of its own; the one behind it runs as whoever starts it.
 const RABBITMQ = '/usr/lib/rabbitmq/bin/rabbitmq-server';
 const START_DEADLINE_MS = 60_000;
 const LOG_KEPT = 1 << 16;
+const PORTS = { from: 12_000, to: 32_000 };
 
 const running = new Set();
 process.on('exit', () => {
@@ -73,19 +76,11 @@ export async function startRabbitmq() {
   };
 }
 
-/** Redis that keeps nothing on disk: it is not what these tests take away. */
-export async function startRedis() {
-  const port = await freePort();
-  const options = { bind: '127.0.0.1', port, dir: freshFolder(), appendonly: 'no', save: '' };
-  const child = run('redis-server', 'redis-server', Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]));
-  await eventually('Redis answers', () => answers(port, 'PING\r\n', '+PONG'));
-  return {
-    url: `redis://127.0.0.1:${port}`,
-    async close() {
-      end(child, 'SIGTERM');
-      await child.over;
-    },
-  };
+/** A Redis for one test. */
+export async function startRedis(t) {
+  const redis = await startOne();
+  t.after(() => redis.stop());
+  return redis;
 }
 
 function run(program, debianPackage, args, options = {}) {
@@ -108,12 +103,19 @@ function end(child, signal) {
 
 const isRunning = (child) => child.exitCode === null && child.signalCode === null;
 
+/**
+ * A port that nobody listens on, below those that the kernel gives to connections: RabbitMQ refuses one that a connection of
+ * a minute ago had, and one that stops must find its port again.
+ */
 async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  for (;;) {
+    const port = randomInt(PORTS.from, PORTS.to);
+    const server = net.createServer();
+    const isFree = await new Promise((resolve) => server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true)));
+    if (!isFree) continue;
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+  }
 }
 
 /** Whether what listens there answers `question` with something that begins with `answer`. */

@@ -12,7 +12,7 @@ import { join, kinds } from '../clients/generations.mjs';
 import { eventually, launch } from '../clients/harness.mjs';
 import { visit } from '../kschat/visitor.mjs';
 import { kinds as legacyKinds } from '../legacy/clients.mjs';
-import { openPage, visitor } from '../legacy/logins.mjs';
+import { openPage } from '../legacy/logins.mjs';
 import { SECRET } from '../tokens/signing.mjs';
 
 const SERVERS = fileURLToPath(new URL('servers', import.meta.url));
@@ -37,9 +37,18 @@ export async function startNode(name, options) {
   };
 }
 
+/** `count` servers of one chat. */
+export async function startNodes(t, front, brokers, count) {
+  const servers = await Promise.all(Array.from({ length: count }, (_, i) => front.start(brokers, `node-${i}`)));
+  t.after(() => Promise.all(servers.map((server) => server.stop())));
+  return servers;
+}
+
 /** talk and chat-scaling. Who says something is not told; on which replica it was said is. */
 export const talk = {
   title: 'talk, over the fanout exchange `messages`',
+  bus: 'messages',
+  settings: ({ rabbitmq }) => [`--amqp=${rabbitmq.url}`, '--amqp-exchange=messages'],
   start: ({ rabbitmq }, name) => startNode('talk', { amqp: rabbitmq.url, name }),
   enter: enterRoom('1.7.4 over upgrade'),
 };
@@ -47,6 +56,8 @@ export const talk = {
 /** A chat whose replicas are joined by Socket.IO's own adapter, in one of its generations. */
 export const adapter = (generation) => ({
   title: `Socket.IO ${generation}.x, over its Redis adapter`,
+  bus: 'socket.io#/#',
+  settings: ({ redis }) => [`--neighbour-redis=${redis.url}`, '--socketio-redis-key=socket.io'],
   start: ({ redis }, name) => startNode('adapter', { redis: redis.url, name, generation: String(generation) }),
   enter: enterRoom({ 2: '2.1.1 over upgrade', 4: '4.8 over upgrade' }[generation]),
 });
@@ -54,6 +65,8 @@ export const adapter = (generation) => ({
 /** kschat: everybody writes to one user, who has a tab at each server. */
 export const kschat = {
   title: 'kschat, over the direct exchange `direct_logs`',
+  bus: 'direct_logs',
+  settings: ({ rabbitmq }) => [`--amqp=${rabbitmq.url}`, '--amqp-exchange=direct_logs'],
   start: ({ rabbitmq, redis }, name) => startNode('kschat', { amqp: rabbitmq.url, redis: redis.url, name, secret: SECRET }),
   env: { HANDSHAKEN_JWT_SECRET: SECRET },
   async enter(t, server, name) {
@@ -78,15 +91,18 @@ export async function visitKschat(t, server, id) {
 /** AMQPChat or rabbitpubsub, as `words` says: both share the exchange `chatExchange`. */
 export const chatExchange = (words) => ({
   title: `${words}, over the fanout exchange \`chatExchange\``,
+  bus: 'chatExchange',
+  env: { HANDSHAKEN_SESSION_SECRET: SESSION_SECRET },
+  settings: ({ rabbitmq }) => [`--amqp=${rabbitmq.url}`, '--amqp-exchange=chatExchange'],
   start: ({ rabbitmq, redis }, name) =>
     startNode('chat_exchange', { amqp: rabbitmq.url, redis: redis.url, name, secret: SESSION_SECRET, words }),
   async enter(t, server, name, { redis }) {
-    const speaks = server.isNode ? words : 'rabbitpubsub';
-    const login = server.isNode ? await logIn(redis, name) : await visitor(server, name);
+    // One login is good at all of them: the old servers' Redis and secret are ours too.
+    const login = await logIn(redis, words === 'amqpchat' ? { name, mail: `${name}@example.test` } : { user: name });
     const [joining, said] = {
       amqpchat: ['joined', (page, text) => page.socket.send(text)],
       rabbitpubsub: ['join', (page, text) => page.socket.emit('chat', JSON.stringify({ action: 'message', msg: text }))],
-    }[speaks];
+    }[words];
     const page = await openPage(t, POLLING, server, login, { joining });
     const isHere = () => page.told.some(({ action, ...told }) => action !== 'message' && (told.name ?? told.user) === name);
     await eventually(`${name} is told of its own arrival`, isHere);
@@ -104,11 +120,14 @@ export const chatExchange = (words) => ({
 /** Infinite Chat. */
 export const infinite = {
   title: 'Infinite Chat, over the Redis channel `newMsg`',
+  bus: 'newMsg',
+  settings: ({ redis }) => [`--neighbour-redis=${redis.url}`, '--new-msg-channel=newMsg'],
   start: ({ redis }, name) => startNode('infinite', { redis: redis.url, name }),
   async enter(t, server, name) {
     const socket = new WebSocket(server.url.replace('http', 'ws'));
     t.after(() => socket.terminate());
     const frames = [];
+    socket.on('error', (error) => console.error(`${name}: ${error.message}`));
     socket.on('message', (frame) => frames.push(JSON.parse(frame)));
     await eventually(`${name} is told what was said before`, () => frames.length > 0);
     return {
@@ -138,10 +157,10 @@ function enterRoom(name) {
 }
 
 /** A session as express would have written it: `{ cookie }`. */
-async function logIn({ url }, name) {
+async function logIn({ url }, login) {
   const id = randomUUID();
   const client = new Redis(url);
-  await client.set(`sess:${id}`, JSON.stringify({ cookie: { path: '/', httpOnly: true }, name, user: name }));
+  await client.set(`sess:${id}`, JSON.stringify({ cookie: { path: '/', httpOnly: true }, ...login }));
   await client.quit();
   const signature = createHmac('sha256', SESSION_SECRET).update(id).digest('base64').replace(/=+$/, '');
   return { cookie: `jsessionid=${encodeURIComponent(`s:${id}.${signature}`)}` };

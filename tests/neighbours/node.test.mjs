@@ -3,7 +3,8 @@
 
 import { after, before, test } from 'node:test';
 
-import { adapter, chatExchange, infinite, kschat, startNode, talk } from './fronts.mjs';
+import { undoing } from './undoing.mjs';
+import { adapter, chatExchange, infinite, kschat, startNode, startNodes, talk } from './fronts.mjs';
 import { startRabbitmq, startRedis } from './brokers.mjs';
 import { allHearAllOnce, enterAll } from './hearing.mjs';
 import { eventually } from '../clients/harness.mjs';
@@ -11,15 +12,14 @@ import { eventually } from '../clients/harness.mjs';
 const brokers = {};
 before(async () => {
   brokers.rabbitmq = await startRabbitmq();
-  brokers.redis = await startRedis();
 });
-after(() => Promise.all(Object.values(brokers).map((broker) => broker.close())));
+after(() => brokers.rabbitmq.close());
 
 for (const front of [talk, kschat, chatExchange('amqpchat'), chatExchange('rabbitpubsub'), infinite, adapter(2), adapter(4)]) {
-  test(`two Node servers meet: ${front.title}`, async (t) => {
-    const servers = await Promise.all(['node-1', 'node-2'].map((name) => front.start(brokers, name)));
-    t.after(() => Promise.all(servers.map((server) => server.stop())));
-    await allHearAllOnce(await enterAll(t, front, servers, brokers));
+  test(`two Node servers meet: ${front.title}`, async (test) => {
+    const t = undoing(test);
+    const shared = { ...brokers, redis: await startRedis(t) };
+    await allHearAllOnce(await enterAll(t, front, await startNodes(t, front, shared, 2), shared));
   });
 }
 

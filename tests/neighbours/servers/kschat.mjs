@@ -15,6 +15,8 @@ io.adapter(adapter(redis));
 const connection = await amqplib.connect(`${amqp}?heartbeat=60`);
 const channel = await connection.createChannel();
 await channel.assertExchange('direct_logs', 'direct', { durable: false });
+// Nobody was there to take it. The old server did not look at this either, and the message was lost.
+channel.on('return', ({ content }) => console.log(`returned ${content}`));
 
 const chat = io.of('/kschat');
 chat.use((socket, next) => {
