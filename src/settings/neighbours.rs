@@ -20,8 +20,8 @@ pub struct Neighbours {
     )]
     given_amqp: Option<Given>,
 
-    /// Exchange of the old chat there: messages (talk, chat-scaling), chatExchange (AMQPChat,
-    /// rabbitpubsub); may be given several times [default: none]
+    /// Exchange of the old chat there: messages (talk, chat-scaling), direct_logs (kschat),
+    /// chatExchange (AMQPChat, rabbitpubsub); may be given several times [default: none]
     #[arg(
         long = "amqp-exchange",
         value_name = "NAME",
