@@ -7,13 +7,13 @@ import { after, before, describe, test } from 'node:test';
 import { current, join } from '../clients/generations.mjs';
 import { eventually } from '../clients/harness.mjs';
 import { startRabbitmq, startRedis } from './brokers.mjs';
-import { adapter, chatExchange, infinite, startNode, startNodes, talk } from './fronts.mjs';
+import { adapter, chatExchange, infinite, kschat, startNode, startNodes, talk } from './fronts.mjs';
 import { allHearAllOnce, enterAll } from './hearing.mjs';
 import { isIn } from './load.mjs';
 import { startOurs } from './ours.mjs';
 import { undoing } from './undoing.mjs';
 
-const FRONTS = [talk, chatExchange('amqpchat'), chatExchange('rabbitpubsub'), infinite, adapter(2), adapter(4)];
+const FRONTS = [talk, kschat, chatExchange('amqpchat'), chatExchange('rabbitpubsub'), infinite, adapter(2), adapter(4)];
 
 const brokers = {};
 before(async () => {

@@ -9,7 +9,7 @@ import amqplib from 'amqplib';
 import { current, open } from '../clients/generations.mjs';
 import { eventually } from '../clients/harness.mjs';
 import { startRabbitmq, startRedis } from './brokers.mjs';
-import { startNode, talk } from './fronts.mjs';
+import { kschat, startNode, talk, visitKschat } from './fronts.mjs';
 import { allHearAllOnce, enterAll } from './hearing.mjs';
 import { isIn, startLoad, twice } from './load.mjs';
 import { startOurs } from './ours.mjs';
@@ -112,6 +112,36 @@ test('replicas are killed while others publish: each message is told once, in th
   }
 });
 
+test('what others publish while none of ours lives is told once when they are back, though the broker was restarted', async (test) => {
+  const t = undoing(test);
+  const shared = { ...brokers, redis: await startRedis(t) };
+  const ours = await startOurs(t, 2, shared, [kschat]);
+  const bob = await visitKschat(t, ours[0], 'bob');
+  let node = await kschat.start(shared, 'node');
+  t.after(() => node.stop());
+  const ann = await visitKschat(t, node, 'ann');
+  await ann.say('bob', 'while all is well');
+  await bob.heard(1);
+
+  await Promise.all(ours.map((server) => server.kill9()));
+  const texts = Array.from({ length: 20 }, (_, i) => `while nobody lives ${i}`);
+  for (const text of texts) await ann.say('bob', text);
+  await isPublished(t, node);
+  await brokers.rabbitmq.stop();
+  await brokers.rabbitmq.start();
+  await Promise.all(ours.map((server) => server.restart()));
+  const again = await visitKschat(t, ours[1], 'bob');
+  await eventually('bob is told', () => isIn(texts, again.texts()), DEADLINE_MS);
+  node = await kschat.start(shared, 'node');
+  const late = await visitKschat(t, node, 'ann');
+  await eventually('what is said now arrives as well', async () => {
+    await late.say('bob', 'the end');
+    return again.texts().includes('the end');
+  });
+  // That his page had the first message may not have been noted yet, and then it is shown once more.
+  assert.deepEqual(again.texts().filter((text) => text.startsWith('while nobody')), texts);
+});
+
 async function startTalk(t, shared) {
   const server = await talk.start(shared, 'node');
   t.after(() => server.stop());
@@ -161,4 +191,11 @@ async function publish(exchange, key, bodies) {
   }
   await channel.waitForConfirms();
   await connection.close();
+}
+
+/** What this Node server has said so far is with the broker: what it said to somebody else afterwards has come. */
+async function isPublished(t, node) {
+  const cat = await visitKschat(t, node, 'cat');
+  await cat.say('cat', 'a word to myself');
+  await cat.heard(1);
 }

@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import { join, kinds } from '../clients/generations.mjs';
 import { eventually } from '../clients/harness.mjs';
 import { startRabbitmq, startRedis } from './brokers.mjs';
-import { startNode, startNodes, talk } from './fronts.mjs';
+import { kschat, startNode, startNodes, talk, visitKschat } from './fronts.mjs';
 import { CLIENTS, isIn, startLoad, twice, without } from './load.mjs';
 import { startOurs } from './ours.mjs';
 import { undoing } from './undoing.mjs';
@@ -16,6 +16,8 @@ const DEADLINE_MS = 60_000;
 const KIND = kinds.find(({ name }) => name === '1.7.4 over websocket');
 // Long enough for whoever moves to be told what it missed meanwhile.
 const ARGS = ['--history', '500'];
+// Who talks to each other is at one server, or across.
+const PAIRS = [[0, 0], [0, 1], [1, 1], [1, 0]];
 
 const brokers = {};
 before(async () => (brokers.rabbitmq = await startRabbitmq()));
@@ -66,6 +68,43 @@ test('a room moves: nobody who stayed misses anything or is told it twice, and w
   test.diagnostic(`${said} said, ${accepted.length} accepted, ${acknowledged.length} of them by ours`);
 });
 
+test('conversations move: nobody misses anything or is told it twice', async (test) => {
+  const t = undoing(test);
+  const shared = { ...brokers, redis: await startRedis(t) };
+  const old = await startNodes(t, kschat, shared, 2);
+  const users = await Promise.all(
+    Array.from({ length: CLIENTS }, (_, i) => converse(t, `user-${i}`, `user-${i ^ 1}`, old[PAIRS[(i >> 1) % PAIRS.length][i % 2]])),
+  );
+
+  const load = startLoad(users);
+  await load.passes(1 / 6);
+  const ours = await startOurs(t, 2, shared, [kschat]);
+  const callers = { node: await visitKschat(t, old[1], 'caller at node'), ours: await visitKschat(t, ours[0], 'caller at ours') };
+  for (const [i, share] of [[0, 2 / 6], [1, 4 / 6]]) {
+    await load.passes(share);
+    await Promise.all(users.filter((user) => user.server() === old[i]).map((user) => user.moveTo(ours[i], callers)));
+    if (i === 1) await callers.node.close();
+    await old[i].stop();
+  }
+  await load.passes(1);
+  const said = load.stop();
+
+  const returned = old.flatMap((server) => server.printed().match(/^returned .*$/gm) ?? []);
+  assert.deepEqual(returned, [], 'there was always somebody to take it');
+  for (const user of users) {
+    const partner = users[users.indexOf(user) ^ 1];
+    await eventually(`${user.id} is answered`, () => user.isAnswered(), DEADLINE_MS);
+    await eventually(`${partner.id} is told all`, () => isIn(user.accepted, partner.heard()), DEADLINE_MS);
+  }
+  for (const user of users) await user.say('the end');
+  for (const user of users) {
+    await eventually(`${user.id} hears the end`, () => user.heard().includes('the end'), DEADLINE_MS);
+    for (const { server, texts } of user.stretches()) assert.deepEqual(twice(texts()), [], `what ${user.id} was told twice at ${server.name}`);
+    assert.deepEqual(user.again(), [], `what ${user.id} had been told before it moved`);
+  }
+  test.diagnostic(`${said} said, ${users.flatMap((user) => user.accepted).length} accepted`);
+});
+
 /** Somebody in talk's room, who goes to `home.server` whenever it is cut off. What it was told at each server is a stretch. */
 async function settle(t, home) {
   const person = {
@@ -101,6 +140,56 @@ async function settle(t, home) {
   t.after(person.leave);
   await enter();
   return person;
+}
+
+/** A user of kschat who talks to one other. */
+async function converse(t, id, partner, server) {
+  const visits = [{ server, visit: await visitKschat(t, server, id) }];
+  const before = [];
+  let unanswered = 0;
+  const current = () => visits.at(-1).visit;
+  const user = {
+    id,
+    accepted: [],
+    server: () => visits.at(-1).server,
+    isHere: () => true,
+    isAnswered: () => unanswered === 0,
+    stretches: () => visits.map(({ server, visit }) => ({ server, texts: visit.texts })),
+    heard: () => visits.flatMap(({ visit }) => visit.texts()),
+    again: () => (visits.length < 2 ? [] : visits[1].visit.texts().filter((text) => before.includes(text))),
+    async say(text) {
+      unanswered += 1;
+      await current().say(partner, text);
+      unanswered -= 1;
+      user.accepted.push(text);
+    },
+    /** Is at both for a while, as a page that was opened anew beside the old one: until it is heard at both. */
+    async moveTo(server, callers) {
+      const [{ visit: former }] = visits;
+      await call(callers.ours, former);
+      before.push(...former.texts());
+      await call(callers.ours, former);
+      const visit = await visitKschat(t, server, id);
+      visits.push({ server, visit });
+      // What was told to one of the two before this was heard at both is told to it alone.
+      const called = await call(callers.node, visit);
+      await eventually(`${id} hears that at the old server too`, () => former.texts().includes(called), DEADLINE_MS);
+      await eventually(`${id} is answered`, () => unanswered === 0, DEADLINE_MS);
+      former.close();
+    },
+  };
+  return user;
+
+  /** Writes to this user until one of its visits is told; answers what that was. */
+  async function call(caller, visit) {
+    for (let tries = 0; tries < 100; tries += 1) {
+      const text = `call ${tries} at ${performance.now()}`;
+      await caller.say(id, text);
+      const isHeard = () => visit.texts().includes(text);
+      if (await eventually('it is heard', isHeard, 300).catch(() => false)) return text;
+    }
+    throw new Error(`${id} cannot be reached`);
+  }
 }
 
 async function hearTheEnd(people) {
