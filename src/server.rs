@@ -12,6 +12,7 @@ use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 use anyhow::Context;
 use tokio::{sync::watch, task::JoinSet};
 
+pub use self::logins::finish_migration;
 use self::{
     cluster::Cluster, logins::Logins, neighbours::Neighbours, ready::Readiness, routes::Transports,
 };
@@ -38,6 +39,7 @@ use crate::{
     settings::Settings,
     transport::{
         forward::Forward,
+        gate::Gate,
         legacy::{self, Legacy},
         listener::{self, Connections},
         socketio::{self, SocketIo, Timing},
@@ -199,6 +201,7 @@ impl Server {
             socketio: socketio.clone(),
             legacy: legacy.clone(),
             websocket: websocket.clone(),
+            gate: Arc::new(Gate::new(NonZeroU32::new(settings.handshake_rate))),
         };
         if let Some((redis, members)) = redis.zip(members.clone()) {
             let presence = presence::Shared::new(redis, members.clone(), chat.presence.clone());

@@ -39,7 +39,7 @@ mod schema;
 mod tests;
 mod writer;
 
-pub use open::OpenError;
+pub use open::{OpenError, is_in_use};
 
 /// How long [`Log::close`] lets a tail that is not read hold up what was accepted.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);

@@ -56,6 +56,28 @@ fn unreadable(errors: Vec<ViewError>) -> anyhow::Error {
     anyhow::anyhow!("--views: {}", errors.join("; "))
 }
 
+/// Ends the sharing of the users' table with the old chat. Says in words what came of it.
+pub async fn finish_migration(settings: &Settings) -> anyhow::Result<String> {
+    let options = settings.accounts.options(&settings.data);
+    let options = options.map_err(|mistakes| anyhow::anyhow!(mistakes.join("; ")))?;
+    let database = &options.database;
+    let finished = Accounts::finish_migration(database).await?;
+    let old = match finished.old {
+        0 => "no password is SHA-1 any more".to_owned(),
+        old => format!("passwords that stay SHA-1 until their user logs in: {old}"),
+    };
+    Ok(if finished.was_shared {
+        format!(
+            "the users' table of {database} is not shared any more; passwords that became Argon2id: {}; {old}",
+            finished.taken_over
+        )
+    } else {
+        format!(
+            "the users' table of {database} is not shared with an old chat: nothing to finish; {old}"
+        )
+    })
+}
+
 /// What tokens are held to; `None` where none is taken.
 pub fn token_rules(settings: &settings::Tokens) -> Option<tokens::Rules> {
     settings.are_accepted().then(|| tokens::Rules {
