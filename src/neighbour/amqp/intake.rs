@@ -1,5 +1,5 @@
 //! Takes in what waits in our queue: a message is acknowledged to the broker after the log has it. What comes
-//! once more because that was not heard of is told from what is new by `Taken`, which is noted beside the log.
+//! once more because that was not heard of has the same key as before (`taken`), by which the log knows it.
 
 use futures_util::{FutureExt, StreamExt};
 use lapin::{
@@ -8,17 +8,17 @@ use lapin::{
     options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions},
     types::FieldTable,
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use super::{broker::Trouble, exchange::Exchange, publisher::app};
+use super::{broker::Trouble, exchange::Exchange, publisher::app, taken::Taken};
 use crate::{
     chat::{
         log::LogError,
         message::{Envelope, IdempotencyKey, RoomName},
     },
     neighbour::{
-        Site, again,
+        Site,
         inbox::{Foreign, Inbox},
     },
 };
@@ -69,7 +69,7 @@ impl Intake<'_> {
     ) -> Result<(), Trouble> {
         let options = BasicQosOptions::default();
         self.channel.basic_qos(AHEAD, options).await?;
-        let Some(mut taken) = Taken::open(self.site, self.exchange.name).await else {
+        let Ok(mut taken) = Taken::open(self.site, self.exchange.name, AHEAD).await else {
             return Ok(());
         };
         let mut consumer = self.consume().await?;
@@ -83,14 +83,17 @@ impl Intake<'_> {
             let Some(last) = batch.last().map(|delivery| delivery.delivery_tag) else {
                 continue;
             };
+            let mut foreign = Vec::new();
             for delivery in &batch {
                 if is_ours(delivery, self.mark) {
                     came_back(delivery);
-                } else if self.take(delivery, &read, &mut taken).await.is_err() {
-                    return Ok(());
+                } else if let Some(said) = self.read(delivery, &read) {
+                    let fingerprint = fingerprint(delivery, self.mark);
+                    let key = taken.key(&fingerprint, delivery.redelivered);
+                    foreign.push((said, key));
                 }
             }
-            if taken.note(self.site).await.is_err() {
+            if taken.note(self.site).await.is_err() || self.take(foreign).await.is_err() {
                 return Ok(());
             }
             let all = BasicAckOptions { multiple: true };
@@ -112,108 +115,36 @@ impl Intake<'_> {
         Ok(consumer.await?)
     }
 
-    /// An error says that the log is closed.
-    async fn take(
+    /// Nothing where a body says nothing to us, or nothing at all.
+    fn read(
         &self,
         delivery: &Delivery,
         read: impl Fn(&[u8]) -> Result<Option<Said>, Unreadable>,
-        taken: &mut Taken,
-    ) -> Result<(), LogError> {
+    ) -> Option<Said> {
         let said = match delivery.data.len() {
             bytes if bytes > LONGEST_BODY => Err(Unreadable::TooLarge(bytes)),
             _ => read(&delivery.data),
         };
-        let said = match said {
-            Ok(Some(said)) => said,
-            Ok(None) => return Ok(()),
-            Err(unreadable) => {
-                self.inbox.refused(&unreadable);
-                return Ok(());
-            }
-        };
-        let fingerprint = fingerprint(delivery, self.mark);
-        let Some(key) = taken.key(fingerprint, delivery.redelivered) else {
-            return Ok(());
-        };
-        self.inbox
-            .take(Foreign {
+        said.unwrap_or_else(|unreadable| {
+            self.inbox.refused(&unreadable);
+            None
+        })
+    }
+
+    /// An error says that the log is closed.
+    async fn take(&self, foreign: Vec<(Said, IdempotencyKey)>) -> Result<(), LogError> {
+        for (said, key) in foreign {
+            let foreign = Foreign {
                 room: said.room,
                 author: said.author,
                 text: said.text,
                 replica: said.replica,
                 key,
                 direct: said.direct,
-            })
-            .await
-    }
-}
-
-/// What of the queue the log has. A body does not say which message it is, and two messages may have the same
-/// one; but there is one queue, in one order, and what may come again is what was taken last. So batches are
-/// numbered, and a message's key is made of that number, a fingerprint of its body, and how many of the same
-/// were in the batch before it.
-struct Taken {
-    name: String,
-    exchange: &'static str,
-    noted: Noted,
-    /// Fingerprints of the batch that is being taken.
-    batch: Vec<String>,
-}
-
-/// What is noted beside the log.
-#[derive(Default, Serialize, Deserialize)]
-struct Noted {
-    /// The number of the batch that is being taken, or will be next.
-    number: u64,
-    /// Fingerprints of what was taken last, as many as may not be acknowledged: all of it is in the log.
-    before: Vec<String>,
-}
-
-impl Taken {
-    /// None where the log is closed.
-    async fn open(site: &Site, exchange: &'static str) -> Option<Self> {
-        let name = format!("{exchange} in");
-        let noted = again(|| site.log.bookmark(&name)).await.ok()?;
-        let noted = noted.and_then(|noted| serde_json::from_str(&noted).ok());
-        Some(Self {
-            name,
-            exchange,
-            noted: noted.unwrap_or_default(),
-            batch: Vec::new(),
-        })
-    }
-
-    /// The key of a message; none where the log has it.
-    fn key(&mut self, fingerprint: String, redelivered: bool) -> Option<IdempotencyKey> {
-        let before = &mut self.noted.before;
-        if redelivered && let Some(at) = before.iter().position(|before| *before == fingerprint) {
-            // They come in their order: what was taken before it does not come again.
-            before.drain(..=at);
-            return None;
+            };
+            self.inbox.take(foreign).await?;
         }
-        let twins = self
-            .batch
-            .iter()
-            .filter(|other| **other == fingerprint)
-            .count();
-        let Noted { number, .. } = self.noted;
-        let key = format!("{}.{number}.{fingerprint}.{twins}", self.exchange);
-        self.batch.push(fingerprint);
-        Some(key.parse().expect("letters, digits and dots are a key"))
-    }
-
-    /// All of the batch is in the log. An error says that the log is closed.
-    async fn note(&mut self, site: &Site) -> Result<(), LogError> {
-        if self.batch.is_empty() {
-            return Ok(());
-        }
-        let Noted { number, before } = &mut self.noted;
-        *number += 1;
-        before.append(&mut self.batch);
-        let done = before.len().saturating_sub(usize::from(AHEAD));
-        before.drain(..done);
-        let noted = serde_json::to_string(&self.noted).expect("numbers and strings encode as JSON");
-        again(|| site.log.set_bookmark(&self.name, &noted)).await
+        Ok(())
     }
 }
 
@@ -275,74 +206,5 @@ pub(super) mod testing {
             neighbour: None,
             direct: None,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn taken(noted: Noted) -> Taken {
-        Taken {
-            name: "test".into(),
-            exchange: "messages",
-            noted,
-            batch: Vec::new(),
-        }
-    }
-
-    fn keys(taken: &mut Taken, messages: &[(&str, bool)]) -> Vec<Option<String>> {
-        let key = |(print, again): &(&str, bool)| {
-            let key = taken.key((*print).into(), *again);
-            key.map(|key| key.as_str().to_owned())
-        };
-        messages.iter().map(key).collect()
-    }
-
-    #[test]
-    fn what_the_log_has_is_not_taken_when_it_comes_again() {
-        let noted = Noted {
-            number: 7,
-            before: vec!["a".into(), "b".into(), "b".into()],
-        };
-        let found = keys(
-            &mut taken(noted),
-            &[("b", true), ("b", true), ("b", true), ("a", false)],
-        );
-        let expected = [
-            None,
-            None,
-            Some("messages.7.b.0".into()),
-            Some("messages.7.a.0".into()),
-        ];
-        assert_eq!(found, expected);
-    }
-
-    #[test]
-    fn a_batch_that_comes_again_has_the_same_keys() {
-        let number = 7;
-        let batch = [("a", false), ("b", false), ("a", false)];
-        let again = [("a", true), ("b", true), ("a", true), ("a", false)];
-        let noted = || Noted {
-            number,
-            before: vec!["c".into()],
-        };
-        let first = keys(&mut taken(noted()), &batch);
-        let second = keys(&mut taken(noted()), &again);
-        assert_eq!(first, second[..3]);
-        assert!(!first.contains(&second[3]), "{second:?}");
-    }
-
-    #[test]
-    fn the_longest_key_is_one() {
-        let noted = Noted {
-            number: u64::from(u32::MAX) * 9,
-            before: Vec::new(),
-        };
-        let mut taken = Taken {
-            exchange: "chatExchange",
-            ..taken(noted)
-        };
-        assert!(taken.key("f".repeat(32), false).is_some());
     }
 }

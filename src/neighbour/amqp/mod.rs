@@ -13,6 +13,7 @@ mod intake;
 mod messages;
 mod publisher;
 mod survey;
+mod taken;
 
 use std::{
     str::FromStr,
