@@ -3,7 +3,12 @@
 use std::{io::Write, process::ExitCode};
 
 use anyhow::Context;
-use handshaken::{server::Server, settings::Settings, telemetry};
+use handshaken::{
+    doctor,
+    server::{self, Server},
+    settings::{Settings, Task},
+    telemetry,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
@@ -27,8 +32,22 @@ fn main() -> ExitCode {
         println!("settings are right");
         return ExitCode::SUCCESS;
     }
+    if settings.task == Some(Task::Doctor) {
+        let report = doctor::examine(&settings);
+        print!("{report}");
+        return if report.is_well() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        };
+    }
     telemetry::start(settings.log_format);
-    match run(settings) {
+    let done = if settings.finish_migration {
+        finish_migration(&settings)
+    } else {
+        run(settings)
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -43,6 +62,12 @@ fn read_env_file() -> Result<(), dotenvy::Error> {
         Err(error) if error.not_found() => Ok(()),
         read => read,
     }
+}
+
+#[tokio::main]
+async fn finish_migration(settings: &Settings) -> anyhow::Result<()> {
+    println!("{}", server::finish_migration(settings).await?);
+    Ok(())
 }
 
 #[tokio::main]

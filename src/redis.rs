@@ -1,6 +1,6 @@
 //! The Redis that replicas share: where it is (`address`), how to connect to it, one connection for
 //! many callers (`link`), one that hears what is published (`channel`; `subscription` for what others publish), and how
-//! to go on when it is away (`retry`). The log, fleeting events and
+//! to go on when it is away (`retry`); what it says of itself (`survey`). The log, fleeting events and
 //! whatever else replicas share stand on this.
 
 mod address;
@@ -8,6 +8,7 @@ mod channel;
 mod link;
 mod retry;
 mod subscription;
+mod survey;
 
 use std::{
     fmt,
@@ -29,6 +30,7 @@ pub use self::{
     link::Link,
     retry::Retry,
     subscription::Subscription,
+    survey::{Survey, Unusable},
 };
 
 /// How long a connection may take to be there, and as long again for each Sentinel that may be asked.

@@ -7,14 +7,12 @@ mod neighbours;
 mod ready;
 mod routes;
 
-use std::{
-    fs::DirBuilder, net::SocketAddr, num::NonZeroU32, os::unix::fs::DirBuilderExt, sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use tokio::{sync::watch, task::JoinSet};
 
+pub use self::logins::finish_migration;
 use self::{
     cluster::Cluster, logins::Logins, neighbours::Neighbours, ready::Readiness, routes::Transports,
 };
@@ -41,6 +39,7 @@ use crate::{
     settings::Settings,
     transport::{
         forward::Forward,
+        gate::Gate,
         legacy::{self, Legacy},
         listener::{self, Connections},
         socketio::{self, SocketIo, Timing},
@@ -95,7 +94,7 @@ impl Server {
             .iter()
             .map(|listener| Ok(listener.local_addr()?))
             .collect::<anyhow::Result<_>>()?;
-        let logins = Logins::open(&settings).await?;
+        let logins = Logins::open(&settings, redis.as_ref()).await?;
         let limits = chat::Limits {
             text: text_limit(settings.max_message),
             history: settings.history.into(),
@@ -202,6 +201,7 @@ impl Server {
             socketio: socketio.clone(),
             legacy: legacy.clone(),
             websocket: websocket.clone(),
+            gate: Arc::new(Gate::new(NonZeroU32::new(settings.handshake_rate))),
         };
         if let Some((redis, members)) = redis.zip(members.clone()) {
             let presence = presence::Shared::new(redis, members.clone(), chat.presence.clone());
@@ -239,7 +239,9 @@ impl Server {
             ));
         }
         tasks.spawn(legacy.clone().keep_time());
-        tasks.spawn(logins.sessions.clone().keep_time());
+        if logins.are_on {
+            tasks.spawn(logins.sessions.clone().keep_time());
+        }
         tasks.spawn(native::tell_presence(chat.clone(), chat_here));
         if let Some(tokens) = tokens {
             tasks.spawn(tokens.keep());
@@ -363,14 +365,6 @@ fn shared_redis(settings: &Settings) -> Option<Redis> {
 fn open_log(settings: &Settings, redis: Option<&Redis>) -> anyhow::Result<(Arc<dyn Log>, Tail)> {
     Ok(match redis {
         Some(redis) => {
-            // Logins are kept there all the same.
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&settings.data)
-                .with_context(|| {
-                    format!("cannot use data directory {}", settings.data.display())
-                })?;
             let (log, tail) = RedisLog::open(redis.clone(), settings.retain)?;
             (Arc::new(log), tail)
         }

@@ -11,8 +11,10 @@ mod neighbours;
 mod redis;
 mod redis_neighbours;
 mod sessions;
+mod shared;
 mod tokens;
 mod values;
+mod vcap;
 
 use std::{
     ffi::OsString,
@@ -22,15 +24,18 @@ use std::{
     time::Duration,
 };
 
-use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
+use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
-use self::values::{count, duration, host_name, origin, proxy, retain, time_zone};
 pub use self::{
     accounts::Accounts, cluster::Cluster, direct::Direct, legacy::Legacy, mistakes::Refusal,
     neighbours::Neighbours, redis::Redis, redis_neighbours::RedisNeighbours, sessions::Sessions,
     tokens::Tokens, values::Origin,
+};
+use self::{
+    values::{count, duration, host_name, origin, proxy, retain, time_zone},
+    vcap::Services,
 };
 use crate::{
     log::embedded::Retain,
@@ -39,7 +44,12 @@ use crate::{
 
 /// One chat server for every generation of Socket.IO page
 #[derive(Clone, Debug, Parser)]
-#[command(name = "handshaken", version, max_term_width = 100)]
+#[command(
+    name = "handshaken",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
 pub struct Settings {
     /// Address to listen on, IP:PORT; may be given several times; port 0 takes a free one
     /// [default: 0.0.0.0:3000, or 0.0.0.0 with the port that NODE_PORT or PORT names]
@@ -152,6 +162,11 @@ pub struct Settings {
     #[arg(long, value_name = "COUNT", env = "HANDSHAKEN_MAX_CONNECTIONS", default_value = "50000", value_parser = count(1, 10_000_000))]
     pub max_connections: NonZeroUsize,
 
+    /// Sessions, of Socket.IO and of bare WebSockets, that may begin in one second, 1 to 1000000, or 0
+    /// for no limit; as many at once. More are kept waiting, for 10s at most, and then told 503
+    #[arg(long, value_name = "COUNT", env = "HANDSHAKEN_HANDSHAKE_RATE", default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub handshake_rate: u32,
+
     /// How often a Socket.IO connection is pinged, and a bare WebSocket that is silent, 1s to 1h
     #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_PING_INTERVAL", default_value = "25s", value_parser = duration("1s", "1h"))]
     pub ping_interval: Duration,
@@ -159,6 +174,9 @@ pub struct Settings {
     /// How long the answer to a ping may take, 1s to 1h
     #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_PING_TIMEOUT", default_value = "20s", value_parser = duration("1s", "1h"))]
     pub ping_timeout: Duration,
+
+    #[command(subcommand)]
+    pub task: Option<Task>,
 
     #[command(flatten)]
     pub direct: Direct,
@@ -208,6 +226,19 @@ pub struct Settings {
     /// Check the settings and exit
     #[arg(long)]
     pub check: bool,
+
+    /// End the sharing of the users' table with the old chat and exit: Argon2id takes the place of
+    /// its SHA-1, which lets nobody log in there any more. Servers of ours may be running
+    #[arg(long, conflicts_with = "check")]
+    pub finish_migration: bool,
+}
+
+/// What the program does instead of serving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum Task {
+    /// Look at all that these settings need (Redis, RabbitMQ, SQL, pages, ports, folders, clock, limits), change nothing,
+    /// and say what is wrong and what to do; exit code 1 where something is wrong
+    Doctor,
 }
 
 /// On or off.
@@ -227,7 +258,7 @@ pub enum LogFormat {
 impl Settings {
     /// Reads flags first, then the environment, then defaults.
     pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Self, Refusal> {
-        let (matches, mut mistakes) = mistakes::read(Self::command, args)?;
+        let (matches, mut mistakes) = mistakes::read(Self::anywhere, args)?;
         let settings = matches.and_then(|matches| Self::from_arg_matches(&matches).ok());
         let Some(mut settings) = settings else {
             return Err(mistakes::refusal(mistakes));
@@ -238,6 +269,11 @@ impl Settings {
         } else {
             Err(mistakes::refusal(mistakes))
         }
+    }
+
+    /// Takes every setting before a task's name as well as after it.
+    fn anywhere() -> Command {
+        Self::command().mut_args(|argument| argument.global(true))
     }
 
     /// The name of this replica.
@@ -306,13 +342,19 @@ impl Settings {
                 self.drain_delay, self.drain_timeout
             ));
         }
+        let services = Services::of_environment().unwrap_or_else(|mistake| {
+            mistakes.push(mistake);
+            Services::default()
+        });
         self.legacy.check_together(mistakes);
         self.tokens.check_together(&self.listen, mistakes);
-        self.accounts.check_together(&self.data, mistakes);
+        self.accounts
+            .check_together(&self.data, &services, mistakes);
         self.sessions.check_together(mistakes);
-        self.redis.check_together(mistakes);
+        self.redis.check_together(&services, mistakes);
         (self.redis_neighbours).check_together(&self.redis, mistakes);
-        self.neighbours.check_together(mistakes);
+        self.neighbours.check_together(&services, mistakes);
+        self.check_shared(mistakes);
         self.cluster
             .check_together(self.redis.address.is_some(), mistakes);
     }

@@ -9,8 +9,8 @@ use std::{
 
 /// Who may import what, from the room itself apart. The arrows go one way: transport → dialect → chat ← log.
 /// `account` stands aside of them. Only `server` knows several rooms as a whole; `settings` names the values that it reads.
-const MAY_IMPORT: [(&str, &[&str]); 13] = [
-    ("account", &["chat::message", "chat::peer"]),
+const MAY_IMPORT: [(&str, &[&str]); 14] = [
+    ("account", &["chat::message", "chat::peer", "redis"]),
     ("chat", &[]),
     ("log", &["chat", "redis"]),
     ("redis", &[]),
@@ -84,7 +84,18 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
             "transport",
         ],
     ),
-    ("main", &["server", "settings", "telemetry"]),
+    (
+        "doctor",
+        &[
+            "account",
+            "log::embedded",
+            "redis",
+            "settings",
+            "transport::listener",
+            "transport::web",
+        ],
+    ),
+    ("main", &["doctor", "server", "settings", "telemetry"]),
     ("lib", &[]),
 ];
 
@@ -105,10 +116,12 @@ const AT_HOME: [(&str, &[&str]); 14] = [
         &[
             "redis",
             "log/redis",
+            "account/sessions",
             "cluster",
             "neighbour",
             "settings",
             "server",
+            "doctor",
         ],
     ),
     ("rmpv", &["neighbour/socketio_redis"]),

@@ -2,7 +2,7 @@
 //! together, and what stands in the way of a start is told in words.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{BufRead, BufReader},
     net::TcpListener,
@@ -13,6 +13,19 @@ use std::{
 use clap::CommandFactory;
 use handshaken::settings::Settings;
 use tempfile::TempDir;
+
+/// Flags of other programs that the docs name.
+const OF_OTHERS: [&str; 9] = [
+    "--clients",
+    "--example",
+    "--exit",
+    "--import",
+    "--legacy",
+    "--prefix",
+    "--protocol",
+    "--release",
+    "--require",
+];
 
 /// A row of README's table.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,6 +57,69 @@ fn the_help_names_every_range_that_the_readme_names() {
         }
     }
     assert!(ranges > 8, "only {ranges} rows with a range");
+}
+
+#[test]
+fn every_flag_and_variable_that_the_docs_name_is_there() {
+    let command = Settings::command();
+    let flags: BTreeSet<String> = (command.get_arguments())
+        .filter_map(|argument| Some(format!("--{}", argument.get_long()?)))
+        .chain(["--help".into(), "--version".into()])
+        .collect();
+    let variables: BTreeSet<String> = (command.get_arguments())
+        .filter_map(|argument| Some(argument.get_env()?.to_str()?.to_owned()))
+        .collect();
+    let of_others: BTreeSet<String> = OF_OTHERS.map(str::to_owned).into();
+    let mut pages: Vec<_> = fs::read_dir("docs")
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect();
+    pages.extend(["README.md", "ARCHITECTURE.md", "CHANGELOG.md"].map(Into::into));
+    let (mut seen, mut unknown) = (BTreeSet::new(), Vec::new());
+    for page in &pages {
+        let text = fs::read_to_string(page).unwrap();
+        for flag in words(&text, "--", |c| {
+            c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'
+        }) {
+            // `--jwt-…` stands for all that begin so.
+            let is_there = flags.contains(&flag)
+                || (flag.ends_with('-') && flags.iter().any(|there| there.starts_with(&flag)));
+            if !is_there && !of_others.contains(&flag) {
+                unknown.push(format!("{}: {flag}", page.display()));
+            }
+            seen.insert(flag);
+        }
+        for variable in words(&text, "HANDSHAKEN_", |c| {
+            c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'
+        }) {
+            if !variables.contains(&variable) && variable != "HANDSHAKEN_" {
+                unknown.push(format!("{}: {variable}", page.display()));
+            }
+            seen.insert(variable);
+        }
+    }
+    assert!(unknown.is_empty(), "{unknown:#?}");
+    assert!(seen.len() > 80, "only {} found", seen.len());
+    let in_vain: Vec<_> = of_others.difference(&seen).collect();
+    assert!(in_vain.is_empty(), "nobody names {in_vain:?} any more");
+}
+
+/// The words of a text that begin so and go on with these characters.
+fn words(text: &str, start: &str, goes_on: fn(char) -> bool) -> Vec<String> {
+    let found = text.match_indices(start).filter(|(at, _)| {
+        let before = text[..*at].chars().next_back();
+        !before.is_some_and(|c| c.is_alphanumeric() || c == '-' || c == '_')
+    });
+    let whole = found.map(|(at, _)| {
+        let rest = &text[at + start.len()..];
+        let end = rest.find(|c| !goes_on(c)).unwrap_or(rest.len());
+        format!("{start}{}", &rest[..end])
+    });
+    // Dashes of tables and of comments in HTML are no flags.
+    whole
+        .filter(|word| word.chars().any(char::is_alphanumeric))
+        .collect()
 }
 
 #[test]
@@ -175,6 +251,39 @@ fn a_broker_and_its_exchanges_are_named_together_and_no_password_is_repeated() {
 }
 
 #[test]
+fn services_of_cloud_foundry_count_where_nothing_else_says_where_they_are() {
+    let wrong = r#"{"mysql-5.1": [{"credentials": {"uri": "mysql://u:s3cret@h"}}],
+        "redis-2.6": [{"credentials": {"password": "s3cret"}}]}"#;
+    let output = server(&["--check"]).env("VCAP_SERVICES", wrong).output();
+    let output = output.unwrap();
+    assert_eq!(code(&output), 64, "{output:?}");
+    let told = stderr(&output);
+    for mistake in [
+        "VCAP_SERVICES: mysql-5.1: names no database",
+        "VCAP_SERVICES: redis-2.6: no address of a Redis in its credentials",
+    ] {
+        assert!(told.contains(mistake), "{told}");
+    }
+    assert!(!told.contains("s3cret"), "{told}");
+
+    let mut otherwise = server(&["--check", "--database", "postgres://h/users"]);
+    let otherwise = (otherwise.env("REDIS_HOST", "h"))
+        .env("HANDSHAKEN_SESSION_SECRET", "the same on all replicas")
+        .env("VCAP_SERVICES", wrong);
+    assert_eq!(code(&otherwise.output().unwrap()), 0);
+
+    let output = otherwise.env("VCAP_SERVICES", r#"{"redis": [s3cret"#);
+    let output = output.output().unwrap();
+    assert_eq!(code(&output), 64, "{output:?}");
+    let told = stderr(&output);
+    assert!(
+        told.contains("VCAP_SERVICES: not JSON: expected value at line 1 column 12"),
+        "{told}"
+    );
+    assert!(!told.contains("s3cret"), "{told}");
+}
+
+#[test]
 fn settings_that_contradict_each_other_are_mistakes() {
     let small = ["--max-backlog", "100000", "--max-message", "200000"];
     let few = ["--max-backlog-packets", "16", "--history", "16"];
@@ -256,6 +365,75 @@ fn channels_of_neighbours_need_a_redis_and_names_that_are_not_ours() {
 }
 
 #[test]
+fn logins_that_other_replicas_would_not_know_are_mistakes() {
+    let views = |template: &str| {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("index.ejs"), template).unwrap();
+        folder
+    };
+    let (accounts, visitors, plain) = (
+        views("<%= name %>"),
+        views("<%= user %>"),
+        views("<%= server %>"),
+    );
+    let [accounts, visitors, plain] =
+        [&accounts, &visitors, &plain].map(|folder| folder.path().to_str().unwrap());
+    let shared = "--database=postgres://chat@db/chat";
+    let secret = "--session-secret=known to all of them";
+    let set_a_database = "set --database mysql://… or postgres://…";
+    let give_a_secret = "--session-secret: there is none";
+    for (args, mistakes) in [
+        (&[][..], &[][..]),
+        (&[secret], &[]),
+        (&[secret, shared, "--views", accounts], &[]),
+        (&[secret, "--views", visitors], &[]),
+        (&["--views", plain], &[]),
+        (&[shared], &[give_a_secret]),
+        (
+            &[secret, "--database=sqlite:/srv/accounts.db"],
+            &[set_a_database],
+        ),
+        (&[secret, "--views", accounts], &[set_a_database]),
+        (&["--views", accounts], &[set_a_database, give_a_secret]),
+        (&["--views", visitors], &[give_a_secret]),
+        (
+            &[
+                "--smtp=smtps://mail.example",
+                "--smtp-from=chat@mail.example",
+            ],
+            &["--smtp: there are no accounts"],
+        ),
+        (
+            &["--session-prefix=handshaken:sess:"],
+            &["--session-prefix handshaken:sess:"],
+        ),
+    ] {
+        // Without a Redis there are no others.
+        for redis in [&["--redis", "redis://h"][..], &[]] {
+            let output = server(&[&["--check"], args, redis].concat())
+                .output()
+                .unwrap();
+            let mistakes = if redis.is_empty() { &[] } else { mistakes };
+            let told = stderr(&output);
+            let expected = if mistakes.is_empty() { 0 } else { 64 };
+            assert_eq!(code(&output), expected, "{args:?}: {told}");
+            assert_eq!(
+                told.lines().count(),
+                if mistakes.is_empty() {
+                    0
+                } else {
+                    mistakes.len() + 1
+                },
+                "{told}"
+            );
+            for mistake in mistakes {
+                assert!(told.contains(mistake), "no `{mistake}` in:\n{told}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_secret_is_told_by_no_help_and_no_mistake() {
     for args in [
         &["--help"][..],
@@ -307,6 +485,7 @@ fn the_edges_of_every_range_are_right_and_what_lies_beyond_is_not() {
         ),
         ("--stall-timeout", ["1s", "5m"], ["0s", "6m"]),
         ("--max-connections", ["1", "10000000"], ["0", "10000001"]),
+        ("--handshake-rate", ["0", "1000000"], ["-1", "1000001"]),
         ("--ping-interval", ["1s", "1h"], ["0s", "-5s"]),
         ("--ping-timeout", ["1s", "1h"], ["5", "2h"]),
         ("--legacy-heartbeat-timeout", ["26s", "1h"], ["25s", "61m"]),
@@ -359,6 +538,7 @@ fn the_edges_of_every_range_are_right_and_what_lies_beyond_is_not() {
         ("--session-cookie", ["a", "connect.sid"], ["", "a b"]),
         ("--session-secret", ["a", "old,new"], ["", "a,"]),
         ("--session-max-age", ["1m", "400d"], ["59s", "401d"]),
+        ("--session-prefix", ["a", "chat:sess:"], ["", "a b"]),
         (
             "--trusted-proxy",
             ["10.0.0.7,::1", "fd00::/8"],
@@ -579,6 +759,7 @@ fn server(args: &[&str]) -> Command {
         "REDIS_URL",
         "REDIS_HOST",
         "REDIS_PORT",
+        "VCAP_SERVICES",
     ];
     for variable in of_others {
         command.env_remove(variable);

@@ -13,7 +13,7 @@ use super::{
     passwords::{self, HashError, Passwords, Place, Verdict},
     places::Places,
     user::{Registered, User, UserId},
-    users::{Key, NotAdded, Users},
+    users::{self, DatabaseUrl, Finished, Hashes, Kept, Key, NotAdded, Users},
 };
 use crate::chat::message::AuthorName;
 
@@ -51,8 +51,14 @@ impl Accounts {
     /// Connects to the database, and makes its table or takes over the old chat's. Several replicas may do so at once.
     pub async fn open(options: Options) -> Result<Self, OpenError> {
         let mailer = options.smtp.as_ref().map(Mailer::new).transpose()?;
+        let users = Users::open(&options.database, options.connections.get()).await?;
+        if users.is_shared() {
+            tracing::warn!(
+                "the users' table is shared with the old chat: every password is kept as SHA-1 too, until --finish-migration is run"
+            );
+        }
         Ok(Self {
-            users: Users::open(&options.database, options.connections.get()).await?,
+            users,
             passwords: Passwords::new(options.hashes_at_once),
             limits: options.limits,
             logins: Attempts::new(options.limits.failure_window),
@@ -60,6 +66,11 @@ impl Accounts {
             places: Mutex::default(),
             mailer,
         })
+    }
+
+    /// Ends the sharing of the users' table with the old chat, which can log nobody in from then on.
+    pub async fn finish_migration(database: &DatabaseUrl) -> Result<Finished, OpenError> {
+        users::finish(database).await
     }
 
     /// Makes an account for a name and a mail address, with a new password.
@@ -124,7 +135,11 @@ impl Accounts {
             .map_err(|()| RegisterError::Busy)?;
         let hash = self.passwords.hash(place, password.clone()).await;
         let hash = hash.map_err(no_hash).map_err(|()| RegisterError::Busy)?;
-        let id = match self.users.add(name, mail, &hash).await {
+        let hashes = Hashes {
+            argon2id: &hash,
+            sha1: &passwords::old_form(&password),
+        };
+        let id = match self.users.add(name, mail, &hashes).await {
             Ok(id) => id,
             Err(NotAdded::NameTaken) => return Err(RegisterError::NameTaken(name.into())),
             Err(NotAdded::MailTaken) => return Err(RegisterError::MailTaken(mail.into())),
@@ -242,9 +257,16 @@ impl Accounts {
 
     /// A login is right whether or not this works: the next one tries again.
     async fn keep_better(&self, user: i64, old: &str, better: &str) {
-        match self.users.replace_hash(user, old, better).await {
-            Ok(true) => tracing::info!(user, "password of the old chat is kept as Argon2id now"),
-            Ok(false) => tracing::info!(user, "password was changed meanwhile, and stays as it is"),
+        match self.users.keep_better(user, old, better).await {
+            Ok(Kept::InPlace) => {
+                tracing::info!(user, "password of the old chat is kept as Argon2id now");
+            }
+            Ok(Kept::Beside) => {
+                tracing::debug!(user, "password stays readable for the old chat");
+            }
+            Ok(Kept::Not) => {
+                tracing::info!(user, "password was changed meanwhile, and stays as it is")
+            }
             Err(error) => tracing::warn!(user, %error, "password stays as the old chat kept it"),
         }
     }

@@ -20,4 +20,4 @@ pub use errors::{LoginError, OpenError, RegisterError, UnfitName};
 pub use mail::Smtp;
 pub use options::{Limits, Options};
 pub use user::{Registered, User, UserId};
-pub use users::{DatabaseError, DatabaseUrl};
+pub use users::{DatabaseError, DatabaseUrl, Finished, Look, Table, look};

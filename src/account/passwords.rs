@@ -51,6 +51,12 @@ pub(super) fn generate() -> Result<String, HashError> {
     Ok(groups.collect::<Vec<_>>().join("-"))
 }
 
+/// A password as the old chat keeps it: its SHA-1, in hex.
+pub(super) fn old_form(password: &str) -> String {
+    let digest = Sha1::digest(password);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Hashes and checks, so many at once.
 pub(super) struct Passwords {
     running: Arc<Semaphore>,
@@ -238,6 +244,7 @@ mod tests {
             assert_eq!(check("secret", Some(&better)).unwrap(), Verdict::Right);
             assert_eq!(check("other", Some(&stored)).unwrap(), Verdict::Wrong);
         }
+        assert_eq!(old_form("secret"), SHA1_OF_SECRET);
     }
 
     #[test]

@@ -1,25 +1,32 @@
 //! Logins: whose a request is, by its cookie. Cookie and record are those of express sessions, so that
 //! logins survive the move from an old server: `cookie` signs and finds ids, `record` is what is known of
-//! a login, `embedded` keeps it, `watch` tells its sockets when it ends.
+//! a login, a `store` keeps it (`embedded`, or `redis` for several replicas), `watch` tells its sockets when it ends.
 
 mod cookie;
 mod embedded;
+mod error;
 mod record;
+mod redis;
+mod store;
 #[cfg(test)]
 mod tests;
 mod watch;
 
-use std::{collections::HashSet, fmt, net::IpAddr, path::Path, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-use self::{cookie::Seal, embedded::Embedded, watch::Watched};
-pub use self::{embedded::OpenError, record::Record, watch::Watch};
-use super::attempts::{Attempt, Attempts, Network, Refused};
-
-/// How long a login lasts that is not used, where the settings do not say; connect-redis's default.
-const DEFAULT_MAX_AGE: Duration = Duration::from_secs(86_400);
+use self::{
+    cookie::Seal,
+    embedded::Embedded,
+    redis::Shared,
+    store::{Lifetime, Store},
+    watch::Watched,
+};
+pub use self::{embedded::OpenError, error::SessionError, record::Record, watch::Watch};
+use super::attempts::{Attempt, Attempts, Network};
+use crate::redis::Redis;
 
 /// The time for which is counted what waits for the disk.
 const COUNTED: Duration = Duration::from_secs(60);
@@ -33,11 +40,14 @@ const RENEWALS: u32 = 30;
 /// How often is noted which sessions were used, and those that expired go.
 const TIDY_PERIOD: Duration = Duration::from_secs(30);
 
+/// How long a store that does not answer may hold up [`Sessions::close`].
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+
 /// What the settings say of sessions.
 pub struct Rules {
     /// The cookie's name.
     pub cookie: String,
-    /// The first signs, all of them verify. Where there is none, one is drawn and kept with the sessions.
+    /// The first signs, all of them verify. Where there is none, one is drawn, and kept with sessions in a file.
     pub secrets: Vec<String>,
     /// How long a session lasts after it was last used. Where it is absent the cookie goes with the browser, and
     /// the session a day after it was last used, as in connect.
@@ -48,14 +58,16 @@ pub struct Rules {
 pub struct Sessions {
     seal: Seal,
     has_drawn: bool,
-    max_age: Option<Duration>,
-    store: Embedded,
+    lifetime: Lifetime,
+    store: Box<dyn Store>,
+    /// Where is heard what other replicas ended.
+    shared: Option<Redis>,
     /// Visitors who gave a name.
     names: Attempts<Network>,
     renewals: Attempts<Login>,
     watched: Arc<Watched>,
-    /// Used since that was last noted. As many as there are sessions, at most.
-    used: Mutex<HashSet<Login>>,
+    /// Used since that was last noted, with their ids. As many as there are sessions, at most.
+    used: Mutex<HashMap<Login, Box<str>>>,
 }
 
 /// Which login a session is: the same for as long as it lasts, while its id may change. No secret.
@@ -95,48 +107,44 @@ pub struct Naming<'a>(
     #[expect(dead_code, reason = "it is there to be dropped")] Attempt<'a, Network>,
 );
 
-/// A session could not be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum SessionError {
-    #[error("sessions are read or written too slowly, try again")]
-    Busy,
-    #[error("sessions cannot be read or written: check the data directory's disk and its space")]
-    Storage(#[source] Box<dyn std::error::Error + Send + Sync>),
-    #[error("sessions are closed, the server is going down")]
-    Closed,
-    #[error("too many names from this address, try again in {} s", retry_after.as_secs())]
-    TooMany { retry_after: Duration },
-}
-
-impl From<Refused> for SessionError {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::TooMany(retry_after) => Self::TooMany { retry_after },
-            Refused::TooManyAtOnce => Self::Busy,
-        }
-    }
-}
-
 impl Sessions {
     /// Opens the sessions in `dir`, which there must be. Blocks for a moment.
-    pub fn open(dir: &Path, rules: Rules) -> Result<Self, OpenError> {
-        let store = Embedded::open(dir)?;
-        let (mut secrets, mut has_drawn) = (rules.secrets, false);
-        if secrets.is_empty() {
+    pub fn open(dir: &Path, mut rules: Rules) -> Result<Self, OpenError> {
+        let store = Embedded::open(dir, rules.lifetime())?;
+        let mut has_drawn = false;
+        if rules.secrets.is_empty() {
             let (secret, is_new) = store.secret()?;
-            secrets.push(secret);
+            rules.secrets.push(secret);
             has_drawn = is_new;
         }
         Ok(Self {
-            seal: Seal::new(rules.cookie, &secrets),
             has_drawn,
+            ..Self::new(rules, Box::new(store), None)
+        })
+    }
+
+    /// The sessions that replicas share, and Node processes with them whose connect-redis has this `prefix`. Opens
+    /// nothing yet. Without a secret no cookie names any.
+    pub fn shared(redis: Redis, prefix: String, mut rules: Rules) -> Self {
+        if rules.secrets.is_empty() {
+            rules.secrets.push(cookie::random_id());
+        }
+        let store = Shared::new(redis.clone(), prefix, rules.lifetime());
+        Self::new(rules, Box::new(store), Some(redis))
+    }
+
+    fn new(rules: Rules, store: Box<dyn Store>, shared: Option<Redis>) -> Self {
+        Self {
+            lifetime: rules.lifetime(),
+            seal: Seal::new(rules.cookie, &rules.secrets),
+            has_drawn: false,
             names: Attempts::new(COUNTED),
             renewals: Attempts::new(COUNTED),
-            max_age: rules.max_age,
             store,
+            shared,
             watched: Arc::default(),
             used: Mutex::default(),
-        })
+        }
     }
 
     /// Whether a secret was drawn now, because none was given and none kept.
@@ -151,13 +159,14 @@ impl Sessions {
     /// was nobody at the handshake may be somebody at the next event.
     pub async fn of(&self, cookies: &str) -> Result<Option<Session>, SessionError> {
         for id in self.seal.ids(cookies) {
-            let Some(kept) = self.store.load(id).await? else {
+            let Some(kept) = self.store.load(&id).await? else {
                 continue;
             };
+            let SessionId { login, text } = &kept.session.id;
+            let mut used = self.used.lock();
             // What was used since may not be noted yet.
-            let is_used = self.used.lock().contains(&kept.session.id.login);
-            if is_used || kept.expires > Timestamp::now() {
-                self.used.lock().insert(kept.session.id.login);
+            if used.contains_key(login) || kept.expires > Timestamp::now() {
+                used.insert(*login, text.clone());
                 return Ok(Some(kept.session));
             }
         }
@@ -185,9 +194,7 @@ impl Sessions {
         let mut id = self.unused();
         if let Some(mut session) = self.of(cookies).await? {
             session.record.user = Some(user.clone());
-            let (record, expires) = self.written(&session.record);
-            let login = session.id.login;
-            if self.store.change(login, record, expires).await? {
+            if self.store.change(&session.id, &session.record).await? {
                 return Ok(session);
             }
             // It has ended since, and its id with it.
@@ -210,26 +217,31 @@ impl Sessions {
         if session.is_late || attempt.is_err() {
             return Ok(session.id.clone());
         }
-        let id = SessionId {
-            text: cookie::random_id().into(),
-            login,
-        };
-        self.store.renew(login, id.text.clone()).await?;
-        Ok(id)
+        let new = cookie::random_id().into();
+        let text = self.store.renew(&session.id, new).await?;
+        Ok(SessionId { text, login })
     }
 
     /// Ends a session, and with it all that watches it.
     pub async fn end(&self, id: &SessionId) -> Result<(), SessionError> {
-        self.store.remove(id.login).await?;
-        self.used.lock().remove(&id.login);
-        self.watched.end(id.login);
+        self.store.remove(id).await?;
+        self.has_ended(id.login);
         Ok(())
+    }
+
+    /// Ends a session and all others of its account.
+    pub async fn end_everywhere(&self, session: &Session) -> Result<(), SessionError> {
+        if let Some(mail) = &session.record.mail {
+            let ended = self.store.remove_all_of(mail).await?;
+            ended.into_iter().for_each(|login| self.has_ended(login));
+        }
+        self.end(&session.id).await
     }
 
     /// Calls `end` when the session is ended, whoever does it; at once where it was ended lately. Not any more once
     /// the [`Watch`] is dropped. A session that is watched does not expire.
     pub fn watch(&self, id: &SessionId, end: impl FnOnce() + Send + 'static) -> Watch {
-        self.watched.clone().watch(id.login, Box::new(end))
+        self.watched.clone().watch(id, Box::new(end))
     }
 
     /// An id for a visitor of whom there is nothing to keep yet.
@@ -247,7 +259,7 @@ impl Sessions {
 
     /// The `Set-Cookie` header for a session; `secure` where the request came by TLS.
     pub fn set_cookie(&self, id: &SessionId, secure: bool) -> String {
-        self.seal.set(&id.text, self.max_age, secure)
+        self.seal.set(&id.text, self.lifetime.cookie, secure)
     }
 
     /// The `Set-Cookie` header that has a browser forget its session.
@@ -255,56 +267,74 @@ impl Sessions {
         self.seal.forget(secure)
     }
 
-    /// Notes what was used and drops what expired, for as long as it runs.
+    /// Notes what was used, drops what expired and hears what other replicas ended, for as long as it runs.
     pub async fn keep_time(self: Arc<Self>) {
-        loop {
-            tokio::time::sleep(TIDY_PERIOD).await;
-            self.tidy().await;
+        let tidying = async {
+            loop {
+                tokio::time::sleep(TIDY_PERIOD).await;
+                self.tidy().await;
+            }
+        };
+        match &self.shared {
+            Some(redis) => {
+                tokio::join!(tidying, redis::hear(&self, redis));
+            }
+            None => tidying.await,
         }
     }
 
-    /// Notes what was used last, and closes the file.
+    /// Notes what was used last, and closes the store.
     pub async fn close(&self) {
-        self.tidy().await;
+        let _ = tokio::time::timeout(CLOSE_PATIENCE, self.tidy()).await;
         self.store.close().await;
     }
 
-    async fn tidy(&self) {
+    /// Ends what there is no more, too: who else shares the store may have ended it. False where that is not known.
+    async fn tidy(&self) -> bool {
         self.watched.forget_ended();
         let used = std::mem::take(&mut *self.used.lock());
-        let mut noted: HashSet<_> = self.watched.logins().into_iter().collect();
-        noted.extend(&used);
-        if let Err(error) = self.store.tidy(noted, self.expiry()).await {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "could not tidy up sessions, trying again later"
-            );
-            self.used.lock().extend(used);
+        let watched = self.watched.sessions().into_iter();
+        let mut noted: HashMap<_, _> = watched.map(|id| (id.login, id.text)).collect();
+        // Theirs are the newer ids.
+        noted.extend(used.clone());
+        if noted.is_empty() && self.shared.is_some() {
+            return true;
+        }
+        let noted = noted.into_iter();
+        let noted = noted.map(|(login, text)| SessionId { login, text });
+        match self.store.tidy(noted.collect()).await {
+            Ok(gone) => {
+                gone.into_iter().for_each(|login| self.has_ended(login));
+                true
+            }
+            Err(error) => {
+                error.log("could not tidy up sessions, trying again later");
+                self.used.lock().extend(used);
+                false
+            }
         }
     }
 
+    fn has_ended(&self, login: Login) {
+        self.used.lock().remove(&login);
+        self.watched.end(login);
+    }
+
     async fn begin_as(&self, mut id: SessionId, record: Record) -> Result<Session, SessionError> {
-        let (json, expires) = self.written(&record);
-        id.login = self.store.begin(&id, &record, json, expires).await?;
+        id.login = self.store.begin(&id, &record).await?;
         Ok(Session {
             id,
             record,
             is_late: false,
         })
     }
+}
 
-    /// A record as it is kept, and until when.
-    fn written(&self, record: &Record) -> (String, Timestamp) {
-        let expires = self.expiry();
-        (
-            record.to_json(self.max_age.map(|age| (age, expires))),
-            expires,
-        )
-    }
-
-    fn expiry(&self) -> Timestamp {
-        let age = self.max_age.unwrap_or(DEFAULT_MAX_AGE);
-        Timestamp::now().checked_add(age).unwrap_or(Timestamp::MAX)
+impl Rules {
+    fn lifetime(&self) -> Lifetime {
+        Lifetime {
+            cookie: self.max_age,
+        }
     }
 }
 

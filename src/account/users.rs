@@ -1,30 +1,37 @@
 //! The users' table, in SQLite, MySQL or PostgreSQL through sqlx. `url` says where it is, `sql` in which words it
-//! is asked, `shape` takes over a table of the old chat's or makes one, `key` says which names are the same.
+//! is asked, `shape` makes one or shares the old chat's, `key` says which names are the same; `look` only looks.
 
 use std::{
     fs::{DirBuilder, OpenOptions},
     io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::Path,
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
 use sqlx::{
-    AnyPool, ConnectOptions, Executor,
+    AnyConnection, AnyPool, ConnectOptions, Connection, Executor,
     any::{AnyConnectOptions, AnyPoolOptions},
     mysql::MySqlDatabaseError,
 };
 use tokio::time::timeout;
 
-use self::sql::{Statements, statements};
+use self::{
+    shape::Shape,
+    sql::{Statements, statements},
+};
 use super::errors::OpenError;
 
 mod key;
+mod look;
 mod shape;
 mod sql;
 mod url;
 
 pub(super) use self::{key::Key, url::without_secrets};
+pub use look::{Look, Table, look};
+pub use shape::Finished;
 pub use url::DatabaseUrl;
 
 /// How long a call waits for a connection, which includes making it.
@@ -87,10 +94,29 @@ pub(super) struct Row {
 
 type Columns = (i64, Option<String>, Option<String>, Option<String>);
 
+/// One password in the forms in which it may be kept.
+pub(super) struct Hashes<'a> {
+    pub argon2id: &'a str,
+    /// As the old chat reads it.
+    pub sha1: &'a str,
+}
+
+/// What became of a better hash.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    InPlace,
+    /// The old chat still reads the one that it is better than.
+    Beside,
+    /// The password has been changed since it was read.
+    Not,
+}
+
 /// The table, by a bounded number of connections, which are made anew when the database comes back.
 pub(super) struct Users {
     pool: AnyPool,
     sql: &'static Statements,
+    /// Whether the old chat reads the table as well. Ends once, by somebody else's doing.
+    shared: AtomicBool,
 }
 
 impl Users {
@@ -122,8 +148,16 @@ impl Users {
             .connect_with(options)
             .await
             .map_err(|error| failed(error.into()))?;
-        shape::bring(&pool, sql, database).await?;
-        Ok(Self { pool, sql })
+        let shape = shape::bring(&pool, sql, database).await?;
+        Ok(Self {
+            pool,
+            sql,
+            shared: AtomicBool::new(shape == Shape::Shared),
+        })
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        self.shared.load(Ordering::Relaxed)
     }
 
     /// Whose mail address this is. Where several differ in nothing but case, the one who wrote it just so.
@@ -157,15 +191,20 @@ impl Users {
     }
 
     /// Adds a user. The database's constraints decide who was first.
-    pub(super) async fn add(&self, name: &str, mail: &str, pass: &str) -> Result<i64, NotAdded> {
-        let (name_key, mail_key) = (Key::of(name), Key::of(mail));
-        let query = sqlx::query(self.sql.insert)
-            .bind(name)
-            .bind(mail)
-            .bind(pass);
-        let query = query.bind(name_key.as_str()).bind(mail_key.as_str());
-        match within_patience(query.execute(&self.pool)).await {
-            Ok(_) => {}
+    pub(super) async fn add(
+        &self,
+        name: &str,
+        mail: &str,
+        pass: &Hashes<'_>,
+    ) -> Result<i64, NotAdded> {
+        let mut inserted = self.insert(name, mail, pass).await;
+        if let Err(error) = &inserted
+            && self.is_shared_no_more(error).await
+        {
+            inserted = self.insert(name, mail, pass).await;
+        }
+        match inserted {
+            Ok(()) => {}
             Err(DatabaseError::Sql(sqlx::Error::Database(error)))
                 if error.is_unique_violation() =>
             {
@@ -189,25 +228,98 @@ impl Users {
         Ok(added.id)
     }
 
-    /// Replaces the hash of a user's password, unless it has been changed since it was read. Says whether it was.
-    pub(super) async fn replace_hash(
+    async fn insert(&self, name: &str, mail: &str, pass: &Hashes<'_>) -> Result<(), DatabaseError> {
+        let (name_key, mail_key) = (Key::of(name), Key::of(mail));
+        let (statement, stored, beside) = if self.is_shared() {
+            (self.sql.insert_shared, pass.sha1, Some(pass.argon2id))
+        } else {
+            (self.sql.insert, pass.argon2id, None)
+        };
+        let query = sqlx::query(statement).bind(name).bind(mail).bind(stored);
+        let mut query = query.bind(name_key.as_str()).bind(mail_key.as_str());
+        if let Some(beside) = beside {
+            query = query.bind(beside);
+        }
+        within_patience(query.execute(&self.pool)).await.map(drop)
+    }
+
+    /// Keeps a better hash of a user's password, unless that has been changed since it was read: in its place, or beside it
+    /// while the old chat reads it.
+    pub(super) async fn keep_better(
         &self,
         id: i64,
         old: &str,
+        better: &str,
+    ) -> Result<Kept, DatabaseError> {
+        if self.is_shared() {
+            match self.update(self.sql.keep_beside, id, old, better).await {
+                // None where it is there already, too.
+                Ok(_) => return Ok(Kept::Beside),
+                Err(error) if self.is_shared_no_more(&error).await => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let updated = self.update(self.sql.replace_hash, id, old, better).await?;
+        Ok(if updated > 0 {
+            Kept::InPlace
+        } else {
+            Kept::Not
+        })
+    }
+
+    async fn update(
+        &self,
+        statement: &'static str,
+        id: i64,
+        old: &str,
         new: &str,
-    ) -> Result<bool, DatabaseError> {
-        let query = sqlx::query(self.sql.replace_hash)
-            .bind(new)
-            .bind(id)
-            .bind(old);
+    ) -> Result<u64, DatabaseError> {
+        let query = sqlx::query(statement).bind(new).bind(id).bind(old);
         let done = within_patience(query.execute(&self.pool)).await?;
-        Ok(done.rows_affected() > 0)
+        Ok(done.rows_affected())
+    }
+
+    /// Whether a call failed because the sharing was ended meanwhile. Nothing of it has been done then.
+    async fn is_shared_no_more(&self, error: &DatabaseError) -> bool {
+        let refused = matches!(error, DatabaseError::Sql(sqlx::Error::Database(error)) if !error.is_unique_violation());
+        if !refused || !self.is_shared() {
+            return false;
+        }
+        let looked = within_patience(async {
+            let mut connection = self.pool.acquire().await?;
+            shape::look(&mut connection, self.sql).await
+        });
+        let ended = matches!(looked.await, Ok(Ok(Shape::Ours)));
+        if ended && self.shared.swap(false, Ordering::Relaxed) {
+            tracing::info!("the users' table is not shared with the old chat any more");
+        }
+        ended
     }
 
     /// Waits for the calls that are under way, and closes the connections.
     pub(super) async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// Ends the sharing of the table with the old chat, for all replicas.
+pub(super) async fn finish(database: &DatabaseUrl) -> Result<Finished, OpenError> {
+    // In the shape that we expect, whoever started first.
+    let users = Users::open(database, 1).await?;
+    let finished = async {
+        let mut connection: AnyConnection = users.pool.acquire().await?.detach();
+        let finished = shape::finish(&mut connection, users.sql).await?;
+        connection.close().await?;
+        Ok(finished)
+    };
+    let finished = finished
+        .await
+        .map_err(|error: sqlx::Error| OpenError::Database {
+            database: database.to_string(),
+            source: error.into(),
+        });
+    users.close().await;
+    finished
 }
 
 /// Nothing in sqlx bounds the time of a query: a database that hangs would hold its caller for ever.
@@ -257,14 +369,19 @@ mod tests {
         let folder = tempfile::TempDir::new().unwrap();
         let file = DatabaseUrl::file(&folder.path().join("accounts.db")).unwrap();
         let users = Users::open(&file, 2).await.unwrap();
-        let ann = users.add("ann", "ann@example.org", "old").await.unwrap();
-        let bob = users.add("bob", "bob@example.org", "old").await.unwrap();
+        let old = Hashes {
+            argon2id: "old",
+            sha1: "",
+        };
+        let ann = users.add("ann", "ann@example.org", &old).await.unwrap();
+        let bob = users.add("bob", "bob@example.org", &old).await.unwrap();
         let pass = async |mail: &str| users.by_mail(mail).await.unwrap().and_then(|row| row.pass);
+        let keep = async |user, old, better| users.keep_better(user, old, better).await.unwrap();
 
-        assert!(users.replace_hash(ann, "old", "new").await.unwrap());
-        assert!(!users.replace_hash(ann, "old", "newer").await.unwrap());
+        assert_eq!(keep(ann, "old", "new").await, Kept::InPlace);
+        assert_eq!(keep(ann, "old", "newer").await, Kept::Not);
         assert_eq!(pass("ann@example.org").await.as_deref(), Some("new"));
-        assert!(!users.replace_hash(bob, "older", "new").await.unwrap());
+        assert_eq!(keep(bob, "older", "new").await, Kept::Not);
         assert_eq!(pass("bob@example.org").await.as_deref(), Some("old"));
     }
 }

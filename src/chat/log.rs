@@ -103,6 +103,10 @@ pub trait Log: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Conversation>, LogError>;
 
+    /// The direct messages of all people in the order in which they were kept, each with its number among
+    /// them: those after a number, at most `limit`. At least the newest 65,536 are known, as far as they are kept.
+    async fn letters(&self, after: u64, limit: usize) -> Result<Letters, LogError>;
+
     /// What is noted under a name beside the messages, by whichever replica.
     async fn bookmark(&self, name: &str) -> Result<Option<String>, LogError>;
 
@@ -117,6 +121,14 @@ pub trait Log: Send + Sync + 'static {
 
     /// Finishes what was accepted and closes. Every later call answers [`LogError::Closed`].
     async fn close(&self);
+}
+
+/// Direct messages of all people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Letters {
+    /// The last number that was given out. Numbers are dense, and grow by one.
+    pub newest: u64,
+    pub messages: Vec<(u64, Arc<Message>)>,
 }
 
 /// What follows an id.

@@ -1,12 +1,12 @@
 //! Something that only one of several replicas does at a time: whoever holds the lease in Redis does it, and
 //! another goes on when the holder is gone. A holder that cannot renew it stops before anybody else may begin.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use redis::{RedisResult, Script};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::redis::{Link, Redis, Retry};
+use crate::redis::{Link, Retry};
 
 /// How long a lease is good for after it was renewed: as long a killed holder keeps it.
 const TERM: Duration = Duration::from_secs(6);
@@ -38,7 +38,7 @@ pub struct Lease(Option<Shared>);
 
 /// One that several replicas want.
 struct Shared {
-    link: Link,
+    link: Arc<Link>,
     key: String,
     /// Tells this process from the others.
     token: String,
@@ -53,10 +53,10 @@ impl Lease {
     }
 
     /// One of the replicas that share this Redis holds it.
-    pub fn shared(redis: Redis, name: &str) -> Result<Self, getrandom::Error> {
+    pub fn shared(link: Arc<Link>, name: &str) -> Result<Self, getrandom::Error> {
         Ok(Self(Some(Shared {
-            key: redis.key(format_args!("lease:{name}")),
-            link: Link::new(redis, "lease"),
+            key: link.redis().key(format_args!("lease:{name}")),
+            link,
             token: format!("{:016x}", getrandom::u64()?),
             take: Script::new(TAKE),
             give_back: Script::new(GIVE_BACK),
@@ -70,16 +70,32 @@ impl Lease {
             return Some(work.await);
         };
         let taken = shared.wait().await;
-        let done = tokio::select! {
-            done = work => Some(done),
-            () = shared.lost(taken) => None,
+        shared.hold(taken, work).await
+    }
+
+    /// The same where nobody else has it at this moment; else `None`.
+    pub async fn while_held_now<T>(&self, work: impl Future<Output = T>) -> Option<Option<T>> {
+        let Some(shared) = &self.0 else {
+            return Some(Some(work.await));
         };
-        let _ = timeout(GIVING_BACK, shared.ask(&shared.give_back)).await;
-        done
+        let taken = Instant::now();
+        match shared.ask(&shared.take).await {
+            Ok(true) if taken.elapsed() < TERM - MARGIN => Some(shared.hold(taken, work).await),
+            _ => None,
+        }
     }
 }
 
 impl Shared {
+    async fn hold<T>(&self, taken: Instant, work: impl Future<Output = T>) -> Option<T> {
+        let done = tokio::select! {
+            done = work => Some(done),
+            () = self.lost(taken) => None,
+        };
+        let _ = timeout(GIVING_BACK, self.ask(&self.give_back)).await;
+        done
+    }
+
     /// Returns when it was asked for the time that it was had: the term begins then, at the latest.
     async fn wait(&self) -> Instant {
         // The link itself says when Redis goes and comes.

@@ -220,7 +220,7 @@ impl Talking {
     }
 
     fn give_up(&self, error: &SessionError) {
-        tracing::error!(peer = %self.peer.id(), error = error as &dyn std::error::Error, "could not read a session");
+        error.log("could not read a session");
         self.peer.close(Goodbye::Unavailable);
     }
 }

@@ -20,7 +20,10 @@ use self::{
     writer::{Job, Writer},
 };
 use crate::chat::{
-    log::{After, Conversation, Log, LogError, Mark, Marks, Receipt, RoomActivity, Standing, Tail},
+    log::{
+        After, Conversation, Letters, Log, LogError, Mark, Marks, Receipt, RoomActivity, Standing,
+        Tail,
+    },
     message::{Epoch, Message, MessageId, Post, RoomName, UserId},
 };
 
@@ -36,7 +39,7 @@ mod schema;
 mod tests;
 mod writer;
 
-pub use open::OpenError;
+pub use open::{OpenError, is_in_use};
 
 /// How long [`Log::close`] lets a tail that is not read hold up what was accepted.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
@@ -298,6 +301,13 @@ impl Log for EmbeddedLog {
         let (user, epoch) = (user.clone(), self.epoch);
         self.readers
             .read(move |conn| conversations::conversations(conn, &user, limit, epoch))
+            .await
+    }
+
+    async fn letters(&self, after: u64, limit: usize) -> Result<Letters, LogError> {
+        let epoch = self.epoch;
+        self.readers
+            .read(move |conn| conversations::letters(conn, after, limit, epoch))
             .await
     }
 

@@ -15,14 +15,13 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::OnceCell, time::sleep};
 
-use self::status::Status;
 use crate::{
     chat::{
         Chat,
         log::{Log, LogError},
     },
     cluster::lease::Lease,
-    redis::Redis,
+    redis::{Link, Redis},
 };
 
 /// Under this name the mark is noted beside the log.
@@ -36,7 +35,7 @@ pub struct Site {
     pub chat: Arc<Chat>,
     pub log: Arc<dyn Log>,
     /// Where there may be other replicas.
-    redis: Option<Redis>,
+    leases: Option<Arc<Link>>,
     /// Our mark, if no replica has noted one.
     drawn: u64,
     mark: OnceCell<String>,
@@ -51,16 +50,16 @@ impl Site {
         Ok(Arc::new(Self {
             chat,
             log,
-            redis,
+            leases: redis.map(|redis| Arc::new(Link::new(redis, "leases"))),
             drawn: getrandom::u64()?,
             mark: OnceCell::new(),
         }))
     }
 
-    /// The lease of the replica that works on a bus.
-    pub fn lease(&self, bus: &Status) -> Result<Lease, getrandom::Error> {
-        match &self.redis {
-            Some(redis) => Lease::shared(redis.clone(), bus.name().as_str()),
+    /// The lease of the replica that works on a bus, or on a part of it.
+    pub fn lease(&self, bus: &str) -> Result<Lease, getrandom::Error> {
+        match &self.leases {
+            Some(link) => Lease::shared(link.clone(), bus),
             None => Ok(Lease::alone()),
         }
     }

@@ -128,7 +128,7 @@ impl Worker {
     /// Works whenever this replica hears the channel and holds the lease: who does not hear leaves it to others.
     async fn work(&self) {
         let status = &self.channel.status;
-        let lease = match self.channel.site.lease(status) {
+        let lease = match self.channel.site.lease(status.name().as_str()) {
             Ok(lease) => lease,
             Err(error) => {
                 return tracing::error!(%error, "the system gives no random numbers: the neighbour is not worked on");

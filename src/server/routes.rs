@@ -17,6 +17,7 @@ use crate::{
     settings::{Origin, Settings, Switch},
     transport::{
         forward::{self, Forward, Secret},
+        gate::{self, Gate},
         legacy::Legacy,
         origin::Allowed,
         proxy,
@@ -36,6 +37,7 @@ pub(super) struct Transports {
     pub socketio: Arc<SocketIo>,
     pub legacy: Arc<Legacy>,
     pub websocket: Arc<WebSocket>,
+    pub gate: Arc<Gate>,
 }
 
 /// All that is served to clients; `pages` are those that need more than the transports know.
@@ -51,11 +53,13 @@ pub(super) fn public(
         client: settings.client,
         catch_up: settings.catch_up == Switch::On,
     });
-    let websocket = transports.websocket.clone();
     let mut router = transports
         .engine_routes(forward)
         .merge(pages)
-        .merge(web.layer(middleware::from_fn_with_state(websocket, or_websocket)));
+        .merge(web.layer(middleware::from_fn_with_state(
+            transports.clone(),
+            or_websocket,
+        )));
     if !settings.cors_origin.is_empty() {
         router = router.layer(cors(allowed(settings)));
     }
@@ -89,12 +93,15 @@ pub(super) fn allowed(settings: &Settings) -> Allowed {
 
 /// Has whoever asks for a WebSocket where a page would be, or nothing, speak without Socket.IO.
 async fn or_websocket(
-    State(websocket): State<Arc<WebSocket>>,
+    State(own): State<Transports>,
     request: Request,
     page: Next,
 ) -> Response<Body> {
     if WebSocket::is_asked_for(&request) && !request.uri().path().starts_with("/socket.io/") {
-        websocket.answer(request)
+        if !own.gate.pass().await {
+            return gate::later();
+        }
+        own.websocket.answer(request)
     } else {
         page.run(request).await
     }
@@ -109,13 +116,14 @@ impl Transports {
     }
 
     fn engine_routes(&self, forward: Option<&Arc<Forward>>) -> Router {
-        let (socketio, forward) = (self.socketio.clone(), forward.cloned());
+        let (own, forward) = (self.clone(), forward.cloned());
         let engine = any(move |request: Request| {
-            let (socketio, forward) = (socketio.clone(), forward.clone());
+            let (own, forward) = (own.clone(), forward.clone());
             async move {
                 let session = SocketIo::session_of(&request).map(str::to_owned);
-                let here = async |request| socketio.answer(request).await;
-                answer(forward.as_deref(), session.as_deref(), request, here).await
+                let here = async |request| own.socketio.answer(request).await;
+                own.answer(forward.as_deref(), session.as_deref(), request, here)
+                    .await
             }
         });
         Router::new()
@@ -124,28 +132,38 @@ impl Transports {
     }
 
     fn legacy_routes(&self, forward: Option<&Arc<Forward>>) -> Router {
-        let (legacy, forward) = (self.legacy.clone(), forward.cloned());
+        let (own, forward) = (self.clone(), forward.cloned());
         let legacy = any(move |request: Request| {
-            let (legacy, forward) = (legacy.clone(), forward.clone());
+            let (own, forward) = (own.clone(), forward.clone());
             async move {
                 let session = Legacy::session_of(&request).map(str::to_owned);
-                let here = async |request| legacy.answer(request).await;
-                answer(forward.as_deref(), session.as_deref(), request, here).await
+                let here = async |request| own.legacy.answer(request).await;
+                own.answer(forward.as_deref(), session.as_deref(), request, here)
+                    .await
             }
         });
         Router::new().route("/socket.io/{*rest}", legacy)
     }
-}
 
-async fn answer(
-    forward: Option<&Forward>,
-    session: Option<&str>,
-    request: Request,
-    here: impl AsyncFnOnce(Request) -> Response<Body>,
-) -> Response<Body> {
-    match forward {
-        Some(forward) => forward.answer(session, request, here).await,
-        None => here(request).await,
+    /// Has the replica answer that has the session; where that is this one, `here`. New ones pass the gate.
+    async fn answer(
+        &self,
+        forward: Option<&Forward>,
+        session: Option<&str>,
+        request: Request,
+        here: impl AsyncFnOnce(Request) -> Response<Body>,
+    ) -> Response<Body> {
+        let begins = session.is_none() && request.method() != Method::OPTIONS;
+        let here = async |request| {
+            if begins && !self.gate.pass().await {
+                return gate::later();
+            }
+            here(request).await
+        };
+        match forward {
+            Some(forward) => forward.answer(session, request, here).await,
+            None => here(request).await,
+        }
     }
 }
 

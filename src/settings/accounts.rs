@@ -11,7 +11,10 @@ use std::{
 
 use clap::Args;
 
-use super::values::{count, duration};
+use super::{
+    values::{count, duration},
+    vcap::{self, Found, Services},
+};
 use crate::account::{DatabaseUrl, Limits, Options, Smtp};
 
 /// The SQLite file under `--data`.
@@ -22,7 +25,8 @@ const FILE: &str = "accounts.db";
 pub struct Accounts {
     /// Database of the accounts: sqlite:FILE, mysql://USER:PASSWORD@HOST/DATABASE or
     /// postgres://USER:PASSWORD@HOST/DATABASE; the variable keeps the password out of the process
-    /// list [default: accounts.db in the data folder]
+    /// list [default: what VCAP_SERVICES names, or accounts.db in the data folder; with --redis no file,
+    /// and accounts are off]
     #[arg(
         long,
         value_name = "URL",
@@ -30,6 +34,10 @@ pub struct Accounts {
         hide_env_values = true
     )]
     pub database: Option<Secret>,
+
+    /// What the environment's services name instead.
+    #[arg(skip)]
+    service: Option<Found>,
 
     /// Connections to the accounts' database at once, 1 to 1000
     #[arg(long, value_name = "COUNT", env = "HANDSHAKEN_DATABASE_CONNECTIONS", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -93,9 +101,7 @@ impl fmt::Debug for Secret {
 impl Accounts {
     /// What the accounts need to know, with the default database in this data folder. Every mistake at once.
     pub fn options(&self, data: &Path) -> Result<Options, Vec<String>> {
-        let database = self
-            .database(data)
-            .map_err(|mistake| format!("--database {mistake}"));
+        let database = self.database(data);
         let smtp = self.smtp();
         let (database, smtp) = match (database, smtp) {
             (Ok(database), Ok(smtp)) => (database, smtp),
@@ -115,16 +121,37 @@ impl Accounts {
         })
     }
 
-    pub(super) fn check_together(&self, data: &Path, mistakes: &mut Vec<String>) {
+    /// Whether their database is a file, which no other machine reaches.
+    pub(super) fn are_in_a_file(&self, data: &Path) -> bool {
+        self.database(data).is_ok_and(|database| database.is_file())
+    }
+
+    pub(super) fn check_together(
+        &mut self,
+        data: &Path,
+        services: &Services,
+        mistakes: &mut Vec<String>,
+    ) {
+        if self.database.is_none() {
+            match services.find(&vcap::DATABASE) {
+                Ok(found) => self.service = found,
+                Err(mistake) => mistakes.push(mistake),
+            }
+        }
         mistakes.extend(self.options(data).err().into_iter().flatten());
     }
 
     fn database(&self, data: &Path) -> Result<DatabaseUrl, String> {
-        match &self.database {
-            Some(Secret(url)) => url.parse(),
-            None => DatabaseUrl::file(&data.join(FILE))
-                .map_err(|error| format!("in {}: {error}", data.display())),
-        }
+        let (source, url) = match (&self.database, &self.service) {
+            (Some(Secret(url)), _) => ("--database".to_owned(), url.parse()),
+            (None, Some(service)) => (service.source(), service.url.0.parse()),
+            (None, None) => {
+                let file = DatabaseUrl::file(&data.join(FILE));
+                let file = file.map_err(|error| format!("in {}: {error}", data.display()));
+                ("--database".to_owned(), file)
+            }
+        };
+        url.map_err(|mistake: String| format!("{source} {mistake}"))
     }
 
     fn smtp(&self) -> Result<Option<Smtp>, String> {

@@ -4,14 +4,18 @@ use std::{convert::Infallible, str::FromStr};
 
 use clap::Args;
 
+use super::{
+    values::key_prefix,
+    vcap::{self, Services},
+};
 use crate::redis::{Address, InvalidAddress};
 
 /// The shared Redis.
 #[derive(Clone, Debug, Args)]
 pub struct Redis {
     /// Redis that the replicas of one chat share: redis://user:password@host:6379/0, rediss:// with
-    /// TLS, or redis+sentinel://host1,host2/name [default: none, or what REDIS_URL, or REDIS_HOST
-    /// and REDIS_PORT name]
+    /// TLS, or redis+sentinel://host1,host2/name [default: none, or what REDIS_URL, REDIS_HOST and
+    /// REDIS_PORT, or VCAP_SERVICES name]
     #[arg(
         long = "redis",
         value_name = "URL",
@@ -23,7 +27,7 @@ pub struct Redis {
 
     /// What the names of all keys and channels in Redis begin with, 1 to 64 characters: a-z, A-Z,
     /// 0-9, and any of -_.:
-    #[arg(long = "redis-prefix", value_name = "PREFIX", env = "HANDSHAKEN_REDIS_PREFIX", default_value = "handshaken", value_parser = prefix)]
+    #[arg(long = "redis-prefix", value_name = "PREFIX", env = "HANDSHAKEN_REDIS_PREFIX", default_value = "handshaken", value_parser = key_prefix)]
     pub prefix: String,
 
     /// Where it is, if there is one.
@@ -36,14 +40,21 @@ pub struct Redis {
 pub(super) struct Given(pub Result<Address, InvalidAddress>);
 
 impl Redis {
-    pub(super) fn check_together(&mut self, mistakes: &mut Vec<String>) {
+    pub(super) fn check_together(&mut self, services: &Services, mistakes: &mut Vec<String>) {
         let named = match &self.given {
-            Some(Given(address)) => Some(("--redis".to_owned(), address.clone())),
-            None => address_of_the_environment(),
+            Some(Given(address)) => Some(("--redis:".to_owned(), address.clone())),
+            None => address_of_the_environment().or_else(|| {
+                let found = services.find(&vcap::REDIS);
+                let found = found.unwrap_or_else(|mistake| {
+                    mistakes.push(mistake);
+                    None
+                })?;
+                Some((found.source(), found.url.0.parse()))
+            }),
         };
         match named {
             Some((_, Ok(address))) => self.address = Some(address),
-            Some((name, Err(mistake))) => mistakes.push(format!("{name}: {mistake}")),
+            Some((name, Err(mistake))) => mistakes.push(format!("{name} {mistake}")),
             None => {}
         }
     }
@@ -53,7 +64,7 @@ impl Redis {
 fn address_of_the_environment() -> Option<(String, Result<Address, InvalidAddress>)> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     if let Some(url) = variable("REDIS_URL") {
-        return Some(("REDIS_URL".into(), Address::from_str(&url)));
+        return Some(("REDIS_URL:".into(), Address::from_str(&url)));
     }
     let host = variable("REDIS_HOST")?;
     let port = variable("REDIS_PORT").unwrap_or_else(|| "6379".into());
@@ -64,14 +75,5 @@ fn address_of_the_environment() -> Option<(String, Result<Address, InvalidAddres
         host
     };
     let address = Address::from_str(&format!("redis://{host}:{port}"));
-    Some((format!("REDIS_HOST={host} REDIS_PORT={port}"), address))
-}
-
-fn prefix(text: &str) -> Result<String, String> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
-    if (1..=64).contains(&text.len()) && text.chars().all(fits) {
-        Ok(text.to_owned())
-    } else {
-        Err("not 1 to 64 characters of a-z, A-Z, 0-9 and -_.:".into())
-    }
+    Some((format!("REDIS_HOST={host} REDIS_PORT={port}:"), address))
 }

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{accounts::Secret, values::duration};
+use super::{
+    accounts::Secret,
+    values::{duration, key_prefix},
+};
 
 /// A secret of this length cannot be found by trying, whatever it is made of; characters.
 const LONG_ENOUGH: usize = 16;
@@ -20,7 +23,8 @@ pub struct Sessions {
     pub cookie: String,
 
     /// What cookies of logins are signed with; may be given several times: the first signs, all are
-    /// accepted [default: a random one, kept in the data folder]
+    /// accepted [default: a random one, kept in the data folder; with --redis none, and logins are
+    /// off]
     #[arg(
         long = "session-secret",
         value_name = "SECRET",
@@ -34,6 +38,11 @@ pub struct Sessions {
     /// runs, and a day after it was last used]
     #[arg(long = "session-max-age", value_name = "DURATION", env = "HANDSHAKEN_SESSION_MAX_AGE", value_parser = duration("1m", LONGEST_COOKIE))]
     pub max_age: Option<Duration>,
+
+    /// With --redis: what the names of sessions there begin with, 1 to 64 characters: a-z, A-Z, 0-9,
+    /// and any of -_.: as in connect-redis
+    #[arg(id = "session-prefix", long = "session-prefix", value_name = "PREFIX", env = "HANDSHAKEN_SESSION_PREFIX", default_value = "sess:", value_parser = key_prefix)]
+    pub prefix: String,
 }
 
 impl Sessions {

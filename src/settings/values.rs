@@ -146,6 +146,16 @@ fn days(text: &str) -> Option<Duration> {
     DAY.checked_mul(days)
 }
 
+/// What names in Redis begin with.
+pub(super) fn key_prefix(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    if (1..=64).contains(&text.len()) && text.chars().all(fits) {
+        Ok(text.to_owned())
+    } else {
+        Err("not 1 to 64 characters of a-z, A-Z, 0-9 and -_.:".into())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

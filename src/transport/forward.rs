@@ -14,7 +14,7 @@ use std::{
 use axum::{Router, body::Body, middleware::Next, response::IntoResponse};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version,
-    header::{CONNECTION, RETRY_AFTER, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
 };
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -23,7 +23,10 @@ use hyper_util::{
 use subtle::ConstantTimeEq;
 use tokio::io::copy_bidirectional;
 
-use super::listener::Remote;
+use super::{
+    gate,
+    listener::{Pulse, Remote},
+};
 use crate::cluster::members::Members;
 
 /// How long another replica may take to accept a connection. The client meanwhile waits, and begins
@@ -116,7 +119,7 @@ impl Forward {
             Some(session) => self.members.owner_of(session).await,
             None if !self.is_draining.load(Ordering::Relaxed) => None,
             // It would end with this replica; the next try goes to another.
-            None if request.headers().contains_key(UPGRADE) => return leaving(),
+            None if request.headers().contains_key(UPGRADE) => return gate::later(),
             None => self.members.another(),
         };
         let request = match owner {
@@ -127,7 +130,9 @@ impl Forward {
             None => request,
         };
         let mut response = here(request).await;
-        let begins = session.is_none() && !response.status().is_client_error();
+        let status = response.status();
+        let begins =
+            session.is_none() && (status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS);
         if let Some(cookie) = self.cookie.as_ref().filter(|_| begins) {
             response.headers_mut().append(SET_COOKIE, cookie.clone());
         }
@@ -215,6 +220,8 @@ pub fn guarded(router: Router, secret: Secret) -> Router {
                     );
                     return StatusCode::FORBIDDEN.into_response();
                 }
+                // This connection is the other replica's, and others' requests come over it as well.
+                request.extensions_mut().remove::<Pulse>();
                 let client = client.and_then(|client| client.to_str().ok()?.parse().ok());
                 if let Some(client) = client {
                     request.extensions_mut().insert(Remote(client));
@@ -240,11 +247,6 @@ fn tunnel(
     });
     let (parts, _) = passed.into_parts();
     Response::from_parts(parts, Body::empty())
-}
-
-fn leaving() -> Response<Body> {
-    let retry = [(RETRY_AFTER, HeaderValue::from_static("1"))];
-    (StatusCode::SERVICE_UNAVAILABLE, retry).into_response()
 }
 
 /// What a transport needs to refuse the request.

@@ -5,6 +5,7 @@ mod exchange;
 mod farewell;
 mod flow;
 pub mod forward;
+pub mod gate;
 mod inbox;
 pub mod legacy;
 pub mod listener;

@@ -27,6 +27,7 @@ pub mod index;
 pub mod kschat;
 mod representation;
 pub mod views;
+pub mod visit;
 
 /// What the web transport serves.
 #[derive(Clone, Debug, Default)]

@@ -47,7 +47,7 @@ impl Server {
         run(&folder, install.env("TMPDIR", folder.path()));
         let first = format!(
             "CREATE USER IF NOT EXISTS chat IDENTIFIED BY '{PASSWORD}';\n\
-             GRANT ALL ON *.* TO chat;\n\
+             GRANT ALL ON *.* TO chat WITH GRANT OPTION;\n\
              CREATE DATABASE IF NOT EXISTS chat CHARACTER SET latin1;\n\
              CREATE DATABASE IF NOT EXISTS other CHARACTER SET utf8;\n"
         );

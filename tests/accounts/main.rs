@@ -6,5 +6,6 @@ mod faults;
 mod harness;
 mod limits;
 mod mail;
+mod shared;
 mod sqlite;
 mod takeover;

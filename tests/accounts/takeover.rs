@@ -1,6 +1,7 @@
-//! A table as the old chat left it is taken over as it is, in every database.
+//! A table of the old chat's is shared with it as it is, in every database, and taken over when that is asked for.
 
-use handshaken::account::{Accounts, DatabaseUrl, LoginError, RegisterError};
+use handshaken::account::{Accounts, DatabaseUrl, Finished, LoginError, RegisterError};
+use sha1::{Digest, Sha1};
 use sqlx::{AnyConnection, Executor};
 use tempfile::TempDir;
 
@@ -149,25 +150,22 @@ async fn is_taken_over(url: &str) {
 
     let user = login("ann@example.org", "secret").await.unwrap();
     assert_eq!((&*user.name, &*user.mail), ("Ann", "ann@example.org"));
-    let better = pass(&mut database, "Ann").await;
-    assert!(
-        better.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
-        "{better}"
-    );
-    assert_eq!(
-        pass(&mut database, "Bob").await,
-        SHA1_OF_SECRET,
-        "others' rows stay as they are"
-    );
-
     assert_eq!(login("ANN@example.org", "secret").await.unwrap(), user);
-    assert_eq!(
-        pass(&mut database, "Ann").await,
-        better,
-        "it is good as it is"
-    );
     let wrong = login("ann@example.org", "wrong").await;
     assert!(matches!(wrong, Err(LoginError::Wrong)), "{wrong:?}");
+    for name in ["Ann", "Bob"] {
+        assert_eq!(
+            pass(&mut database, name).await,
+            SHA1_OF_SECRET,
+            "the old chat still reads it"
+        );
+    }
+    let beside = beside(&mut database, "Ann").await.expect("it logged in");
+    assert!(
+        beside.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+        "{beside}"
+    );
+    assert_eq!(self::beside(&mut database, "Bob").await, None);
 
     for (name, mail) in [("ann", "new@example.org"), ("BOB", "new@example.org")] {
         let refused = accounts.register(name, mail, HERE).await;
@@ -186,6 +184,11 @@ async fn is_taken_over(url: &str) {
         .await
         .unwrap();
     assert!(registered.user.id.0 > user.id.0);
+    assert_eq!(
+        pass(&mut database, "new").await,
+        sha1(&registered.password),
+        "the old chat can read it"
+    );
 
     // Another start finds everything done.
     accounts.close().await;
@@ -206,7 +209,7 @@ async fn is_taken_over(url: &str) {
         "Bob"
     );
 
-    // The old chat goes on writing, should somebody go back to it.
+    // The old chat goes on writing.
     database.execute("INSERT INTO users (name, mail, pass) VALUES ('Old', 'Old@example.org', 'e5e9fa1ba31ecd1ae84f75caaa474f3a663f05f4')").await.unwrap();
     assert_eq!(
         accounts
@@ -216,6 +219,69 @@ async fn is_taken_over(url: &str) {
             .name,
         "Old"
     );
+    is_finished(url, &mut database, &accounts, &registered.password).await;
+}
+
+/// Ends the sharing, beside a replica that runs.
+async fn is_finished(url: &str, database: &mut AnyConnection, running: &Accounts, password: &str) {
+    let login = async |mail: &str, password: &str| running.login(mail, password, HERE).await;
+    // Another password, given in the old chat: what was made beside the former one is of no use any more.
+    database
+        .execute(
+            "UPDATE users SET pass = '81fe8bfe87576c3ecb22426f8e57847382917acf' WHERE name = 'Ann'",
+        )
+        .await
+        .unwrap();
+
+    let url: DatabaseUrl = url.parse().unwrap();
+    let finished = Accounts::finish_migration(&url).await.unwrap();
+    let expected = Finished {
+        was_shared: true,
+        // Bob, Old and new logged in; Ann did, with her former password.
+        taken_over: 3,
+        old: 1,
+    };
+    assert_eq!(finished, expected);
+    for name in ["Bob", "Old", "new"] {
+        let pass = pass(database, name).await;
+        assert!(pass.starts_with("$argon2id$"), "{name}: {pass}");
+    }
+    assert_eq!(pass(database, "Ann").await, sha1("abcd"));
+
+    // The replica that runs was told nothing, and writes no SHA-1 any more.
+    let wrong = login("ann@example.org", "secret").await;
+    assert!(matches!(wrong, Err(LoginError::Wrong)), "{wrong:?}");
+    let late = running
+        .register("late", "late@example.org", HERE)
+        .await
+        .unwrap();
+    login("ann@example.org", "abcd").await.unwrap();
+    for name in ["Ann", "late"] {
+        let pass = pass(database, name).await;
+        assert!(pass.starts_with("$argon2id$"), "{name}: {pass}");
+    }
+    for (mail, password) in [
+        ("ann@example.org", "abcd"),
+        ("bob@example.org", "secret"),
+        ("Old@example.org", "secret"),
+        ("new@example.org", password),
+        ("late@example.org", &*late.password),
+    ] {
+        login(mail, password).await.unwrap();
+    }
+
+    let again = Accounts::finish_migration(&url).await.unwrap();
+    let nothing = Finished {
+        was_shared: false,
+        taken_over: 0,
+        old: 0,
+    };
+    assert_eq!(again, nothing);
+    let accounts = open(options(url)).await;
+    let newest = accounts.register("newest", "newest@example.org", HERE);
+    newest.await.unwrap();
+    let pass = pass(database, "newest").await;
+    assert!(pass.starts_with("$argon2id$"), "it is shared no more");
 }
 
 async fn clashing_users_log_in(url: &str) {
@@ -230,10 +296,8 @@ async fn clashing_users_log_in(url: &str) {
         assert_eq!(user.name, name, "{mail}");
     }
     for name in ["ann", "ANN"] {
-        assert!(
-            pass(&mut database, name).await.starts_with("$argon2id$"),
-            "{name}"
-        );
+        let beside = beside(&mut database, name).await.expect(name);
+        assert!(beside.starts_with("$argon2id$"), "{name}: {beside}");
     }
     for mail in ["pale@example.org", "NULL", "null"] {
         let refused = accounts.login(mail, "secret", HERE).await;
@@ -253,8 +317,22 @@ async fn clashing_users_log_in(url: &str) {
 
 /// What is stored as the password of this user, written just so.
 async fn pass(database: &mut AnyConnection, name: &str) -> String {
-    let all = "SELECT name, pass FROM users WHERE name IS NOT NULL AND pass IS NOT NULL";
+    // PostgreSQL remembers the type of a bare column, which changes.
+    let all = "SELECT name, SUBSTR(pass, 1) FROM users WHERE name IS NOT NULL AND pass IS NOT NULL";
     let all: Vec<(String, String)> = sqlx::query_as(all).fetch_all(database).await.unwrap();
     let user = all.into_iter().find(|(there, _)| there == name);
     user.unwrap_or_else(|| panic!("no {name}")).1
+}
+
+/// What is kept beside it.
+async fn beside(database: &mut AnyConnection, name: &str) -> Option<String> {
+    let all = "SELECT name, argon2id FROM users WHERE name IS NOT NULL";
+    let all: Vec<(String, Option<String>)> = sqlx::query_as(all).fetch_all(database).await.unwrap();
+    let user = all.into_iter().find(|(there, _)| there == name);
+    user.unwrap_or_else(|| panic!("no {name}")).1
+}
+
+fn sha1(password: &str) -> String {
+    let digest = Sha1::digest(password);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -7,8 +7,10 @@ mod harness;
 mod bodies;
 mod broker;
 mod chat_exchange;
+mod direct_logs;
 mod messages;
 mod node;
+mod page;
 
 use std::{net::SocketAddr, sync::LazyLock};
 

@@ -36,6 +36,12 @@ pub const CHAT_EXCHANGE: Declared = Declared {
     ..MESSAGES
 };
 
+pub const DIRECT_LOGS: Declared = Declared {
+    name: "direct_logs",
+    kind: ExchangeKind::Direct,
+    ..MESSAGES
+};
+
 /// A connection of an old server.
 pub struct Node {
     pub channel: Channel,
@@ -107,11 +113,20 @@ impl Node {
     }
 
     pub async fn publish_with(&self, properties: BasicProperties, body: impl AsRef<[u8]>) {
-        let options = BasicPublishOptions::default();
+        self.publish_as("", properties, body).await;
+    }
+
+    /// Publishes a body for whoever is bound with a key.
+    pub async fn publish_to(&self, key: &str, body: impl AsRef<[u8]>) {
+        let properties = BasicProperties::default().with_delivery_mode(2);
+        self.publish_as(key, properties, body).await;
+    }
+
+    async fn publish_as(&self, key: &str, properties: BasicProperties, body: impl AsRef<[u8]>) {
         let published = self.channel.basic_publish(
             self.exchange.into(),
-            "".into(),
-            options,
+            key.into(),
+            BasicPublishOptions::default(),
             body.as_ref(),
             properties,
         );

@@ -199,8 +199,18 @@ fn printed(command: &[&str], output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
+/// Ports that nobody listens on. Below those that the system gives out for connections: Erlang
+/// cannot listen where one has been a minute ago.
 fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
-    // All of them at once, so that none is given out twice.
-    let free = [(); COUNT].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    free.map(|free| free.local_addr().unwrap().port())
+    let mut free: Vec<TcpListener> = Vec::new();
+    while free.len() < COUNT {
+        let drawn = 10_000 + getrandom::u32().unwrap() % 20_000;
+        // All of them are held at once, so that none is given out twice.
+        free.extend(TcpListener::bind(("127.0.0.1", drawn as u16)));
+    }
+    let ports: Vec<_> = free
+        .iter()
+        .map(|free| free.local_addr().unwrap().port())
+        .collect();
+    ports.try_into().unwrap()
 }

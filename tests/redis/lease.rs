@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use handshaken::{cluster::lease::Lease, redis::Redis};
+use handshaken::{
+    cluster::lease::Lease,
+    redis::{Link, Redis},
+};
 use tokio::{sync::Notify, task::JoinHandle};
 
 use crate::harness::{
@@ -20,7 +23,7 @@ use crate::harness::{
 
 fn lease(redis: impl std::fmt::Display) -> Lease {
     let redis = Redis::new(format!("redis://{redis}").parse().unwrap(), "test");
-    Lease::shared(redis, "bus").unwrap()
+    Lease::shared(Arc::new(Link::new(redis, "lease")), "bus").unwrap()
 }
 
 /// How many hold it at this moment.

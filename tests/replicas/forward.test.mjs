@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 
 import { eventually, startServer } from '../clients/harness.mjs';
-import { startRedis, startReplicas } from './cluster.mjs';
+import { knowsAll, startRedis, startReplicas } from './cluster.mjs';
 
 const UNKNOWN = '{"code":1,"message":"Session ID unknown"}';
 const SECRET = 'a secret of all replicas'.replaceAll(' ', '-');
@@ -74,6 +74,25 @@ describe('a session of one replica', () => {
     await eventually('it is back under another id', async () => (await ready(other.url)).body.replicas.count === 2);
     assert.ok(!sid.startsWith((await ready(one.url)).body.replicas.id));
   });
+});
+
+test('a replica that the others cannot reach keeps those who reach it', async (t) => {
+  const prefix = ['--redis-prefix', `test-${process.hrtime.bigint()}`];
+  // Where it says that it is, nobody listens.
+  const lost = await startServer({ args: ['--redis', redis.url, '--cluster-listen', '127.0.0.1:0', '--advertise', '127.0.0.1:1', ...prefix] });
+  t.after(() => lost.stop());
+  const other = await startServer({ args: ['--redis', redis.url, '--cluster-listen', '127.0.0.1:0', ...prefix] });
+  t.after(() => other.stop());
+  for (const replica of [lost, other]) await knowsAll(replica, 2);
+  const [{ sid }, legacy] = [await handshake(lost), await legacyHandshake(lost)];
+  const refused = await fetch(engine(other, `&sid=${sid}`));
+  assert.deepEqual([refused.status, await refused.text()], [400, UNKNOWN]);
+  assert.equal(await (await fetch(`${other.url}/socket.io/1/xhr-polling/${legacy}`)).text(), '7:::1+0');
+  assert.equal((await fetch(engine(lost, `&sid=${sid}`), { method: 'POST', body: '40' })).status, 200);
+  assert.match(await (await fetch(engine(lost, `&sid=${sid}`))).text(), /^40/);
+  // The other way it is reached.
+  const there = await handshake(other);
+  assert.equal((await fetch(engine(lost, `&sid=${there.sid}`), { method: 'POST', body: '40' })).status, 200);
 });
 
 test('ids that were never given out are unknown sessions', async (t) => {

@@ -1,33 +1,26 @@
 //! Sessions in one SQLite file: the store of a replica on its own. One connection, used by one call at a time where
 //! it may block; each call is a matter of microseconds, and of one wait for the disk where it writes. `open` says
-//! what is in the file. Another store has the same calls.
+//! what is in the file.
 
 mod open;
 
 use std::{
-    collections::HashSet,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 use tokio::{sync::Semaphore, task, time::timeout};
 
 pub use self::open::OpenError;
-use super::{Login, Record, Session, SessionError, SessionId};
-
-/// Sessions at once. Beyond it visitors who only gave a name go first, then whoever was away longest.
-const MOST: i64 = 200_000;
-
-/// Sessions of one account at once; beyond it the one that was away longest goes.
-const MOST_OF_ACCOUNT: i64 = 100;
-
-/// How long an id is good after the session got another: for requests under way, and for a browser that did not get
-/// the answer with the new one.
-const FORMER_AGE: Duration = Duration::from_secs(300);
+use super::{
+    Login, Record, Session, SessionError, SessionId,
+    store::{FORMER_AGE, Kept, Lifetime, MOST, MOST_OF_ACCOUNT, Store},
+};
 
 /// How long a call waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -35,22 +28,18 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The sessions of one data directory.
 pub(super) struct Embedded {
     file: PathBuf,
+    lifetime: Lifetime,
     turn: Arc<Semaphore>,
     /// Nothing once it is closed.
     conn: Arc<Mutex<Option<Connection>>>,
 }
 
-/// A session as it was kept.
-pub(super) struct Kept {
-    pub session: Session,
-    pub expires: Timestamp,
-}
-
 impl Embedded {
-    pub fn open(dir: &Path) -> Result<Self, OpenError> {
+    pub fn open(dir: &Path, lifetime: Lifetime) -> Result<Self, OpenError> {
         let (conn, file) = open::open(dir)?;
         Ok(Self {
             file,
+            lifetime,
             turn: Arc::new(Semaphore::new(1)),
             conn: Arc::new(Mutex::new(Some(conn))),
         })
@@ -66,103 +55,6 @@ impl Embedded {
             Some(conn) => open::secret(conn).map_err(failed),
             None => Err(failed(rusqlite::Error::InvalidQuery)),
         }
-    }
-
-    /// The session that has this id, or had it until a moment ago.
-    pub async fn load(&self, id: String) -> Result<Option<Kept>, SessionError> {
-        self.run(move |conn| {
-            let sql = "SELECT login, id, record, expires FROM sessions
-                WHERE id = ?1 OR (former = ?1 AND renewed > ?2) ORDER BY id = ?1 DESC";
-            let oldest = Timestamp::now().as_millisecond() - FORMER_AGE.as_millis() as i64;
-            let mut found = conn.prepare_cached(sql)?;
-            let kept = found.query_row(params![id, oldest], |row| kept(row, &id));
-            kept.optional().map(Option::flatten)
-        })
-        .await
-    }
-
-    /// Keeps a new session, and says which one it is: two requests may begin the same one.
-    pub async fn begin(
-        &self,
-        id: &SessionId,
-        record: &Record,
-        json: String,
-        expires: Timestamp,
-    ) -> Result<Login, SessionError> {
-        let (id, account) = (id.clone(), record.mail.clone());
-        self.run(move |conn| {
-            let now = Timestamp::now().as_millisecond();
-            let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let sql = "INSERT INTO sessions (login, id, renewed, account, record, expires)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-                ON CONFLICT (id) DO UPDATE SET account = ?4, record = ?5, expires = ?6 RETURNING login";
-            let expires = expires.as_millisecond();
-            let row = params![id.login.0, &*id.text, now, account, json, expires];
-            let login = tx.prepare_cached(sql)?.query_row(row, |row| row.get(0))?;
-            if let Some(account) = account {
-                drop_most_of(&tx, &account)?;
-            }
-            drop_beyond(&tx, MOST)?;
-            tx.commit()?;
-            Ok(Login(login))
-        })
-        .await
-    }
-
-    /// Changes what is kept of a session; false where it has ended.
-    pub async fn change(
-        &self,
-        login: Login,
-        record: String,
-        expires: Timestamp,
-    ) -> Result<bool, SessionError> {
-        self.run(move |conn| {
-            let sql = "UPDATE sessions SET record = ?2, expires = ?3 WHERE login = ?1";
-            let row = params![login.0, record, expires.as_millisecond()];
-            Ok(conn.execute(sql, row)? > 0)
-        })
-        .await
-    }
-
-    /// Gives a session another id.
-    pub async fn renew(&self, login: Login, id: Box<str>) -> Result<(), SessionError> {
-        self.run(move |conn| {
-            let now = Timestamp::now().as_millisecond();
-            let sql = "UPDATE sessions SET former = id, id = ?2, renewed = ?3 WHERE login = ?1";
-            conn.execute(sql, params![login.0, &*id, now]).map(drop)
-        })
-        .await
-    }
-
-    pub async fn remove(&self, login: Login) -> Result<(), SessionError> {
-        let sql = "DELETE FROM sessions WHERE login = ?1";
-        self.run(move |conn| conn.execute(sql, [login.0]).map(drop))
-            .await
-    }
-
-    /// Has these last until `expires`, and drops what expired.
-    pub async fn tidy(&self, used: HashSet<Login>, expires: Timestamp) -> Result<(), SessionError> {
-        self.run(move |conn| {
-            let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            {
-                let sql = "UPDATE sessions SET expires = ?2 WHERE login = ?1";
-                let mut update = tx.prepare_cached(sql)?;
-                for login in used {
-                    update.execute([login.0, expires.as_millisecond()])?;
-                }
-            }
-            let now = Timestamp::now().as_millisecond();
-            tx.execute("DELETE FROM sessions WHERE expires <= ?1", [now])?;
-            tx.commit()
-        })
-        .await
-    }
-
-    /// Waits for the call that has its turn; those that come later are refused.
-    pub async fn close(&self) {
-        let _turn = self.turn.acquire().await;
-        self.turn.close();
-        self.conn.lock().take();
     }
 
     /// Runs a call where it may block, when its turn has come.
@@ -185,6 +77,112 @@ impl Embedded {
         called
             .await
             .map_err(|error| SessionError::Storage(Box::new(error)))?
+    }
+}
+
+#[async_trait]
+impl Store for Embedded {
+    async fn load(&self, id: &str) -> Result<Option<Kept>, SessionError> {
+        let id = id.to_owned();
+        self.run(move |conn| {
+            let sql = "SELECT login, id, record, expires FROM sessions
+                WHERE id = ?1 OR (former = ?1 AND renewed > ?2) ORDER BY id = ?1 DESC";
+            let oldest = Timestamp::now().as_millisecond() - FORMER_AGE.as_millis() as i64;
+            let mut found = conn.prepare_cached(sql)?;
+            let kept = found.query_row(params![id, oldest], |row| kept(row, &id));
+            kept.optional().map(Option::flatten)
+        })
+        .await
+    }
+
+    async fn begin(&self, id: &SessionId, record: &Record) -> Result<Login, SessionError> {
+        let (id, account) = (id.clone(), record.mail.clone());
+        let (json, expires) = (self.lifetime.json(record), self.lifetime.expiry());
+        self.run(move |conn| {
+            let now = Timestamp::now().as_millisecond();
+            let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let sql = "INSERT INTO sessions (login, id, renewed, account, record, expires)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                ON CONFLICT (id) DO UPDATE SET account = ?4, record = ?5, expires = ?6 RETURNING login";
+            let expires = expires.as_millisecond();
+            let row = params![id.login.0, &*id.text, now, account, json, expires];
+            let login = tx.prepare_cached(sql)?.query_row(row, |row| row.get(0))?;
+            if let Some(account) = account {
+                drop_most_of(&tx, &account)?;
+            }
+            drop_beyond(&tx, MOST)?;
+            tx.commit()?;
+            Ok(Login(login))
+        })
+        .await
+    }
+
+    async fn change(&self, id: &SessionId, record: &Record) -> Result<bool, SessionError> {
+        let login = id.login;
+        let (json, expires) = (self.lifetime.json(record), self.lifetime.expiry());
+        self.run(move |conn| {
+            let sql = "UPDATE sessions SET record = ?2, expires = ?3 WHERE login = ?1";
+            let row = params![login.0, json, expires.as_millisecond()];
+            Ok(conn.execute(sql, row)? > 0)
+        })
+        .await
+    }
+
+    async fn renew(&self, id: &SessionId, new: Box<str>) -> Result<Box<str>, SessionError> {
+        let login = id.login;
+        self.run(move |conn| {
+            let now = Timestamp::now().as_millisecond();
+            let sql = "UPDATE sessions SET former = id, id = ?2, renewed = ?3 WHERE login = ?1";
+            conn.execute(sql, params![login.0, &*new, now])?;
+            Ok(new)
+        })
+        .await
+    }
+
+    async fn remove(&self, id: &SessionId) -> Result<(), SessionError> {
+        let login = id.login;
+        let sql = "DELETE FROM sessions WHERE login = ?1";
+        self.run(move |conn| conn.execute(sql, [login.0]).map(drop))
+            .await
+    }
+
+    async fn remove_all_of(&self, mail: &str) -> Result<Vec<Login>, SessionError> {
+        let mail = mail.to_owned();
+        self.run(move |conn| {
+            let sql = "DELETE FROM sessions WHERE account = ?1 RETURNING login";
+            let mut all = conn.prepare_cached(sql)?;
+            let logins = all.query_map([mail], |row| row.get(0).map(Login))?;
+            logins.collect()
+        })
+        .await
+    }
+
+    async fn tidy(&self, used: Vec<SessionId>) -> Result<Vec<Login>, SessionError> {
+        let expires = self.lifetime.expiry().as_millisecond();
+        self.run(move |conn| {
+            let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let mut gone = Vec::new();
+            {
+                let sql = "UPDATE sessions SET expires = ?2 WHERE login = ?1";
+                let mut update = tx.prepare_cached(sql)?;
+                for SessionId { login, .. } in used {
+                    if update.execute([login.0, expires])? == 0 {
+                        gone.push(login);
+                    }
+                }
+            }
+            let now = Timestamp::now().as_millisecond();
+            tx.execute("DELETE FROM sessions WHERE expires <= ?1", [now])?;
+            tx.commit()?;
+            Ok(gone)
+        })
+        .await
+    }
+
+    async fn close(&self) {
+        let _turn = self.turn.acquire().await;
+        self.turn.close();
+        self.conn.lock().take();
     }
 }
 

@@ -35,7 +35,10 @@ impl Record {
 
     /// Reads a record. What is not an object, or no JSON, is none.
     pub(super) fn parse(json: &str) -> Option<Self> {
-        let mut fields: Map<String, Value> = serde_json::from_str(json).ok()?;
+        serde_json::from_str(json).ok().map(Self::from_fields)
+    }
+
+    pub(super) fn from_fields(mut fields: Map<String, Value>) -> Self {
         let mut text = |name| match fields.remove(name) {
             Some(Value::String(text)) if !text.is_empty() => Some(text),
             _ => None,
@@ -44,19 +47,18 @@ impl Record {
         fields.remove("cookie");
         // An old server kept the password here.
         fields.remove("pass");
-        Some(Self {
+        Self {
             name,
             mail,
             user,
             other: fields,
-        })
+        }
     }
 
     /// The record as express-session writes it; `lasts` is for how long and until when the cookie is good, where
     /// that is not the browser's matter.
     pub(super) fn to_json(&self, lasts: Option<(Duration, Timestamp)>) -> String {
         let in_ms = |age: Duration| u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-        let as_date = |time: Timestamp| time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
         let kept = Kept {
             cookie: Cookie {
                 original_max_age: lasts.map(|(age, _)| in_ms(age)),
@@ -68,6 +70,11 @@ impl Record {
         };
         serde_json::to_string(&kept).expect("plain data encodes as JSON")
     }
+}
+
+/// As `Date.prototype.toISOString` writes it.
+pub(super) fn as_date(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
 /// The order of the fields is that of express.

@@ -8,7 +8,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::Login;
+use super::{Login, SessionId};
 
 /// How long a session that ended is remembered, for whoever looked it up before and watches it only now.
 const REMEMBERED: Duration = Duration::from_secs(120);
@@ -21,9 +21,16 @@ pub(super) struct Watched(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    live: HashMap<Login, HashMap<u64, End>>,
+    live: HashMap<Login, Watchers>,
     next: u64,
     ended: VecDeque<(Instant, Login)>,
+}
+
+/// Those who watch one session.
+struct Watchers {
+    /// The id that it had when the first of them began.
+    id: Box<str>,
+    ends: HashMap<u64, End>,
 }
 
 /// Something is done when a session ends, until this is dropped.
@@ -35,7 +42,8 @@ pub struct Watch {
 }
 
 impl Watched {
-    pub fn watch(self: Arc<Self>, login: Login, end: End) -> Watch {
+    pub fn watch(self: Arc<Self>, id: &SessionId, end: End) -> Watch {
+        let login = id.login;
         let mut state = self.0.lock();
         let number = state.next;
         state.next += 1;
@@ -43,7 +51,11 @@ impl Watched {
             drop(state);
             end();
         } else {
-            state.live.entry(login).or_default().insert(number, end);
+            let watchers = state.live.entry(login).or_insert_with(|| Watchers {
+                id: id.text.clone(),
+                ends: HashMap::new(),
+            });
+            watchers.ends.insert(number, end);
             drop(state);
         }
         Watch {
@@ -60,14 +72,19 @@ impl Watched {
             state.live.remove(&login)
         };
         // Whoever is told may let go of its watch, which takes the lock.
-        for end in told.into_iter().flat_map(HashMap::into_values) {
+        for end in told.into_iter().flat_map(|told| told.ends.into_values()) {
             end();
         }
     }
 
-    /// Every login that somebody watches.
-    pub fn logins(&self) -> Vec<Login> {
-        self.0.lock().live.keys().copied().collect()
+    /// Every session that somebody watches.
+    pub fn sessions(&self) -> Vec<SessionId> {
+        let state = self.0.lock();
+        let watched = state.live.iter().map(|(login, watchers)| SessionId {
+            login: *login,
+            text: watchers.id.clone(),
+        });
+        watched.collect()
     }
 
     pub fn forget_ended(&self) {
@@ -85,11 +102,11 @@ impl Drop for Watch {
     fn drop(&mut self) {
         let dropped = {
             let mut state = self.watched.0.lock();
-            let Some(watches) = state.live.get_mut(&self.login) else {
+            let Some(watchers) = state.live.get_mut(&self.login) else {
                 return;
             };
-            let end = watches.remove(&self.number);
-            if watches.is_empty() {
+            let end = watchers.ends.remove(&self.number);
+            if watchers.ends.is_empty() {
                 state.live.remove(&self.login);
             }
             end

@@ -1,6 +1,6 @@
 //! Brings the users' table into shape at start: makes it, or takes over one that the old chat made. Each step
-//! looks first whether it is needed, so a start that was killed is finished by the next one. A column is
-//! widened and columns are added; nothing is narrowed, dropped or written over. One replica at a time.
+//! looks first whether it is needed, so a start that was killed is finished by the next one. Columns are added, and
+//! nothing of the old chat's is changed until `finish` is asked for: then its passwords give way. One replica at a time.
 
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor};
 
@@ -13,68 +13,174 @@ const COLUMNS: [&str; 4] = ["id", "name", "mail", "pass"];
 /// A user's id, name and mail.
 type Keyless = (i64, Option<String>, Option<String>);
 
+/// What a shared table has: a hash beside the one that the old chat reads.
+const BESIDE: &str = "argon2id";
+
+/// Whose table it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// Ours alone.
+    Ours,
+    /// Another program reads and writes it as well, the one that made it.
+    Shared,
+    /// Another program's, which ours has not opened yet: it will be shared.
+    Old,
+    /// None.
+    Missing,
+}
+
+/// What came of [`finish`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// False where there was nothing to finish.
+    pub was_shared: bool,
+    /// Passwords that are kept as Argon2id now and were not before.
+    pub taken_over: u64,
+    /// Passwords that stay as the old chat kept them until their users' next login.
+    pub old: u64,
+}
+
 pub(super) async fn bring(
     pool: &AnyPool,
     sql: &'static Statements,
     database: &DatabaseUrl,
-) -> Result<(), OpenError> {
+) -> Result<Shape, OpenError> {
     let failed = |error: sqlx::Error| OpenError::Database {
         database: database.to_string(),
         source: DatabaseError::from(error),
     };
     // Its own connection: the lock of MySQL ends with it.
     let mut connection = pool.acquire().await.map_err(failed)?.detach();
-    let lacking = alter(&mut connection, sql).await.map_err(failed)?;
-    if let Some(column) = lacking {
-        return Err(OpenError::OtherTable {
-            database: database.to_string(),
-            column,
-        });
-    }
+    let shape = match alter(&mut connection, sql).await.map_err(failed)? {
+        Ok(shape) => shape,
+        Err(column) => {
+            return Err(OpenError::OtherTable {
+                database: database.to_string(),
+                column,
+            });
+        }
+    };
     fill_keys(&mut connection, sql).await.map_err(failed)?;
-    connection.close().await.map_err(failed)
+    connection.close().await.map_err(failed)?;
+    Ok(shape)
 }
 
-/// Makes or alters the table. Returns the column that it lacks, where it is another program's.
+/// What there is. The column that a table lacks is the error, where it is another program's.
+pub(super) async fn look(
+    connection: &mut AnyConnection,
+    sql: &'static Statements,
+) -> Result<Result<Shape, &'static str>, sqlx::Error> {
+    let columns = columns(connection, sql).await?;
+    Ok(match lacking(&columns) {
+        _ if columns.is_empty() => Ok(Shape::Missing),
+        Some(column) => Err(column),
+        None if has(&columns, BESIDE) => Ok(Shape::Shared),
+        None if !has(&columns, "name_key") => Ok(Shape::Old),
+        None => Ok(Shape::Ours),
+    })
+}
+
+/// Ends the sharing: has the hashes that were kept beside the old chat's take their place.
+pub(super) async fn finish(
+    connection: &mut AnyConnection,
+    sql: &'static Statements,
+) -> Result<Finished, sqlx::Error> {
+    let mut transaction = connection.begin_with(sql.begin).await?;
+    transaction.execute(sqlx::raw_sql(sql.lock)).await?;
+    let was_shared = has(&columns(&mut transaction, sql).await?, BESIDE);
+    let mut taken_over = 0;
+    if was_shared {
+        widen(&mut transaction, sql).await?;
+        let done = sqlx::query(sql.take_over).execute(&mut *transaction);
+        taken_over = done.await?.rows_affected();
+        // Last, because it tells all replicas, and who was killed before it begins again. In MySQL, somebody may register or log in
+        // between the two: that password becomes Argon2id at the next login.
+        transaction.execute(sqlx::raw_sql(sql.drop_beside)).await?;
+    }
+    let old: i64 = sqlx::query_scalar(sql.old_hashes)
+        .fetch_one(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    Ok(Finished {
+        was_shared,
+        taken_over,
+        old: old.try_into().unwrap_or_default(),
+    })
+}
+
+/// Makes or alters the table. The column that it lacks is the error, where it is another program's.
 async fn alter(
     connection: &mut AnyConnection,
     sql: &'static Statements,
-) -> Result<Option<&'static str>, sqlx::Error> {
+) -> Result<Result<Shape, &'static str>, sqlx::Error> {
     let mut transaction = connection.begin_with(sql.begin).await?;
     transaction.execute(sqlx::raw_sql(sql.lock)).await?;
-    let mut columns: Vec<String> = sqlx::query_scalar(sql.columns)
-        .fetch_all(&mut *transaction)
-        .await?;
-    if columns.is_empty() {
+    let mut there = columns(&mut transaction, sql).await?;
+    let make = there.is_empty();
+    if make {
         tracing::info!("the users' table is made");
         transaction.execute(sqlx::raw_sql(sql.create)).await?;
-        columns = COLUMNS.map(str::to_owned).into();
+        there = columns(&mut transaction, sql).await?;
     }
-    let has = |column: &str| columns.iter().any(|there| there == column);
-    if let Some(lacking) = COLUMNS.into_iter().find(|column| !has(column)) {
-        return Ok(Some(lacking));
+    if let Some(lacking) = lacking(&there) {
+        return Ok(Err(lacking));
     }
-    let widen: Option<String> = sqlx::query_scalar(sql.widen)
-        .fetch_optional(&mut *transaction)
-        .await?;
-    if let Some(widen) = widen {
-        tracing::info!(column = "pass", "a column of the users' table is widened");
-        // Made by the database from what it knows of its own column.
-        transaction
-            .execute(sqlx::raw_sql(AssertSqlSafe(widen)))
-            .await?;
+    // Before the keys: from then on a table without them was never the old chat's.
+    let take_over = !make && !has(&there, BESIDE) && !has(&there, "name_key");
+    if take_over {
+        tracing::info!("a users' table of the old chat's is shared with it from now on");
+        transaction.execute(sqlx::raw_sql(sql.add_beside)).await?;
     }
+    let shape = if take_over || has(&there, BESIDE) {
+        Shape::Shared
+    } else {
+        widen(&mut transaction, sql).await?;
+        Shape::Ours
+    };
     for (column, add) in [
         ("name_key", sql.add_name_key),
         ("mail_key", sql.add_mail_key),
     ] {
-        if !has(column) {
+        if !has(&there, column) {
             tracing::info!(column, "a column is added to the users' table");
             transaction.execute(sqlx::raw_sql(add)).await?;
         }
     }
     transaction.commit().await?;
-    Ok(None)
+    Ok(Ok(shape))
+}
+
+async fn columns(
+    connection: &mut AnyConnection,
+    sql: &'static Statements,
+) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(sql.columns).fetch_all(connection).await
+}
+
+fn has(columns: &[String], column: &str) -> bool {
+    columns.iter().any(|there| there == column)
+}
+
+fn lacking(columns: &[String]) -> Option<&'static str> {
+    COLUMNS.into_iter().find(|column| !has(columns, column))
+}
+
+/// Gives the column of passwords room for an Argon2id hash.
+async fn widen(
+    connection: &mut AnyConnection,
+    sql: &'static Statements,
+) -> Result<(), sqlx::Error> {
+    let widen: Option<String> = sqlx::query_scalar(sql.widen)
+        .fetch_optional(&mut *connection)
+        .await?;
+    if let Some(widen) = widen {
+        tracing::info!(column = "pass", "a column of the users' table is widened");
+        // Made by the database from what it knows of its own column.
+        connection
+            .execute(sqlx::raw_sql(AssertSqlSafe(widen)))
+            .await?;
+    }
+    Ok(())
 }
 
 /// Gives every user its keys. Of users that clash only by case, the first gets the key; the others log in by what

@@ -18,6 +18,17 @@ pub(super) struct Statements {
     pub widen: &'static str,
     pub add_name_key: &'static str,
     pub add_mail_key: &'static str,
+    /// Adds the columns for what will take the place of the passwords that the old chat still reads.
+    pub add_beside: &'static str,
+    /// Puts it there, where the password is still the one that it was made of.
+    pub take_over: &'static str,
+    pub drop_beside: &'static str,
+    /// Not 0 where this user may make and alter the table.
+    pub may_alter: &'static str,
+    /// The database's time, ms since 1970; null where it has no clock of its own.
+    pub clock: &'static str,
+    /// How many passwords are as the old chat keeps them.
+    pub old_hashes: &'static str,
     /// Users who lack a key, from this id on: id, name, mail.
     pub keyless: &'static str,
     pub set_name_key: &'static str,
@@ -27,8 +38,12 @@ pub(super) struct Statements {
     /// The same by name.
     pub by_name: &'static str,
     pub insert: &'static str,
+    /// The same, with what is kept beside.
+    pub insert_shared: &'static str,
     /// Replaces a password's hash, if it is still this one.
     pub replace_hash: &'static str,
+    /// Keeps a hash beside the one that it will replace, if that is still this one and has none yet.
+    pub keep_beside: &'static str,
 }
 
 pub(super) fn statements(kind: Kind) -> &'static Statements {
@@ -55,6 +70,13 @@ const SQLITE: Statements = Statements {
         CREATE UNIQUE INDEX users_by_name_key ON users (name_key)",
     add_mail_key: "ALTER TABLE users ADD COLUMN mail_key VARCHAR(64);
         CREATE UNIQUE INDEX users_by_mail_key ON users (mail_key)",
+    add_beside: "ALTER TABLE users ADD COLUMN argon2id VARCHAR(255);
+        ALTER TABLE users ADD COLUMN argon2id_of VARCHAR(40)",
+    take_over: "UPDATE users SET pass = argon2id WHERE CAST(pass AS TEXT) = argon2id_of",
+    drop_beside: "ALTER TABLE users DROP COLUMN argon2id; ALTER TABLE users DROP COLUMN argon2id_of",
+    may_alter: "SELECT CAST(1 AS BIGINT)",
+    clock: "SELECT CAST(NULL AS BIGINT)",
+    old_hashes: "SELECT COUNT(*) FROM users WHERE LENGTH(CAST(pass AS TEXT)) = 40",
     keyless: "SELECT CAST(id AS BIGINT), CAST(name AS TEXT), CAST(mail AS TEXT) FROM users
         WHERE id > $1 AND (name_key IS NULL OR mail_key IS NULL) ORDER BY id LIMIT 500",
     set_name_key: "UPDATE users SET name_key = $1 WHERE id = $2 AND name_key IS NULL",
@@ -64,7 +86,11 @@ const SQLITE: Statements = Statements {
     by_name: "SELECT CAST(id AS BIGINT), CAST(name AS TEXT), CAST(mail AS TEXT), CAST(pass AS TEXT) FROM users
         WHERE name_key = $1 OR (name_key IS NULL AND name = $2) ORDER BY id LIMIT 20",
     insert: "INSERT INTO users (name, mail, pass, name_key, mail_key) VALUES ($1, $2, $3, $4, $5)",
+    insert_shared: "INSERT INTO users (name, mail, pass, name_key, mail_key, argon2id, argon2id_of)
+        VALUES ($1, $2, $3, $4, $5, $6, $3)",
     replace_hash: "UPDATE users SET pass = $1 WHERE id = $2 AND pass = $3",
+    keep_beside: "UPDATE users SET argon2id = $1, argon2id_of = $3
+        WHERE id = $2 AND pass = $3 AND (argon2id_of IS NULL OR argon2id_of <> $3)",
 };
 
 static MYSQL: Statements = Statements {
@@ -79,7 +105,11 @@ static MYSQL: Statements = Statements {
         id INT AUTO_INCREMENT PRIMARY KEY,
         name VARCHAR(255) UNIQUE,
         mail VARCHAR(255) UNIQUE,
-        pass VARCHAR(255)) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ROW_FORMAT = DYNAMIC",
+        pass VARCHAR(255),
+        name_key VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL,
+        mail_key VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL,
+        UNIQUE INDEX users_by_name_key (name_key),
+        UNIQUE INDEX users_by_mail_key (mail_key)) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ROW_FORMAT = DYNAMIC",
     widen: "SELECT CAST(CONCAT('ALTER TABLE users MODIFY pass ',
             IF(character_set_name IS NULL, 'VARBINARY(255)',
                 CONCAT('VARCHAR(255) CHARACTER SET ', character_set_name, ' COLLATE ', collation_name)),
@@ -91,6 +121,19 @@ static MYSQL: Statements = Statements {
         ADD UNIQUE INDEX users_by_name_key (name_key)",
     add_mail_key: "ALTER TABLE users ADD COLUMN mail_key VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL,
         ADD UNIQUE INDEX users_by_mail_key (mail_key)",
+    add_beside: "ALTER TABLE users ADD COLUMN argon2id VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin NULL,
+        ADD COLUMN argon2id_of VARCHAR(40) CHARACTER SET ascii COLLATE ascii_bin NULL",
+    take_over: "UPDATE users SET pass = argon2id WHERE CAST(pass AS BINARY) = CAST(argon2id_of AS BINARY)",
+    drop_beside: "ALTER TABLE users DROP COLUMN argon2id, DROP COLUMN argon2id_of",
+    // What is granted to roles is not listed here, so it may tell less than there is.
+    may_alter: "SELECT COUNT(*) FROM (
+            SELECT privilege_type FROM information_schema.user_privileges
+            UNION ALL SELECT privilege_type FROM information_schema.schema_privileges WHERE DATABASE() LIKE table_schema
+            UNION ALL SELECT privilege_type FROM information_schema.table_privileges
+                WHERE table_schema = DATABASE() AND table_name = 'users') held
+        WHERE privilege_type = 'ALTER'",
+    clock: "SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
+    old_hashes: "SELECT COUNT(*) FROM users WHERE LENGTH(pass) = 40",
     keyless: "SELECT CAST(id AS SIGNED), CAST(name AS CHAR), CAST(mail AS CHAR) FROM users
         WHERE id > ? AND (name_key IS NULL OR mail_key IS NULL) ORDER BY id LIMIT 500",
     set_name_key: "UPDATE users SET name_key = ? WHERE id = ? AND name_key IS NULL",
@@ -101,7 +144,12 @@ static MYSQL: Statements = Statements {
     by_name: "SELECT CAST(id AS SIGNED), CAST(name AS CHAR), CAST(mail AS CHAR), CAST(pass AS CHAR) FROM users
         WHERE name_key = ? OR (name_key IS NULL AND CONVERT(name USING utf8mb4) = ?) ORDER BY id LIMIT 20",
     insert: "INSERT INTO users (name, mail, pass, name_key, mail_key) VALUES (?, ?, ?, ?, ?)",
+    // Its columns are filled in from left to right.
+    insert_shared: "INSERT INTO users (name, mail, pass, name_key, mail_key, argon2id, argon2id_of)
+        VALUES (?, ?, ?, ?, ?, ?, pass)",
     replace_hash: "UPDATE users SET pass = ? WHERE id = ? AND pass = ?",
+    keep_beside: "UPDATE users SET argon2id = ?, argon2id_of = pass
+        WHERE id = ? AND pass = ? AND (argon2id_of IS NULL OR CAST(pass AS BINARY) <> CAST(argon2id_of AS BINARY))",
 };
 
 static POSTGRES: Statements = Statements {
@@ -121,6 +169,11 @@ static POSTGRES: Statements = Statements {
         "SELECT 'ALTER TABLE users ALTER COLUMN pass TYPE VARCHAR(255)' FROM pg_catalog.pg_attribute
         WHERE attrelid = to_regclass('users') AND attname = 'pass' AND NOT attisdropped
             AND atttypid IN ('varchar'::regtype, 'bpchar'::regtype) AND atttypmod BETWEEN 0 AND 258",
+    may_alter: "SELECT CAST(CASE WHEN COALESCE(
+                (SELECT pg_has_role(relowner, 'MEMBER') FROM pg_catalog.pg_class WHERE oid = to_regclass('users')),
+                has_schema_privilege(current_schema(), 'CREATE'))
+            THEN 1 ELSE 0 END AS BIGINT)",
+    clock: "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
     // The dialects agree on the rest.
     ..SQLITE
 };

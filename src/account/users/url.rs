@@ -36,6 +36,11 @@ impl DatabaseUrl {
         })
     }
 
+    /// Whether it is on this machine only.
+    pub fn is_file(&self) -> bool {
+        self.kind == Kind::Sqlite
+    }
+
     /// The file, where it is one.
     pub(super) fn path(&self) -> Option<std::path::PathBuf> {
         if self.kind != Kind::Sqlite {

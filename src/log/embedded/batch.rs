@@ -24,8 +24,8 @@ const NEW_ROOM: &str =
     "INSERT INTO rooms (name, first, next, time, direct) VALUES (?1, 1, 1, 0, ?2)";
 const ROOM_GREW: &str = "UPDATE rooms SET next = ?2, time = ?3 WHERE id = ?1";
 const INSERT: &str = "INSERT INTO messages
-    (room, seq, time, author, text, replica, key, sender, recipient, place, received, neighbour)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+    (room, seq, time, author, text, replica, key, sender, recipient, place, received, neighbour, number)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 const NOTE: &str = "INSERT INTO bookmarks (name, value) VALUES (?1, ?2)
     ON CONFLICT DO UPDATE SET value = ?2";
 const NOTE_FIRST: &str =
@@ -245,6 +245,7 @@ fn place(
         slot.as_ref().map(|slot| slot.place),
         slot.as_ref().map(|slot| slot.received),
         post.neighbour.as_ref().map(|neighbour| neighbour.as_str()),
+        slot.as_ref().map(|slot| slot.number),
     ])?;
     *room = Room {
         id: room.id,

@@ -128,6 +128,19 @@ pub(super) fn open(dir: &Path, pages: Option<u32>) -> Result<Opened, OpenError> 
     })
 }
 
+/// Whether a server uses this data directory now. Makes nothing.
+pub fn is_in_use(dir: &Path) -> io::Result<bool> {
+    let lock = match File::open(dir.join(LOCK_FILE)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        opened => opened?,
+    };
+    match lock.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
 fn connect(
     dir: &Path,
     file: &Path,

@@ -85,6 +85,9 @@ const MIGRATIONS: &[&str] = &["
     CREATE INDEX conversations_by_time ON conversations (box, time);
 ", "
     ALTER TABLE messages ADD COLUMN neighbour TEXT; -- where it came from, unless it was said to us
+    ALTER TABLE messages ADD COLUMN number INTEGER; -- of direct messages, among all of them
+    CREATE UNIQUE INDEX letters ON messages (number) WHERE number IS NOT NULL;
+    INSERT INTO meta VALUES ('letters', 0);         -- the last of these numbers
 
     CREATE TABLE bookmarks (
         name TEXT PRIMARY KEY,

@@ -1,6 +1,6 @@
 -- Keeps a batch of posts: all that needs to be checked, counted and written, in one step.
 --
--- KEYS: history, tail, rooms, places, the writer's last batch
+-- KEYS: history, tail, rooms, places, letters, the writer's last batch
 -- ARGV: the token that the writer entered with; the number of the batch; the prefix of rooms' keys;
 --       messages and bytes that the tail may hold; then for each post
 --       room, author, text, replica, key, neighbour (author, key and neighbour may be empty), and of a
@@ -23,10 +23,14 @@ if history[1] ~= token or not epoch then
   return 'enter'
 end
 
+-- Direct messages of all people that are known in their order.
+local LETTERS = 65536
+
 -- Keys of another kind fail here, before anything is written.
 redis.call('XLEN', KEYS[2])
 redis.call('ZCARD', KEYS[3])
 redis.call('HLEN', KEYS[4])
+redis.call('XLEN', KEYS[5])
 
 -- What a message takes of the tail, besides its texts.
 local OVERHEAD = 100
@@ -99,6 +103,8 @@ local function keep(room, author, text, replica, key, neighbour, from, to, sende
     redis.call('ZADD', box, place, seq .. ' ' .. room)
     redis.call('ZADD', prefix .. 'waits:' .. to .. room, seq, seq)
     set_view(to, room, time, seen)
+    local letter = redis.call('HINCRBY', KEYS[1], 'letters', 1)
+    redis.call('XADD', KEYS[5], 'MAXLEN', LETTERS, letter .. '-0', 'r', room, 's', seq)
     if from ~= to then
       local mine = view(from, room, recipient)
       mine[1] = recipient
@@ -129,7 +135,7 @@ local function trim_tail()
   end
 end
 
-local done = redis.call('GET', KEYS[5])
+local done = redis.call('GET', KEYS[6])
 done = done and cmsgpack.unpack(done)
 if done and done[1] > batch then
   return 'stale'
@@ -145,7 +151,7 @@ else
   end
   trim_tail()
   redis.call('HSET', KEYS[1], 'number', number, 'bytes', bytes)
-  redis.call('SET', KEYS[5], cmsgpack.pack({ batch, results }), 'EX', REMEMBERED)
+  redis.call('SET', KEYS[6], cmsgpack.pack({ batch, results }), 'EX', REMEMBERED)
 end
 
 local answers = {}

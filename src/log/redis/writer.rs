@@ -166,7 +166,7 @@ impl Writer {
         };
         let redis = &self.history.redis;
         let mut append = self.script.prepare_invoke();
-        for key in ["history", "tail", "rooms", "places"] {
+        for key in ["history", "tail", "rooms", "places", "letters"] {
             append.key(redis.key(key));
         }
         append

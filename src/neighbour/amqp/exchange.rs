@@ -95,15 +95,48 @@ impl Exchange {
         }
     }
 
-    /// Has our queue get what is published with a key.
-    pub async fn bind(&self, channel: &Channel, mark: &str, key: &str) -> Result<(), Trouble> {
+    /// Has our queue get all that is published without a key.
+    pub async fn bind(&self, channel: &Channel, mark: &str) -> Result<(), Trouble> {
+        let (queue, name) = (self.queue(mark), self.name.into());
         let options = QueueBindOptions::default();
-        let arguments = FieldTable::default();
-        let name = self.name.into();
-        Ok(channel
-            .queue_bind(self.queue(mark), name, key.into(), options, arguments)
-            .await?)
+        let bound = channel.queue_bind(queue, name, "".into(), options, FieldTable::default());
+        Ok(bound.await?)
     }
+
+    /// Has our queue get what is published with a key. The same in another slot is another binding; a message comes
+    /// once whatever their number.
+    pub async fn bind_in(
+        &self,
+        channel: &Channel,
+        mark: &str,
+        key: &str,
+        slot: usize,
+    ) -> Result<(), Trouble> {
+        let (queue, name) = (self.queue(mark), self.name.into());
+        let options = QueueBindOptions::default();
+        let bound = channel.queue_bind(queue, name, key.into(), options, in_slot(slot));
+        Ok(bound.await?)
+    }
+
+    /// Takes such a binding back; one that is not there is passed over.
+    pub async fn unbind_in(
+        &self,
+        channel: &Channel,
+        mark: &str,
+        key: &str,
+        slot: usize,
+    ) -> Result<(), Trouble> {
+        let (queue, name) = (self.queue(mark), self.name.into());
+        let unbound = channel.queue_unbind(queue, name, key.into(), in_slot(slot));
+        Ok(unbound.await?)
+    }
+}
+
+/// An exchange passes over what it does not know, and tells bindings apart by it.
+fn in_slot(slot: usize) -> FieldTable {
+    let mut arguments = FieldTable::default();
+    arguments.insert("handshaken-slot".into(), (slot as u32).into());
+    arguments
 }
 
 fn is(error: &lapin::Error, what: AMQPSoftError) -> bool {

@@ -42,7 +42,7 @@ pub(super) trait Words: Send + Sync {
 /// Works on one exchange.
 pub(super) struct Fanout {
     site: Arc<Site>,
-    broker: Broker,
+    broker: Arc<Broker>,
     status: Arc<Status>,
     words: Box<dyn Words>,
     inbox: Inbox,
@@ -51,7 +51,7 @@ pub(super) struct Fanout {
 impl Fanout {
     pub fn new(
         site: Arc<Site>,
-        broker: Broker,
+        broker: Arc<Broker>,
         status: Arc<Status>,
         words: Box<dyn Words>,
     ) -> Self {
@@ -87,7 +87,7 @@ impl Fanout {
         exchange.declare(&connection).await?;
         let channel = connection.create_channel().await?;
         exchange.declare_queue(&channel, mark).await?;
-        exchange.bind(&channel, mark, "").await?;
+        exchange.bind(&channel, mark).await?;
         let manner = Manner {
             content_type: self.words.content_type(),
             registered: false,
@@ -155,6 +155,7 @@ impl Fanout {
 
     fn letter(&self, message: &Message) -> Letter {
         Letter {
+            exchange: self.words.exchange().name,
             key: String::new(),
             body: self.words.write(message),
             id: message.id.to_string(),

@@ -1,10 +1,12 @@
 //! The buses of a RabbitMQ: exchanges that the old chats publish on, one file each (`messages`,
-//! `chat_exchange`). This one keeps a session on each going, for ever: `fanout` is what happens in one, on
-//! `broker`'s connections, with `exchange` declared, `publisher` telling and `intake` hearing.
+//! `chat_exchange`, `direct_logs`). This one keeps a session on each going, for ever: `fanout` is what happens in one
+//! of the first two, on `broker`'s connections, with `exchange` declared, `publisher` telling and `intake` hearing.
 
 mod address;
+mod bindings;
 mod broker;
 mod chat_exchange;
+mod direct_logs;
 mod exchange;
 mod fanout;
 mod intake;
@@ -25,7 +27,9 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::address::{Address, InvalidAddress};
 use self::{
+    bindings::Bindings,
     broker::{Broker, Trouble},
+    direct_logs::DirectLogs,
     fanout::Fanout,
 };
 use super::{
@@ -50,16 +54,18 @@ const TURN: Duration = Duration::from_secs(3);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bus {
     Messages,
+    DirectLogs,
     ChatExchange,
 }
 
 impl Bus {
-    pub const ALL: [Self; 2] = [Self::Messages, Self::ChatExchange];
+    pub const ALL: [Self; 3] = [Self::Messages, Self::DirectLogs, Self::ChatExchange];
 
     /// The exchange's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Messages => messages::EXCHANGE.name,
+            Self::DirectLogs => direct_logs::EXCHANGE.name,
             Self::ChatExchange => chat_exchange::EXCHANGE.name,
         }
     }
@@ -83,20 +89,39 @@ impl FromStr for Bus {
 pub struct Neighbour {
     status: Arc<Status>,
     lease: Lease,
-    fanout: Fanout,
+    work: Work,
+}
+
+/// What is done on a bus.
+enum Work {
+    Fanout(Fanout),
+    Direct(Box<(DirectLogs, Bindings)>),
 }
 
 impl Neighbour {
     /// Connects to nothing until it runs.
     pub fn new(site: &Arc<Site>, address: Address, bus: Bus) -> Result<Self, getrandom::Error> {
         let status = Arc::new(Status::new(bus.name()));
-        let words: Box<dyn fanout::Words> = match bus {
-            Bus::Messages => Box::new(messages::Messages),
-            Bus::ChatExchange => Box::new(chat_exchange::ChatExchange),
+        let broker = Arc::new(Broker::new(address));
+        let fanout = |words: Box<dyn fanout::Words>| {
+            Work::Fanout(Fanout::new(
+                site.clone(),
+                broker.clone(),
+                status.clone(),
+                words,
+            ))
+        };
+        let work = match bus {
+            Bus::Messages => fanout(Box::new(messages::Messages)),
+            Bus::ChatExchange => fanout(Box::new(chat_exchange::ChatExchange)),
+            Bus::DirectLogs => Work::Direct(Box::new((
+                DirectLogs::new(site.clone(), broker.clone(), status.clone()),
+                Bindings::new(site.clone(), broker)?,
+            ))),
         };
         Ok(Self {
-            lease: site.lease(&status)?,
-            fanout: Fanout::new(site.clone(), Broker::new(address), status.clone(), words),
+            lease: site.lease(bus.name())?,
+            work,
             status,
         })
     }
@@ -108,16 +133,34 @@ impl Neighbour {
     /// Works on the bus whenever it is this replica's turn. Once `stopping`, tells what is still to be told
     /// and ends.
     pub async fn run(self, stopping: CancellationToken) {
+        match &self.work {
+            Work::Fanout(fanout) => {
+                if fanout.begin().await.is_ok() {
+                    let session = |was_away| fanout.session(&stopping, was_away);
+                    self.take_turns(session, &stopping).await;
+                }
+            }
+            Work::Direct(direct) => {
+                let (bus, bindings) = &**direct;
+                if bus.begin().await.is_ok() {
+                    let session = |was_away| bus.session(&stopping, was_away);
+                    tokio::join!(self.take_turns(session, &stopping), bindings.run(&stopping));
+                }
+            }
+        }
+    }
+
+    async fn take_turns<S>(&self, begin: impl Fn(bool) -> S, stopping: &CancellationToken)
+    where
+        S: Future<Output = Result<(), Trouble>>,
+    {
         let mut pause = SHORTEST_PAUSE;
         let mut was_away = false;
-        if self.fanout.begin().await.is_err() {
-            return;
-        }
         while !stopping.is_cancelled() {
             let has_begun = AtomicBool::new(false);
             let session = async {
                 has_begun.store(true, Ordering::Relaxed);
-                self.fanout.session(&stopping, was_away).await
+                begin(was_away).await
             };
             let turn = self.lease.while_held(session);
             let not_begun = async {

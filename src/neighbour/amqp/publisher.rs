@@ -24,6 +24,7 @@ const APP: &str = "handshaken/";
 
 /// What is to be published.
 pub(super) struct Letter {
+    pub exchange: &'static str,
     pub key: String,
     pub body: Vec<u8>,
     /// Tells consumers that look at it one from another, also where it comes twice.
@@ -50,7 +51,6 @@ pub(super) struct Publisher {
     channel: Channel,
     news: Box<dyn Stream<Item = Event> + Send + Unpin>,
     status: Arc<Status>,
-    exchange: &'static str,
     app: String,
     manner: Manner,
     is_blocked: bool,
@@ -80,7 +80,6 @@ impl Publisher {
             channel,
             news: Box::new(connection.events_listener().boxed()),
             status: status.clone(),
-            exchange: exchange.name,
             app: app(mark),
             manner,
             is_blocked: false,
@@ -93,7 +92,6 @@ impl Publisher {
         let mut confirmed = Vec::with_capacity(letters.len());
         let sending = send(
             &self.channel,
-            self.exchange,
             &self.app,
             self.manner,
             letters,
@@ -129,7 +127,6 @@ impl Publisher {
 
 async fn send(
     channel: &Channel,
-    exchange: &str,
     app: &str,
     manner: Manner,
     letters: &[Letter],
@@ -152,7 +149,13 @@ async fn send(
         }
         let key = letter.key.as_str().into();
         let published = channel
-            .basic_publish(exchange.into(), key, options, &letter.body, properties)
+            .basic_publish(
+                letter.exchange.into(),
+                key,
+                options,
+                &letter.body,
+                properties,
+            )
             .await?;
         confirms.push(published);
     }

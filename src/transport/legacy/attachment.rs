@@ -3,7 +3,7 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -11,6 +11,38 @@ use super::{
     state::{Taken, Turn, Way},
 };
 use crate::transport::listener::Pulse;
+
+/// Clients put the time into each poll, in milliseconds: two within this time may bear the same.
+const SAME_MOMENT: Duration = Duration::from_millis(2);
+
+/// The last poll of a session, as far as it tells what became of its answer.
+pub(super) struct LastPoll {
+    /// The client's connection, if it is ours.
+    pulse: Option<Pulse>,
+    /// The poll's `t`.
+    asked: Option<String>,
+    came: Instant,
+}
+
+impl LastPoll {
+    pub(super) fn new(pulse: Option<Pulse>, asked: Option<String>) -> Self {
+        Self {
+            pulse,
+            asked,
+            came: Instant::now(),
+        }
+    }
+
+    /// Whether its answer got to the client, as far as anybody knows, when this is the next poll. One that is asked
+    /// again, by a browser or a proxy, got none.
+    fn has_arrived(&self, next: &Self) -> bool {
+        let is_asked_again = self.asked.is_some()
+            && self.asked == next.asked
+            && next.came.duration_since(self.came) > SAME_MOMENT;
+        let has_failed = self.pulse.as_ref().is_some_and(Pulse::has_failed);
+        !is_asked_again && !has_failed
+    }
+}
 
 /// A request or connection that has come for a session's packets, until it is dropped.
 pub(super) struct Attachment {
@@ -78,9 +110,13 @@ impl Drop for Attachment {
 
 impl Session {
     /// A client has come for its packets; `None` where there is nothing to be had any more.
-    pub(super) fn attach(self: &Arc<Self>, way: Way, pulse: Option<Pulse>) -> Option<Attachment> {
-        let last = std::mem::replace(&mut *self.carrier.lock(), pulse);
-        let arrived = last.is_none_or(|last| !last.has_failed());
+    pub(super) fn attach(self: &Arc<Self>, way: Way, poll: LastPoll) -> Option<Attachment> {
+        let arrived = {
+            let mut last = self.last_poll.lock();
+            let arrived = last.as_ref().is_none_or(|last| last.has_arrived(&poll));
+            *last = Some(poll);
+            arrived
+        };
         let attached = self
             .state
             .lock()

@@ -14,6 +14,7 @@ use axum::body::Body;
 
 use super::{
     Transport,
+    attachment::LastPoll,
     polling::{self, Dress},
     sessions::{Sessions, Unable},
     websocket,
@@ -165,6 +166,7 @@ impl Front {
         // Pages of other origins still get no word of the answer: nothing allows them to read it.
         let origin = origin::of(request.headers(), &self.allowed).unwrap_or_default();
         let pulse = request.extensions().get::<Pulse>().cloned();
+        let poll = LastPoll::new(pulse, parameter(&request, "t"));
         let posts = request.method() == Method::POST;
         let mut response = match transport {
             Transport::Websocket => {
@@ -179,11 +181,11 @@ impl Front {
                 response
             }
             Transport::HtmlFile => return polling::stream(session),
-            Transport::XhrPolling => polling::poll(session, Dress::Plain, pulse).await,
+            Transport::XhrPolling => polling::poll(session, Dress::Plain, poll).await,
             Transport::JsonpPolling => {
                 let index = parameter(&request, "i").filter(|index| is_index(index));
                 let dress = Dress::Script(index.unwrap_or_else(|| "0".into()));
-                let mut response = polling::poll(session, dress, pulse).await;
+                let mut response = polling::poll(session, dress, poll).await;
                 no_filter(&mut response);
                 return response;
             }

@@ -15,7 +15,7 @@ use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::{
-    attachment::Attachment,
+    attachment::{Attachment, LastPoll},
     http::respond,
     packet, payload,
     session::Session,
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     chat::peer::Goodbye,
-    transport::{flow::Reader, listener::Pulse, socketio::text},
+    transport::{flow::Reader, socketio::text},
 };
 
 const TEXT: &str = "text/plain; charset=UTF-8";
@@ -66,9 +66,9 @@ impl Dress {
 pub(super) async fn poll(
     session: Option<Arc<Session>>,
     dress: Dress,
-    pulse: Option<Pulse>,
+    poll: LastPoll,
 ) -> Response<Body> {
-    let attached = session.and_then(|session| session.attach(Way::Poll, pulse));
+    let attached = session.and_then(|session| session.attach(Way::Poll, poll));
     let Some(mut attachment) = attached else {
         return dress.respond(dress.write(packet::NOT_HANDSHAKEN.to_owned()));
     };
@@ -200,7 +200,8 @@ fn too_large(session: &Arc<Session>) -> Response<Body> {
 
 /// An answer that goes on: a page of scripts, one per packet.
 pub(super) fn stream(session: Option<Arc<Session>>) -> Response<Body> {
-    let attachment = session.and_then(|session| session.attach(Way::Stream, None));
+    let attachment =
+        session.and_then(|session| session.attach(Way::Stream, LastPoll::new(None, None)));
     let scripts = Scripts {
         begun: false,
         farewell: attachment.is_none().then_some(packet::NOT_HANDSHAKEN),

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{
+    attachment::LastPoll,
     channels::Channels,
     client::Client,
     packet::{self, Kind, Packet, Wanted},
@@ -24,7 +25,6 @@ use crate::{
     transport::{
         flow::{Flow, Limits},
         inbox,
-        listener::Pulse,
         socketio::text,
     },
 };
@@ -41,8 +41,7 @@ pub(super) struct Session {
     pub(super) sessions: Arc<Sessions>,
     pub(super) flow: Flow,
     pub(super) state: Mutex<State>,
-    /// The connection that carried the answer to the last poll.
-    pub(super) carrier: Mutex<Option<Pulse>>,
+    pub(super) last_poll: Mutex<Option<LastPoll>>,
     /// For polls, which wait for something to say.
     pub(super) changed: Notify,
     seats: Mutex<Vec<Seat>>,
@@ -65,7 +64,7 @@ impl Session {
             flow: Flow::new(sessions.shared.clone()),
             state: Mutex::new(State::new(Instant::now(), &sessions.times)),
             sessions,
-            carrier: Mutex::default(),
+            last_poll: Mutex::default(),
             changed: Notify::new(),
             seats: Mutex::default(),
             goodbye: OnceLock::new(),

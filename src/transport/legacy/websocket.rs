@@ -11,7 +11,7 @@ use ::http::{
 use axum::body::Body;
 
 use super::{
-    attachment::Attachment,
+    attachment::{Attachment, LastPoll},
     packet,
     session::Session,
     state::{Taken, Way},
@@ -47,7 +47,8 @@ pub(super) fn upgrade(
 
 /// Carries a session's packets until one side has enough. `unread` came in behind the request.
 async fn converse(mut stream: Connection, unread: Vec<u8>, session: Option<Arc<Session>>) {
-    let attached = session.and_then(|session| session.attach(Way::Stream, None));
+    let attached =
+        session.and_then(|session| session.attach(Way::Stream, LastPoll::new(None, None)));
     let Some(attachment) = attached else {
         // Whoever does not take it is gone.
         let _ = exchange::say(&mut stream, packet::NOT_HANDSHAKEN).await;

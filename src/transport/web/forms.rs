@@ -7,7 +7,7 @@ use axum::{
     Json, Router,
     extract::{Request, State},
     response::{AppendHeaders, IntoResponse, Response},
-    routing::{get, post},
+    routing::{any, get, post},
 };
 use http::{
     StatusCode,
@@ -17,7 +17,7 @@ use http::{
 use serde_json::json;
 
 use self::{form::Form, words::Told};
-use super::index::cookies;
+use super::index::{SOON, cookies};
 use crate::{
     account::{
         Accounts,
@@ -36,7 +36,8 @@ mod words;
 
 /// What the routes need.
 pub struct Forms {
-    accounts: Arc<Accounts>,
+    /// None where nobody can have one.
+    accounts: Option<Arc<Accounts>>,
     sessions: Arc<Sessions>,
     allowed: Allowed,
     patience: Duration,
@@ -45,7 +46,7 @@ pub struct Forms {
 impl Forms {
     /// Forms of pages whose origin is `allowed`; a form may take `patience` to arrive.
     pub fn new(
-        accounts: Arc<Accounts>,
+        accounts: Option<Arc<Accounts>>,
         sessions: Arc<Sessions>,
         allowed: Allowed,
         patience: Duration,
@@ -68,6 +69,10 @@ impl Forms {
             .with_state(Arc::new(self))
     }
 
+    fn accounts(&self) -> Result<&Accounts, Told> {
+        self.accounts.as_deref().ok_or_else(no_accounts)
+    }
+
     fn set_cookie(
         &self,
         id: &SessionId,
@@ -77,17 +82,32 @@ impl Forms {
     }
 }
 
+/// The routes where nobody can be known.
+pub fn closed() -> Router {
+    let told = || async { no_accounts() };
+    ["/register", "/login", "/user", "/logout"]
+        .into_iter()
+        .fold(Router::new(), |router, path| router.route(path, any(told)))
+}
+
+fn no_accounts() -> Told {
+    Told::refused(
+        StatusCode::NOT_FOUND,
+        "There are no accounts on this server!",
+    )
+}
+
 async fn register(State(forms): State<Arc<Forms>>, request: Request) -> Result<Response, Told> {
     let form = Form::take(&forms.allowed, forms.patience, request).await?;
     let (name, mail) = (form.field("name"), form.field("mail"));
-    let registered = forms.accounts.register(name, mail, form.from).await?;
+    let registered = forms.accounts()?.register(name, mail, form.from).await?;
     Ok(answer(json!({ "pass": registered.password })))
 }
 
 async fn login(State(forms): State<Arc<Forms>>, request: Request) -> Result<Response, Told> {
     let form = Form::take(&forms.allowed, forms.patience, request).await?;
     let (mail, pass) = (form.field("mail"), form.field("pass"));
-    let user = forms.accounts.login(mail, pass, form.from).await?;
+    let user = forms.accounts()?.login(mail, pass, form.from).await?;
     let name = user.author().as_str().to_owned();
     // Nobody can have given this browser the new id beforehand.
     let before = forms.sessions.of(&form.cookies).await?;
@@ -105,7 +125,9 @@ async fn name_visitor(State(forms): State<Arc<Forms>>, request: Request) -> Resu
     let user: AuthorName = form.field("user").parse()?;
     let naming = forms.sessions.naming(form.from)?;
     // A bare name proves nothing: it must not be taken for somebody's who has proved it.
-    forms.accounts.check_is_free(user.as_str()).await?;
+    if let Some(accounts) = &forms.accounts {
+        accounts.check_is_free(user.as_str()).await?;
+    }
     let user = user.as_str().to_owned();
     let named = (forms.sessions).name_visitor(naming, &form.cookies, user);
     let session = named.await?;
@@ -118,10 +140,9 @@ async fn logout(State(forms): State<Arc<Forms>>, request: Request) -> Response {
     match end(&forms, &head).await {
         Ok(response) => response,
         Err(error) => {
-            let error: &dyn std::error::Error = &error;
-            tracing::error!(error, "could not log somebody out");
+            error.log("could not log somebody out");
             let told = "nobody can log out now, try again\n";
-            (StatusCode::SERVICE_UNAVAILABLE, told).into_response()
+            (StatusCode::SERVICE_UNAVAILABLE, SOON, told).into_response()
         }
     }
 }
@@ -134,11 +155,20 @@ async fn end(forms: &Forms, request: &Parts) -> Result<Response, SessionError> {
         return Ok(away.into_response());
     }
     if let Some(session) = forms.sessions.of(&cookies(&request.headers)).await? {
-        forms.sessions.end(&session.id).await?;
+        match is_for_all(request) {
+            true => forms.sessions.end_everywhere(&session).await?,
+            false => forms.sessions.end(&session.id).await?,
+        }
     }
     let by_tls = request.extensions.get::<ByTls>().is_some();
     let forget = AppendHeaders([(SET_COOKIE, forms.sessions.forget_cookie(by_tls))]);
     Ok((forget, away).into_response())
+}
+
+/// Whether all logins of the account are to end: `/logout?everywhere`.
+fn is_for_all(request: &Parts) -> bool {
+    let query = request.uri.query().unwrap_or_default();
+    form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "everywhere")
 }
 
 fn answer(json: serde_json::Value) -> Response {

@@ -10,8 +10,10 @@ use axum::{
     routing::get,
 };
 use http::{
-    HeaderMap, Method, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, SET_COOKIE, X_CONTENT_TYPE_OPTIONS},
+    HeaderMap, HeaderName, Method, StatusCode,
+    header::{
+        CACHE_CONTROL, CONTENT_TYPE, COOKIE, RETRY_AFTER, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
+    },
     request::Parts,
 };
 
@@ -26,6 +28,9 @@ pub const FILE: &str = "index.ejs";
 
 /// What the template may show: the account's name, the name that a visitor gave, and the replica's name.
 const VARIABLES: [&str; 3] = ["name", "user", "server"];
+
+/// The header of an answer that says to try again: in some seconds.
+pub(super) const SOON: [(HeaderName, &str); 1] = [(RETRY_AFTER, "2")];
 
 /// The page, and what it shows.
 pub struct Index {
@@ -52,12 +57,9 @@ async fn show(State(index): State<Arc<Index>>, request: Request) -> Response {
     match page(&index, &head).await {
         Ok(page) => page,
         Err(error) => {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "could not show who is logged in"
-            );
+            error.log("could not show who is logged in");
             let told = "logins cannot be read now, try again\n";
-            (StatusCode::SERVICE_UNAVAILABLE, told).into_response()
+            (StatusCode::SERVICE_UNAVAILABLE, SOON, told).into_response()
         }
     }
 }

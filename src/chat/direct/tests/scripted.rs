@@ -14,7 +14,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::user;
 use crate::chat::{
-    log::{After, Conversation, Log, LogError, Marks, Receipt, RoomActivity, Standing},
+    log::{After, Conversation, Letters, Log, LogError, Marks, Receipt, RoomActivity, Standing},
     message::{Direct, Epoch, Message, MessageId, Post, RoomName, UserId},
 };
 
@@ -178,6 +178,10 @@ impl Log for Scripted {
     }
 
     async fn conversations(&self, _: &UserId, _: usize) -> Result<Vec<Conversation>, LogError> {
+        Err(LogError::Closed)
+    }
+
+    async fn letters(&self, _: u64, _: usize) -> Result<Letters, LogError> {
         Err(LogError::Closed)
     }
 

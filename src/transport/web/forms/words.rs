@@ -24,6 +24,9 @@ const BUSY: &str = "There are too many registrations and logins at once, please 
 const UNAVAILABLE: &str =
     "Registrations and logins do not work at the moment, please try again later!";
 
+/// What is logged then.
+const IMPOSSIBLE: &str = "a registration or login was not possible";
+
 /// An error for a page.
 #[derive(Debug)]
 pub(super) struct Told {
@@ -61,7 +64,7 @@ impl Told {
     }
 
     fn unavailable(error: &(dyn std::error::Error + 'static)) -> Self {
-        tracing::error!(error, "a registration or login was not possible");
+        tracing::error!(error, "{IMPOSSIBLE}");
         Self::say(UNAVAILABLE)
     }
 }
@@ -133,7 +136,10 @@ impl From<SessionError> for Told {
         match error {
             SessionError::TooMany { retry_after } => Self::wait(retry_after),
             SessionError::Busy => Self::say(BUSY),
-            error => Self::unavailable(&error),
+            error => {
+                error.log(IMPOSSIBLE);
+                Self::say(UNAVAILABLE)
+            }
         }
     }
 }

@@ -1,0 +1,116 @@
+//! What a Redis says of itself and lets us do, for whoever checks a set-up before it is used.
+
+use std::time::UNIX_EPOCH;
+
+use redis::{Cmd, ErrorKind, RedisError, RedisResult, aio::MultiplexedConnection, cmd};
+
+use super::{Redis, is_away};
+
+/// How long the key lives that is written to see whether we may, in ms.
+const TRIAL: u64 = 1000;
+
+/// What could be learnt of a Redis. What it did not tell is absent.
+#[derive(Debug, Default)]
+pub struct Survey {
+    pub version: Option<String>,
+    pub is_primary: Option<bool>,
+    /// `appendonly`.
+    pub appends: Option<bool>,
+    /// `appendfsync`.
+    pub sync: Option<String>,
+    /// Bytes; 0 is no limit.
+    pub max_memory: Option<u64>,
+    /// `maxmemory-policy`.
+    pub when_full: Option<String>,
+    /// By how much its clock is ahead of ours, in ms.
+    pub ahead: Option<i64>,
+    /// What it refused of what we need, and in which words.
+    pub refused: Vec<(&'static str, String)>,
+}
+
+/// Why nothing could be learnt.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    #[error("it does not let us in")]
+    NotLetIn,
+    #[error("{0}")]
+    Away(RedisError),
+}
+
+impl From<RedisError> for Unusable {
+    fn from(error: RedisError) -> Self {
+        let not_let_in = error.kind() == ErrorKind::AuthenticationFailed
+            || matches!(error.code(), Some("NOAUTH" | "WRONGPASS"));
+        if not_let_in {
+            Self::NotLetIn
+        } else {
+            Self::Away(error)
+        }
+    }
+}
+
+impl Redis {
+    /// Asks, and writes a key of a second's life.
+    pub async fn survey(&self) -> Result<Survey, Unusable> {
+        let mut connection = self.connect().await?;
+        let mut survey = Survey::default();
+        let time: Option<(i64, i64)> = survey.ask(&mut connection, "TIME", &cmd("TIME")).await?;
+        survey.ahead = time.map(|(seconds, micros)| seconds * 1000 + micros / 1000 - since_1970());
+        let info: Option<String> = survey.ask(&mut connection, "INFO", &cmd("INFO")).await?;
+        survey.read(&info.unwrap_or_default());
+        // Many keep this from us, and it says little that INFO does not.
+        let sync = cmd("CONFIG").arg("GET").arg("appendfsync").to_owned();
+        let sync: RedisResult<Vec<String>> = sync.query_async(&mut connection).await;
+        survey.sync = sync.ok().and_then(|pair| pair.into_iter().nth(1));
+
+        let key = self.key("doctor");
+        let set = cmd("SET").arg(&key).arg(1).arg("PX").arg(TRIAL).to_owned();
+        let _: Option<()> = survey.ask(&mut connection, "SET", &set).await?;
+        let script = "return redis.call('EXISTS', KEYS[1])";
+        let eval = cmd("EVAL").arg(script).arg(1).arg(&key).to_owned();
+        let _: Option<i64> = survey.ask(&mut connection, "EVAL", &eval).await?;
+        let publish = cmd("PUBLISH").arg(&key).arg("").to_owned();
+        let _: Option<i64> = survey.ask(&mut connection, "PUBLISH", &publish).await?;
+        Ok(survey)
+    }
+}
+
+impl Survey {
+    /// The answer; none where it is refused, which is noted.
+    async fn ask<T: redis::FromRedisValue>(
+        &mut self,
+        connection: &mut MultiplexedConnection,
+        name: &'static str,
+        command: &Cmd,
+    ) -> RedisResult<Option<T>> {
+        match command.query_async(connection).await {
+            Ok(answer) => Ok(Some(answer)),
+            // Whoever is not let in at all learns no more by asking on.
+            Err(error) if error.code() == Some("NOAUTH") => Err(error),
+            Err(error) if is_away(&error) && error.code().is_none() => Err(error),
+            Err(error) => {
+                self.refused.push((name, error.to_string()));
+                Ok(None)
+            }
+        }
+    }
+
+    fn read(&mut self, info: &str) {
+        let value = |name: &str| {
+            let lines = info.lines();
+            let mut pairs = lines.filter_map(|line| line.split_once(':'));
+            pairs.find_map(|(key, value)| (key == name).then(|| value.trim().to_owned()))
+        };
+        self.version = value("redis_version");
+        self.is_primary = value("role").map(|role| role == "master");
+        self.appends = value("aof_enabled").map(|enabled| enabled == "1");
+        self.max_memory = value("maxmemory").and_then(|bytes| bytes.parse().ok());
+        self.when_full = value("maxmemory_policy");
+    }
+}
+
+/// In ms.
+fn since_1970() -> i64 {
+    let since = UNIX_EPOCH.elapsed().unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,133 @@
+//! A Redis that is not as it must be.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    asked::SetUp,
+    harness::{eventually, redis::RedisServer},
+};
+
+#[test]
+fn one_that_forgets_and_throws_away_is_told_with_what_to_set() {
+    let redis =
+        RedisServer::start_with(&["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]);
+    let said = SetUp::right().with(&["--redis", &redis.url()]).ask();
+    said.is_wrong(
+        "redis",
+        &[
+            "throws messages away",
+            "allkeys-lru",
+            "Set maxmemory-policy noeviction",
+        ],
+    );
+    said.says("warn", "redis", &["appendonly no", "Set appendonly yes"]);
+    assert_eq!(
+        said.lines.last().unwrap(),
+        "1 thing is wrong (bad), 2 deserve a thought (warn)",
+        "accounts in a file, too"
+    );
+}
+
+#[test]
+fn one_that_is_not_there_is_told_with_its_address_and_no_password() {
+    let said = SetUp::right()
+        .with(&["--redis", "redis://ann:s3cret@127.0.0.1:1"])
+        .ask();
+    said.is_wrong(
+        "redis",
+        &[
+            "127.0.0.1:1 cannot be used: Connection refused",
+            "correct --redis",
+        ],
+    );
+    assert!(!said.lines.join("\n").contains("s3cret"));
+}
+
+#[test]
+fn one_that_wants_a_password_is_told_so() {
+    let redis = RedisServer::start_with(&["--requirepass", "s3cret"]);
+    let said = SetUp::right().with(&["--redis", &redis.url()]).ask();
+    said.is_wrong(
+        "redis",
+        &[
+            "it does not let us in",
+            "Put its user and password into HANDSHAKEN_REDIS",
+        ],
+    );
+    let wrong = redis.url().replace("://", "://:wr0ng@");
+    let said = SetUp::right()
+        .with_variable("HANDSHAKEN_REDIS", &wrong)
+        .ask();
+    said.is_wrong("redis", &["it does not let us in"]);
+    assert!(!said.lines.join("\n").contains("wr0ng"));
+    let right = redis.url().replace("://", "://:s3cret@");
+    assert_eq!(SetUp::right().with(&["--redis", &right]).ask().code, 0);
+}
+
+#[test]
+fn a_user_with_too_few_rights_is_told_which_are_missing() {
+    let redis = RedisServer::start();
+    redis.cli(&[
+        "acl",
+        "setuser",
+        "ann",
+        "on",
+        ">pass",
+        "~other:*",
+        "&*",
+        "+@all",
+        "-@dangerous",
+    ]);
+    let url = redis.url().replace("://", "://ann:pass@");
+    let said = SetUp::right().with(&["--redis", &url]).ask();
+    said.is_wrong("redis", &["it refuses SET", "~handshaken:*"]);
+    said.says("warn", "redis", &["it refuses INFO", "+info"]);
+    // As docs/replicas.md has it.
+    redis.cli(&[
+        "acl",
+        "setuser",
+        "ann",
+        "resetkeys",
+        "~handshaken:*",
+        "resetchannels",
+        "&handshaken:*",
+        "+info",
+    ]);
+    let said = SetUp::right().with(&["--redis", &url]).ask();
+    assert_eq!(said.code, 0);
+    assert!(said.of("warn", "redis").is_empty());
+}
+
+#[tokio::test]
+async fn a_copy_of_another_is_told_so() {
+    let primary = RedisServer::start();
+    let port = primary.address().port().to_string();
+    let copy = RedisServer::start_with(&["--appendonly", "yes", "--replicaof", "127.0.0.1", &port]);
+    eventually("it is in step", async || {
+        let info = copy.cli(&["info", "replication"]);
+        if info.contains("master_link_status:up") {
+            Ok(())
+        } else {
+            Err(info)
+        }
+    })
+    .await;
+    let said = SetUp::right().with(&["--redis", &copy.url()]).ask();
+    said.is_wrong("redis", &["it is a copy of another", "Name the primary"]);
+}
+
+#[test]
+fn one_that_says_nothing_holds_the_doctor_for_seconds_only() {
+    let redis = RedisServer::start();
+    redis.pause();
+    let start = Instant::now();
+    let said = SetUp::right().with(&["--redis", &redis.url()]).ask();
+    redis.resume();
+    said.is_wrong("redis", &["cannot be used"]);
+    // Its own bound, and what a slow machine needs.
+    assert!(
+        start.elapsed() < Duration::from_secs(40),
+        "{:?}",
+        start.elapsed()
+    );
+}
