@@ -301,6 +301,70 @@ fn settings_that_contradict_each_other_are_mistakes() {
 }
 
 #[test]
+fn channels_of_neighbours_need_a_redis_and_names_that_are_not_ours() {
+    let ours = ["--redis", "redis://h"];
+    for (flags, mistake) in [
+        (
+            &["--new-msg-channel", "newMsg"][..],
+            Some("--new-msg-channel newMsg: no Redis is named"),
+        ),
+        (
+            &["--socketio-redis-key", "socket.io"],
+            Some("--socketio-redis-key socket.io: no Redis"),
+        ),
+        (
+            &[
+                "--new-msg-channel",
+                "newMsg",
+                "--neighbour-redis",
+                "redis://i",
+            ],
+            None,
+        ),
+        (
+            &[
+                &ours[..],
+                &["--new-msg-channel", "newMsg", "--socketio-redis-key", "k"],
+            ]
+            .concat(),
+            None,
+        ),
+        (
+            &[
+                "--socketio-redis-key",
+                "chat",
+                "--redis-prefix",
+                "chat",
+                "--neighbour-redis",
+                "redis://i",
+            ],
+            Some("--socketio-redis-key chat: what is ours in Redis is called so too"),
+        ),
+        (
+            &[&ours[..], &["--new-msg-channel", "handshaken:fleeting"]].concat(),
+            Some("--new-msg-channel handshaken:fleeting: what is ours"),
+        ),
+        (
+            &["--neighbour-redis", "redis://ann:s3cret@h/x"],
+            Some("--neighbour-redis: not a Redis URL"),
+        ),
+    ] {
+        let output = server(flags).arg("--check").output().unwrap();
+        let told = stderr(&output);
+        assert_eq!(
+            code(&output),
+            if mistake.is_some() { 64 } else { 0 },
+            "{flags:?}: {told}"
+        );
+        assert!(
+            told.contains(mistake.unwrap_or_default()),
+            "{flags:?}: {told}"
+        );
+        assert!(!told.contains("s3cret"), "{told}");
+    }
+}
+
+#[test]
 fn logins_that_other_replicas_would_not_know_are_mistakes() {
     let views = |template: &str| {
         let folder = TempDir::new().unwrap();
@@ -366,70 +430,6 @@ fn logins_that_other_replicas_would_not_know_are_mistakes() {
                 assert!(told.contains(mistake), "no `{mistake}` in:\n{told}");
             }
         }
-    }
-}
-
-#[test]
-fn channels_of_neighbours_need_a_redis_and_names_that_are_not_ours() {
-    let ours = ["--redis", "redis://h"];
-    for (flags, mistake) in [
-        (
-            &["--new-msg-channel", "newMsg"][..],
-            Some("--new-msg-channel newMsg: no Redis is named"),
-        ),
-        (
-            &["--socketio-redis-key", "socket.io"],
-            Some("--socketio-redis-key socket.io: no Redis"),
-        ),
-        (
-            &[
-                "--new-msg-channel",
-                "newMsg",
-                "--neighbour-redis",
-                "redis://i",
-            ],
-            None,
-        ),
-        (
-            &[
-                &ours[..],
-                &["--new-msg-channel", "newMsg", "--socketio-redis-key", "k"],
-            ]
-            .concat(),
-            None,
-        ),
-        (
-            &[
-                "--socketio-redis-key",
-                "chat",
-                "--redis-prefix",
-                "chat",
-                "--neighbour-redis",
-                "redis://i",
-            ],
-            Some("--socketio-redis-key chat: what is ours in Redis is called so too"),
-        ),
-        (
-            &[&ours[..], &["--new-msg-channel", "handshaken:fleeting"]].concat(),
-            Some("--new-msg-channel handshaken:fleeting: what is ours"),
-        ),
-        (
-            &["--neighbour-redis", "redis://ann:s3cret@h/x"],
-            Some("--neighbour-redis: not a Redis URL"),
-        ),
-    ] {
-        let output = server(flags).arg("--check").output().unwrap();
-        let told = stderr(&output);
-        assert_eq!(
-            code(&output),
-            if mistake.is_some() { 64 } else { 0 },
-            "{flags:?}: {told}"
-        );
-        assert!(
-            told.contains(mistake.unwrap_or_default()),
-            "{flags:?}: {told}"
-        );
-        assert!(!told.contains("s3cret"), "{told}");
     }
 }
 

@@ -43,7 +43,7 @@ use crate::{
     redis::Redis,
 };
 
-/// Messages that are on their way into the log at the same time. As many as are surely asked one after the other.
+/// Messages that are on their way into the log at the same time. `try_join_all` begins so many of them in their order, no more.
 const AT_ONCE: usize = 30;
 
 /// Messages that are read at once to find out what the log has.

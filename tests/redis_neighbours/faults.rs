@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     harness::{eventually, redis::RedisServer, server::Server},
-    node::{Node, hear, ours, worker},
+    node::{Node, hear, ours, ready, worker},
     page::Page,
 };
 
@@ -245,16 +245,16 @@ async fn what_is_said_while_the_redis_of_the_channel_is_away_is_told_when_it_is_
     );
     here.say("before").await;
     there.texts_with("before").await;
+    ready(&servers, "newMsg", &["connected", "standing_by"]).await;
     elsewhere.kill();
-    for server in &servers {
-        server.logged(&["neighbour is away"]).await;
-    }
+    ready(&servers, "newMsg", &["away", "away"]).await;
     let during: Vec<_> = (0..100).map(|n| format!("during {n}")).collect();
     for text in &during {
         here.say(text).await;
     }
     here.texts_with("during 99").await;
     elsewhere.start_again();
+    ready(&servers, "newMsg", &["connected", "standing_by"]).await;
     there.texts_with("during 99").await;
     hear(&elsewhere, "newMsg", 3).await;
     there.say("after").await;

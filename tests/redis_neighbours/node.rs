@@ -9,7 +9,9 @@ use std::{
     thread,
 };
 
-use crate::harness::{DEADLINE, eventually, redis::RedisServer, server::Server};
+use serde_json::Value;
+
+use crate::harness::{DEADLINE, eventually, http::ask, redis::RedisServer, server::Server};
 
 /// A server in Node; killed when dropped.
 pub struct Node {
@@ -91,6 +93,27 @@ pub async fn hear(redis: &RedisServer, channel: &str, count: usize) {
             Ok(())
         } else {
             Err(told)
+        }
+    })
+    .await
+}
+
+/// Waits until this is how a channel is, as each of these servers tells whoever watches it; in any order.
+pub async fn ready(servers: &[Server], channel: &str, expected: &[&str]) {
+    eventually(&format!("{channel} is {expected:?}"), async || {
+        let mut states = Vec::new();
+        for server in servers {
+            let answer = ask(server.address(), "GET", "/ready", "", b"").await;
+            let answer = answer.map_err(|error| error.to_string())?;
+            let told: Value = serde_json::from_str(&answer.body).unwrap();
+            let state = &told["neighbours"][channel]["state"];
+            states.push(state.as_str().unwrap_or("not told").to_owned());
+        }
+        states.sort();
+        if states == expected {
+            Ok(())
+        } else {
+            Err(format!("{states:?}"))
         }
     })
     .await

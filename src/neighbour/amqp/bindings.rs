@@ -29,8 +29,8 @@ const SLOTS: usize = 64;
 /// whoever goes to another replica.
 const LINGER: Duration = Duration::from_secs(30);
 
-/// How often it is looked for who has lingered long enough.
-const LOOK_PERIOD: Duration = Duration::from_secs(5);
+/// How often it is looked for who has lingered long enough, and whether the connection is there.
+const LOOK_PERIOD: Duration = Duration::from_secs(1);
 
 /// How long comings are gathered.
 const GATHER: Duration = Duration::from_millis(20);
@@ -143,6 +143,10 @@ impl Bindings {
             }
             let _ = timeout(LOOK_PERIOD, changes.changed()).await;
             sleep(GATHER).await;
+            // With the connection goes the exchange, perhaps, and what was bound to it.
+            if !channel.status().connected() {
+                return Err(Trouble::Away("the connection is gone".into()));
+            }
         }
     }
 
