@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use crate::{
     everything,
-    harness::{client::Packet, redis::RedisServer},
+    harness::{client::Packet, http, redis::RedisServer, soon},
     member,
-    node::{CHAT_EXCHANGE, Node},
+    node::{CHAT_EXCHANGE, MESSAGES, Node},
     one_is_connected, place, replicas, server,
 };
 
@@ -110,4 +110,47 @@ async fn the_exchange_lives_on_with_our_queue_and_is_there_when_old_servers_come
         ann.post("lobby", "hi", None).await;
         assert_eq!(node.body().await["msg"], "hi");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_from_one_neighbour_goes_out_to_the_others_and_not_back() {
+    let place = place();
+    let server = server(&place.url(), "messages,chatExchange");
+    server.logged(&["neighbour is connected", "messages"]).await;
+    server
+        .logged(&["neighbour is connected", "chatExchange"])
+        .await;
+    let mut talk = Node::on(&place.url(), &MESSAGES).await;
+    let mut amqp = Node::on(&place.url(), &CHAT_EXCHANGE).await;
+    amqpchat(&amqp, "bob", "from bob").await;
+    assert_eq!(amqp.body().await["name"], "bob");
+    assert_eq!(talk.body().await["text"], "from bob");
+    talk.say("from somebody").await;
+    assert_eq!(talk.body().await["text"], "from somebody");
+    let body = amqp.body().await;
+    assert_eq!(
+        (&body["user"], &body["msg"]),
+        (&json!("Guest"), &json!("from somebody"))
+    );
+    // What came back would come before what is said last.
+    let mut ann = member(server.address(), "ann").await;
+    ann.post("lobby", "last", None).await;
+    assert_eq!(talk.body().await["text"], "last");
+    assert_eq!(amqp.body().await["msg"], "last");
+    assert_eq!(
+        everything(server.address()).await,
+        ["from bob", "from somebody", "last"]
+    );
+    let answer = soon(
+        "/ready",
+        http::ask(server.address(), "GET", "/ready", "", b""),
+    )
+    .await;
+    let ready: Value = serde_json::from_str(&answer.unwrap().body).unwrap();
+    let connected = json!({ "state": "connected" });
+    let expected = json!({ "messages": connected, "chatExchange": connected });
+    assert_eq!(
+        (&ready["ready"], &ready["neighbours"]),
+        (&json!(true), &expected)
+    );
 }

@@ -115,3 +115,16 @@ async fn a_lease_that_is_taken_away_is_given_up() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_wait_for_a_lease_is_told_that_another_has_it() {
+    let redis = RedisServer::start();
+    let (one, other) = (lease(redis.address()), lease(redis.address()));
+    let work = async { other.while_held_now(async { 2 }).await };
+    assert_eq!(
+        soon("the work", one.while_held_now(work)).await,
+        Some(Some(None))
+    );
+    let freed = soon("the lease", other.while_held_now(async { 2 })).await;
+    assert_eq!(freed, Some(Some(2)));
+}
