@@ -200,8 +200,8 @@ impl Server {
         let transports = Transports {
             socketio: socketio.clone(),
             legacy: legacy.clone(),
-            websocket: websocket.clone(),
             gate: Arc::new(Gate::new(NonZeroU32::new(settings.handshake_rate))),
+            websocket: websocket.clone(),
         };
         if let Some((redis, members)) = redis.zip(members.clone()) {
             let presence = presence::Shared::new(redis, members.clone(), chat.presence.clone());

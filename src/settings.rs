@@ -352,11 +352,11 @@ impl Settings {
             .check_together(&self.data, &services, mistakes);
         self.sessions.check_together(mistakes);
         self.redis.check_together(&services, mistakes);
-        (self.redis_neighbours).check_together(&self.redis, mistakes);
-        self.neighbours.check_together(&services, mistakes);
         self.check_shared(mistakes);
+        (self.redis_neighbours).check_together(&self.redis, mistakes);
         self.cluster
             .check_together(self.redis.address.is_some(), mistakes);
+        self.neighbours.check_together(&services, mistakes);
     }
 }
 

@@ -89,6 +89,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
         &[
             "account",
             "log::embedded",
+            "neighbour::amqp",
             "redis",
             "settings",
             "transport::listener",

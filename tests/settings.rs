@@ -219,6 +219,55 @@ fn the_variables_that_other_programs_read_name_the_redis_too() {
 }
 
 #[test]
+fn services_of_cloud_foundry_count_where_nothing_else_says_where_they_are() {
+    let wrong = r#"{"mysql-5.1": [{"credentials": {"uri": "mysql://u:s3cret@h"}}],
+        "redis-2.6": [{"credentials": {"password": "s3cret"}}]}"#;
+    let output = server(&["--check"]).env("VCAP_SERVICES", wrong).output();
+    let output = output.unwrap();
+    assert_eq!(code(&output), 64, "{output:?}");
+    let told = stderr(&output);
+    for mistake in [
+        "VCAP_SERVICES: mysql-5.1: names no database",
+        "VCAP_SERVICES: redis-2.6: no address of a Redis in its credentials",
+    ] {
+        assert!(told.contains(mistake), "{told}");
+    }
+    assert!(!told.contains("s3cret"), "{told}");
+
+    let mut otherwise = server(&["--check", "--database", "postgres://h/users"]);
+    let otherwise = (otherwise.env("REDIS_HOST", "h"))
+        .env("HANDSHAKEN_SESSION_SECRET", "the same on all replicas")
+        .env("VCAP_SERVICES", wrong);
+    assert_eq!(code(&otherwise.output().unwrap()), 0);
+
+    let broker = r#"{"rabbitmq-2.4": [{"credentials": {"url": "amqp://u:s3cret@h:x"}}]}"#;
+    let mut bus = server(&["--check"]);
+    let bus = bus.env("VCAP_SERVICES", broker);
+    assert_eq!(
+        code(&bus.output().unwrap()),
+        0,
+        "it may be there for others"
+    );
+    let output = bus.args(["--amqp-exchange", "messages"]).output().unwrap();
+    assert_eq!(code(&output), 64, "{output:?}");
+    let told = stderr(&output);
+    let mistake = "VCAP_SERVICES: rabbitmq-2.4: not a URL such as amqp://";
+    assert!(told.contains(mistake) && !told.contains("s3cret"), "{told}");
+    let right = broker.replace(":x", "");
+    assert_eq!(code(&bus.env("VCAP_SERVICES", right).output().unwrap()), 0);
+
+    let output = otherwise.env("VCAP_SERVICES", r#"{"redis": [s3cret"#);
+    let output = output.output().unwrap();
+    assert_eq!(code(&output), 64, "{output:?}");
+    let told = stderr(&output);
+    assert!(
+        told.contains("VCAP_SERVICES: not JSON: expected value at line 1 column 12"),
+        "{told}"
+    );
+    assert!(!told.contains("s3cret"), "{told}");
+}
+
+#[test]
 fn a_broker_and_its_exchanges_are_named_together_and_no_password_is_repeated() {
     let check = |args: &[&str]| {
         let output = server(&["--check"]).args(args).output().unwrap();
@@ -251,39 +300,6 @@ fn a_broker_and_its_exchanges_are_named_together_and_no_password_is_repeated() {
 }
 
 #[test]
-fn services_of_cloud_foundry_count_where_nothing_else_says_where_they_are() {
-    let wrong = r#"{"mysql-5.1": [{"credentials": {"uri": "mysql://u:s3cret@h"}}],
-        "redis-2.6": [{"credentials": {"password": "s3cret"}}]}"#;
-    let output = server(&["--check"]).env("VCAP_SERVICES", wrong).output();
-    let output = output.unwrap();
-    assert_eq!(code(&output), 64, "{output:?}");
-    let told = stderr(&output);
-    for mistake in [
-        "VCAP_SERVICES: mysql-5.1: names no database",
-        "VCAP_SERVICES: redis-2.6: no address of a Redis in its credentials",
-    ] {
-        assert!(told.contains(mistake), "{told}");
-    }
-    assert!(!told.contains("s3cret"), "{told}");
-
-    let mut otherwise = server(&["--check", "--database", "postgres://h/users"]);
-    let otherwise = (otherwise.env("REDIS_HOST", "h"))
-        .env("HANDSHAKEN_SESSION_SECRET", "the same on all replicas")
-        .env("VCAP_SERVICES", wrong);
-    assert_eq!(code(&otherwise.output().unwrap()), 0);
-
-    let output = otherwise.env("VCAP_SERVICES", r#"{"redis": [s3cret"#);
-    let output = output.output().unwrap();
-    assert_eq!(code(&output), 64, "{output:?}");
-    let told = stderr(&output);
-    assert!(
-        told.contains("VCAP_SERVICES: not JSON: expected value at line 1 column 12"),
-        "{told}"
-    );
-    assert!(!told.contains("s3cret"), "{told}");
-}
-
-#[test]
 fn settings_that_contradict_each_other_are_mistakes() {
     let small = ["--max-backlog", "100000", "--max-message", "200000"];
     let few = ["--max-backlog-packets", "16", "--history", "16"];
@@ -297,70 +313,6 @@ fn settings_that_contradict_each_other_are_mistakes() {
         let output = server(&args).arg("--check").output().unwrap();
         assert_eq!(code(&output), 64, "{output:?}");
         assert!(stderr(&output).contains(mistake), "{output:?}");
-    }
-}
-
-#[test]
-fn channels_of_neighbours_need_a_redis_and_names_that_are_not_ours() {
-    let ours = ["--redis", "redis://h"];
-    for (flags, mistake) in [
-        (
-            &["--new-msg-channel", "newMsg"][..],
-            Some("--new-msg-channel newMsg: no Redis is named"),
-        ),
-        (
-            &["--socketio-redis-key", "socket.io"],
-            Some("--socketio-redis-key socket.io: no Redis"),
-        ),
-        (
-            &[
-                "--new-msg-channel",
-                "newMsg",
-                "--neighbour-redis",
-                "redis://i",
-            ],
-            None,
-        ),
-        (
-            &[
-                &ours[..],
-                &["--new-msg-channel", "newMsg", "--socketio-redis-key", "k"],
-            ]
-            .concat(),
-            None,
-        ),
-        (
-            &[
-                "--socketio-redis-key",
-                "chat",
-                "--redis-prefix",
-                "chat",
-                "--neighbour-redis",
-                "redis://i",
-            ],
-            Some("--socketio-redis-key chat: what is ours in Redis is called so too"),
-        ),
-        (
-            &[&ours[..], &["--new-msg-channel", "handshaken:fleeting"]].concat(),
-            Some("--new-msg-channel handshaken:fleeting: what is ours"),
-        ),
-        (
-            &["--neighbour-redis", "redis://ann:s3cret@h/x"],
-            Some("--neighbour-redis: not a Redis URL"),
-        ),
-    ] {
-        let output = server(flags).arg("--check").output().unwrap();
-        let told = stderr(&output);
-        assert_eq!(
-            code(&output),
-            if mistake.is_some() { 64 } else { 0 },
-            "{flags:?}: {told}"
-        );
-        assert!(
-            told.contains(mistake.unwrap_or_default()),
-            "{flags:?}: {told}"
-        );
-        assert!(!told.contains("s3cret"), "{told}");
     }
 }
 
@@ -430,6 +382,70 @@ fn logins_that_other_replicas_would_not_know_are_mistakes() {
                 assert!(told.contains(mistake), "no `{mistake}` in:\n{told}");
             }
         }
+    }
+}
+
+#[test]
+fn channels_of_neighbours_need_a_redis_and_names_that_are_not_ours() {
+    let ours = ["--redis", "redis://h"];
+    for (flags, mistake) in [
+        (
+            &["--new-msg-channel", "newMsg"][..],
+            Some("--new-msg-channel newMsg: no Redis is named"),
+        ),
+        (
+            &["--socketio-redis-key", "socket.io"],
+            Some("--socketio-redis-key socket.io: no Redis"),
+        ),
+        (
+            &[
+                "--new-msg-channel",
+                "newMsg",
+                "--neighbour-redis",
+                "redis://i",
+            ],
+            None,
+        ),
+        (
+            &[
+                &ours[..],
+                &["--new-msg-channel", "newMsg", "--socketio-redis-key", "k"],
+            ]
+            .concat(),
+            None,
+        ),
+        (
+            &[
+                "--socketio-redis-key",
+                "chat",
+                "--redis-prefix",
+                "chat",
+                "--neighbour-redis",
+                "redis://i",
+            ],
+            Some("--socketio-redis-key chat: what is ours in Redis is called so too"),
+        ),
+        (
+            &[&ours[..], &["--new-msg-channel", "handshaken:fleeting"]].concat(),
+            Some("--new-msg-channel handshaken:fleeting: what is ours"),
+        ),
+        (
+            &["--neighbour-redis", "redis://ann:s3cret@h/x"],
+            Some("--neighbour-redis: not a Redis URL"),
+        ),
+    ] {
+        let output = server(flags).arg("--check").output().unwrap();
+        let told = stderr(&output);
+        assert_eq!(
+            code(&output),
+            if mistake.is_some() { 64 } else { 0 },
+            "{flags:?}: {told}"
+        );
+        assert!(
+            told.contains(mistake.unwrap_or_default()),
+            "{flags:?}: {told}"
+        );
+        assert!(!told.contains("s3cret"), "{told}");
     }
 }
 

@@ -88,9 +88,11 @@ impl Lease {
 
 impl Shared {
     async fn hold<T>(&self, taken: Instant, work: impl Future<Output = T>) -> Option<T> {
+        // Looked at first: who stood still for a while must not go on before it finds out.
         let done = tokio::select! {
-            done = work => Some(done),
+            biased;
             () = self.lost(taken) => None,
+            done = work => Some(done),
         };
         let _ = timeout(GIVING_BACK, self.ask(&self.give_back)).await;
         done

@@ -1,17 +1,17 @@
 //! Settings of neighbours: other chat servers' buses, and which of them to be on.
 
-use std::{convert::Infallible, str::FromStr};
+use std::convert::Infallible;
 
 use clap::Args;
 
-use super::vcap::{RABBITMQ, Services};
+use super::vcap::{self, Services};
 use crate::neighbour::amqp::{Address, Bus, InvalidAddress};
 
 /// The buses of other chat servers.
 #[derive(Clone, Debug, Args)]
 pub struct Neighbours {
     /// RabbitMQ of an old chat beside which this server runs: amqp://user:password@host:5672/vhost,
-    /// amqps:// with TLS [default: none, or what VCAP_SERVICES names]
+    /// amqps:// with TLS [default: none, or what VCAP_SERVICES names, where --amqp-exchange is given]
     #[arg(
         long = "amqp",
         value_name = "URL",
@@ -42,28 +42,34 @@ struct Given(Result<Address, InvalidAddress>);
 
 impl Neighbours {
     pub(super) fn check_together(&mut self, services: &Services, mistakes: &mut Vec<String>) {
-        let names = Bus::ALL.map(Bus::name).join(", ");
+        // A broker among the services may be there for others: it counts where an exchange is named.
         let named = match (&self.given_amqp, self.amqp_exchanges.is_empty()) {
-            (Some(_), true) => {
-                mistakes.push(format!(
-                    "--amqp: say which exchanges are the old chat's with --amqp-exchange: {names}"
-                ));
-                return;
+            (Some(Given(address)), is_empty) => {
+                if is_empty {
+                    let names = Bus::ALL.map(Bus::name).join(", ");
+                    mistakes.push(format!(
+                        "--amqp: say which exchanges are the old chat's with --amqp-exchange: {names}"
+                    ));
+                }
+                Some(("--amqp:".to_owned(), address.clone()))
             }
-            // A service may be there for another program.
-            (None, true) => return,
-            (Some(Given(address)), false) => Ok(Some(("--amqp:".to_owned(), address.clone()))),
-            (None, false) => services
-                .find(&RABBITMQ)
-                .map(|found| found.map(|found| (found.source(), Address::from_str(&found.url.0)))),
+            (None, true) => None,
+            (None, false) => match services.find(&vcap::RABBITMQ) {
+                Ok(Some(found)) => Some((found.source(), found.url.0.parse())),
+                Ok(None) => {
+                    mistakes.push("--amqp-exchange: say where the RabbitMQ is with --amqp".into());
+                    None
+                }
+                Err(mistake) => {
+                    mistakes.push(mistake);
+                    None
+                }
+            },
         };
         match named {
-            Ok(Some((_, Ok(address)))) => self.amqp = Some(address),
-            Ok(Some((source, Err(mistake)))) => mistakes.push(format!("{source} {mistake}")),
-            Ok(None) => {
-                mistakes.push("--amqp-exchange: say where the RabbitMQ is with --amqp".into());
-            }
-            Err(mistake) => mistakes.push(mistake),
+            Some((_, Ok(address))) => self.amqp = Some(address),
+            Some((source, Err(mistake))) => mistakes.push(format!("{source} {mistake}")),
+            None => {}
         }
         let mut named = Vec::new();
         self.amqp_exchanges.retain(|bus| {

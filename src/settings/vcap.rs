@@ -1,5 +1,5 @@
-//! `VCAP_SERVICES`, in which Cloud Foundry tells a program of the services that it was given: where the SQL database and
-//! the Redis and the RabbitMQ are, unless a flag or another variable says it. What is wrong is told without quoting anything of it.
+//! `VCAP_SERVICES`, in which Cloud Foundry tells a program of the services that it was given: where the SQL database,
+//! the RabbitMQ and the Redis are, unless a flag or another variable says it. What is wrong is told without quoting anything of it.
 
 use serde_json::{Map, Value};
 use url::Url;
@@ -219,6 +219,10 @@ mod tests {
             Some("mysql://u%401:s3c%3Ar%2Ft@10.0.0.1:3306/d41d8")
         );
         assert_eq!(
+            find(&RABBITMQ, OLD).unwrap().as_deref(),
+            Some("amqp://u:s3cret@10.0.0.2:5672/vhost")
+        );
+        assert_eq!(
             find(&REDIS, OLD).unwrap().as_deref(),
             Some("redis://:s3cret@10.0.0.3:5000")
         );
@@ -250,6 +254,16 @@ mod tests {
                 &DATABASE,
                 r#"{"postgresql-15": [{"credentials": {"hostname": "h", "dbname": "d"}}]}"#,
                 "postgres://h/d",
+            ),
+            (
+                &RABBITMQ,
+                r#"{"cloudamqp": [{"tags": ["message_queue", "rabbitmq"], "credentials": {"uri": "amqps://u:p@h/v"}}]}"#,
+                "amqps://u:p@h/v",
+            ),
+            (
+                &RABBITMQ,
+                r#"{"p-rabbitmq": [{"credentials": {"hostname": "h", "port": 5672, "username": "u", "vhost": "a/b"}}]}"#,
+                "amqp://u@h:5672/a%2Fb",
             ),
             (
                 &REDIS,

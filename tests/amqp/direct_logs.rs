@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::{
+    NO_PINGS,
     harness::{
         eventually,
         rabbit::{Place, RabbitServer},
@@ -28,6 +29,8 @@ fn server(place: &Place) -> Server {
         "direct_logs",
         "--jwt-secret",
         SECRET,
+        "--ping-interval",
+        NO_PINGS,
     ])
 }
 
@@ -42,6 +45,8 @@ fn replicas(place: &Place, redis: &RedisServer) -> Vec<Server> {
         "direct_logs",
         "--jwt-secret",
         SECRET,
+        "--ping-interval",
+        NO_PINGS,
     ];
     (0..2).map(|_| Server::start(&flags)).collect()
 }

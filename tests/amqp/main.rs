@@ -33,6 +33,9 @@ fn place() -> Place {
     BROKER.place()
 }
 
+/// The clients here answer pings only while they wait for something, and a broker takes its time to start again.
+const NO_PINGS: &str = "1h";
+
 /// One server beside an exchange.
 fn server(url: &str, exchange: &str) -> Server {
     Server::start(&[
@@ -42,6 +45,8 @@ fn server(url: &str, exchange: &str) -> Server {
         exchange,
         "--event-rate",
         "0",
+        "--ping-interval",
+        NO_PINGS,
     ])
 }
 
@@ -57,6 +62,8 @@ fn replicas(redis: &RedisServer, url: &str, exchange: &str, count: usize) -> Vec
         exchange,
         "--event-rate",
         "0",
+        "--ping-interval",
+        NO_PINGS,
     ];
     (0..count).map(|_| Server::start(&flags)).collect()
 }

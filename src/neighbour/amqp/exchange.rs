@@ -26,26 +26,40 @@ pub(super) struct Exchange {
 impl Exchange {
     /// Makes sure that it is there, and is what it should be.
     pub async fn declare(&self, connection: &Connection) -> Result<(), Trouble> {
+        if self.look(connection).await? {
+            return Ok(());
+        }
+        let declared = self.ask(connection, false).await;
+        declared.map_err(|error| self.trouble(error))
+    }
+
+    /// Whether it is there; where it is another than it should be, that is the error. Makes nothing.
+    pub async fn look(&self, connection: &Connection) -> Result<bool, Trouble> {
         // Asked first whether it is there: that needs no permission, and whoever has none to declare it may
         // still use what others declared.
-        let is_there = match self.ask(connection, true).await {
-            Ok(()) => true,
-            Err(error) if is(&error, AMQPSoftError::NOTFOUND) => false,
+        match self.ask(connection, true).await {
+            Ok(()) => {}
+            Err(error) if is(&error, AMQPSoftError::NOTFOUND) => return Ok(false),
             Err(error) => return Err(error.into()),
-        };
-        match self.ask(connection, false).await {
-            Err(error) if is(&error, AMQPSoftError::PRECONDITIONFAILED) => {
-                Err(Trouble::Misdeclared(format!(
-                    "{}; exchange {} has to be {}, not durable, {}auto-delete, as the old chat declares it: delete it and start that again, or leave it out of --amqp-exchange",
-                    words(&error),
-                    self.name,
-                    format!("{:?}", self.kind).to_lowercase(),
-                    if self.auto_delete { "" } else { "not " },
-                )))
-            }
-            Err(error) if is_there && is(&error, AMQPSoftError::ACCESSREFUSED) => Ok(()),
-            answer => Ok(answer?),
         }
+        match self.ask(connection, false).await {
+            Ok(()) => Ok(true),
+            Err(error) if is(&error, AMQPSoftError::ACCESSREFUSED) => Ok(true),
+            Err(error) => Err(self.trouble(error)),
+        }
+    }
+
+    fn trouble(&self, error: lapin::Error) -> Trouble {
+        if !is(&error, AMQPSoftError::PRECONDITIONFAILED) {
+            return error.into();
+        }
+        Trouble::Misdeclared(format!(
+            "{}; exchange {} has to be {}, not durable, {}auto-delete, as the old chat declares it: delete it and start that again, or leave it out of --amqp-exchange",
+            words(&error),
+            self.name,
+            format!("{:?}", self.kind).to_lowercase(),
+            if self.auto_delete { "" } else { "not " },
+        ))
     }
 
     /// On a channel of its own, which a refusal closes.

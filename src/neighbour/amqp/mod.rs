@@ -12,6 +12,7 @@ mod fanout;
 mod intake;
 mod messages;
 mod publisher;
+mod survey;
 mod taken;
 
 use std::{
@@ -26,11 +27,15 @@ use std::{
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-pub use self::address::{Address, InvalidAddress};
+pub use self::{
+    address::{Address, InvalidAddress},
+    survey::{Found, survey},
+};
 use self::{
     bindings::Bindings,
     broker::{Broker, Trouble},
     direct_logs::DirectLogs,
+    exchange::Exchange,
     fanout::Fanout,
 };
 use super::{
@@ -64,10 +69,14 @@ impl Bus {
 
     /// The exchange's name.
     pub fn name(self) -> &'static str {
+        self.exchange().name
+    }
+
+    fn exchange(self) -> &'static Exchange {
         match self {
-            Self::Messages => messages::EXCHANGE.name,
-            Self::DirectLogs => direct_logs::EXCHANGE.name,
-            Self::ChatExchange => chat_exchange::EXCHANGE.name,
+            Self::Messages => &messages::EXCHANGE,
+            Self::DirectLogs => &direct_logs::EXCHANGE,
+            Self::ChatExchange => &chat_exchange::EXCHANGE,
         }
     }
 }

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{
-    attachment::LastPoll,
+    attachment::Carrier,
     channels::Channels,
     client::Client,
     packet::{self, Kind, Packet, Wanted},
@@ -41,7 +41,7 @@ pub(super) struct Session {
     pub(super) sessions: Arc<Sessions>,
     pub(super) flow: Flow,
     pub(super) state: Mutex<State>,
-    pub(super) last_poll: Mutex<Option<LastPoll>>,
+    pub(super) last_poll: Mutex<Carrier>,
     /// For polls, which wait for something to say.
     pub(super) changed: Notify,
     seats: Mutex<Vec<Seat>>,
