@@ -5,6 +5,7 @@ import { createHmac, randomUUID } from 'node:crypto';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import amqplib from 'amqplib';
 import Redis from 'ioredis';
 import WebSocket from 'ws';
 
@@ -69,8 +70,9 @@ export const kschat = {
   settings: ({ rabbitmq }) => [`--amqp=${rabbitmq.url}`, '--amqp-exchange=direct_logs'],
   start: ({ rabbitmq, redis }, name) => startNode('kschat', { amqp: rabbitmq.url, redis: redis.url, name, secret: SECRET }),
   env: { HANDSHAKEN_JWT_SECRET: SECRET },
-  async enter(t, server, name) {
+  async enter(t, server, name, { rabbitmq }) {
     const [writer, reader] = [await visitKschat(t, server, name), await visitKschat(t, server, 'everybody')];
+    if (!server.isNode) await isReached(rabbitmq, 'everybody', reader);
     return {
       async say(text) {
         await writer.say('everybody', text);
@@ -81,11 +83,23 @@ export const kschat = {
   },
 };
 
-/** A user of kschat, whom messages reach from now on. */
+/** A user of kschat; at an old server, messages reach it from now on. */
 export async function visitKschat(t, server, id) {
   const visitor = await visit(t, server.url, id);
   if (server.isNode) await visitor.request('isBound', {});
   return visitor;
+}
+
+/** Waits until a user at ours is told what is published for it: that is so a moment after it is connected. */
+export async function isReached({ url }, id, visitor) {
+  const connection = await amqplib.connect(url);
+  const channel = await connection.createChannel();
+  const msg = 'are you there?';
+  await eventually(`${id} is reached`, () => {
+    channel.publish('direct_logs', `ks_${id}`, Buffer.from(JSON.stringify({ uId: 'caller', pId: id, msg, rStatus: 1, msgTime: Date.now() })));
+    return visitor.texts().includes(msg);
+  });
+  await connection.close();
 }
 
 /** AMQPChat or rabbitpubsub, as `words` says: both share the exchange `chatExchange`. */
