@@ -1,5 +1,5 @@
 //! (k): what several replicas cost and bring. A client that polls through any replica beside one that keeps to its own;
-//! a room whose readers are spread over one, two and three replicas; everybody coming back at once.
+//! a room whose readers are spread over one, two and three replicas; posts that Redis keeps; everybody coming back at once.
 
 mod polling;
 
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::audience::{Heard, Reader, Speech, Talker};
-use super::{CONNECT_LIMIT, LEAD, MAIN, Stage};
+use super::{CONNECT_LIMIT, LEAD, MAIN, Stage, post};
 use crate::clock;
 use crate::cluster::Cluster;
 use crate::machine::connections_within_limit;
@@ -36,6 +36,7 @@ pub fn measure(kind: Kind, stage: &Stage) -> Result<Vec<Measure>> {
     for count in 1..=REPLICAS {
         measures.extend(measure_room(count, stage)?);
     }
+    measures.extend(measure_posts(stage)?);
     measures.extend(measure_storm(stage)?);
     Ok(measures)
 }
@@ -126,6 +127,17 @@ fn measure_room(count: usize, stage: &Stage) -> Result<Vec<Measure>> {
             &format!("{count} × {}: out of place or twice", READERS / count),
             heard.disordered as f64,
         ),
+    ])
+}
+
+/// The load of (e), whose posts are kept in Redis.
+fn measure_posts(stage: &Stage) -> Result<Vec<Measure>> {
+    let cluster = Cluster::start(1, stage)?;
+    let (per_second, latencies) = post::measure_on(cluster.replicas[0].address, stage)?;
+    Ok(vec![
+        Measure::mean("posts kept in Redis: acknowledged/s", per_second),
+        Measure::mean("posts kept in Redis: p50, ms", latencies.percentile(50.0)),
+        Measure::mean("posts kept in Redis: p99, ms", latencies.percentile(99.0)),
     ])
 }
 
