@@ -19,7 +19,8 @@ const MEETING_LIMIT: Duration = Duration::from_secs(10);
 
 /// What nginx is started with: for each replica a listener that passes all on to it, as a sticky balancer does with one
 /// client, and one that gives each request to the next replica.
-const BALANCER: &str = "daemon off; worker_processes 1; error_log /dev/null; pid nginx.pid;
+/// One process, so that nothing of it is left when that is killed.
+const BALANCER: &str = "daemon off; master_process off; error_log /dev/null; pid nginx.pid;
 events { worker_connections 4096; }
 http {
   access_log off; keepalive_requests 1000000; proxy_buffering off;
