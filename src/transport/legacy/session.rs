@@ -257,7 +257,7 @@ impl Session {
         if self.goodbye.set(why).is_err() {
             return;
         }
-        self.sessions.count_ended(why);
+        self.sessions.shared.count_ended(why);
         if why.is_ordinary() {
             tracing::debug!(remote = %self.handshake.remote, reason = why.code(), "ending a 0.9 session");
         } else {

@@ -38,7 +38,6 @@ pub struct Sessions {
     by_sid: Mutex<HashMap<Box<str>, Weak<Session>>>,
     all: Mutex<HashMap<u64, Weak<Session>>>,
     next: AtomicU64,
-    ended: [AtomicU64; Goodbye::ALL.len()],
 }
 
 pub struct Session {
@@ -73,7 +72,6 @@ impl Sessions {
             by_sid: Mutex::default(),
             all: Mutex::default(),
             next: AtomicU64::new(0),
-            ended: Default::default(),
         })
     }
 
@@ -124,7 +122,7 @@ impl Sessions {
 
     /// How many sessions the server ended for this reason.
     pub fn ended(&self, why: Goodbye) -> u64 {
-        self.ended[why as usize].load(Ordering::Relaxed)
+        self.shared.ended(why)
     }
 
     /// Ends every session.
@@ -233,7 +231,7 @@ impl Session {
         if self.goodbye.set(why).is_err() {
             return;
         }
-        self.sessions.ended[why as usize].fetch_add(1, Ordering::Relaxed);
+        self.sessions.shared.count_ended(why);
         if why.is_ordinary() {
             tracing::debug!(session = self.key, remote = %self.handshake.remote, reason = why.code(), "ending a session");
         } else {
