@@ -1,11 +1,15 @@
 //! The commands of docs/moving.md, run as they stand there, as far as their settings go.
 
+#[path = "harness/program.rs"]
+mod program;
+
 use std::{
     fs,
     path::Path,
     process::{Command, Output},
 };
 
+use program::without_settings;
 use tempfile::TempDir;
 
 /// What is in the folders of the applications, as far as the settings are concerned.
@@ -70,19 +74,5 @@ fn run(block: &str, folder: &Path) -> Output {
     let script = format!("set -e\nhandshaken() {{ '{program}' \"$@\" --check; }}\n{block}");
     let mut command = Command::new("sh");
     command.args(["-c", &script]).current_dir(folder);
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("HANDSHAKEN_") {
-            command.env_remove(name);
-        }
-    }
-    for name in [
-        "NODE_PORT",
-        "PORT",
-        "REDIS_URL",
-        "REDIS_HOST",
-        "VCAP_SERVICES",
-    ] {
-        command.env_remove(name);
-    }
-    command.output().unwrap()
+    without_settings(&mut command).output().unwrap()
 }

@@ -1,6 +1,9 @@
 //! The settings as whoever starts the program meets them: README's table says what the code does, mistakes are told
 //! together, and what stands in the way of a start is told in words.
 
+#[path = "harness/program.rs"]
+mod program;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -12,6 +15,7 @@ use std::{
 
 use clap::CommandFactory;
 use handshaken::settings::Settings;
+use program::without_settings;
 use tempfile::TempDir;
 
 /// Flags of other programs that the docs name.
@@ -767,24 +771,9 @@ fn filled_in(value: &str) -> String {
 /// The program with these arguments, nothing of ours in its environment, and a working folder without a `.env`.
 fn server(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_handshaken"));
-    command.args(args).current_dir(env!("CARGO_TARGET_TMPDIR"));
-    let of_others = [
-        "NODE_PORT",
-        "PORT",
-        "RUST_LOG",
-        "REDIS_URL",
-        "REDIS_HOST",
-        "REDIS_PORT",
-        "VCAP_SERVICES",
-    ];
-    for variable in of_others {
-        command.env_remove(variable);
-    }
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("HANDSHAKEN_") {
-            command.env_remove(name);
-        }
-    }
+    without_settings(&mut command)
+        .args(args)
+        .current_dir(env!("CARGO_TARGET_TMPDIR"));
     command
 }
 

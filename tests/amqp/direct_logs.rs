@@ -21,34 +21,20 @@ use crate::{
 const MOMENT: Duration = Duration::from_secs(2);
 
 fn server(place: &Place) -> Server {
-    let url = place.url();
-    Server::start(&[
-        "--amqp",
-        &url,
-        "--amqp-exchange",
-        "direct_logs",
-        "--jwt-secret",
-        SECRET,
-        "--ping-interval",
-        NO_PINGS,
-    ])
+    start(place, &[])
 }
 
 fn replicas(place: &Place, redis: &RedisServer) -> Vec<Server> {
-    let (url, redis) = (place.url(), redis.url());
-    let flags = [
-        "--redis",
-        &redis,
-        "--amqp",
-        &url,
-        "--amqp-exchange",
-        "direct_logs",
-        "--jwt-secret",
-        SECRET,
-        "--ping-interval",
-        NO_PINGS,
-    ];
-    (0..2).map(|_| Server::start(&flags)).collect()
+    let redis = redis.url();
+    (0..2).map(|_| start(place, &["--redis", &redis])).collect()
+}
+
+fn start(place: &Place, flags: &[&str]) -> Server {
+    let url = place.url();
+    let mut all = vec!["--amqp", &url, "--amqp-exchange", "direct_logs"];
+    all.extend(["--jwt-secret", SECRET, "--ping-interval", NO_PINGS]);
+    all.extend(flags);
+    Server::start(&all)
 }
 
 /// Waits until so many bindings of ours have this user's key.

@@ -38,34 +38,22 @@ const NO_PINGS: &str = "1h";
 
 /// One server beside an exchange.
 fn server(url: &str, exchange: &str) -> Server {
-    Server::start(&[
-        "--amqp",
-        url,
-        "--amqp-exchange",
-        exchange,
-        "--event-rate",
-        "0",
-        "--ping-interval",
-        NO_PINGS,
-    ])
+    start(url, exchange, &[])
 }
 
 /// Several that share a Redis.
 fn replicas(redis: &RedisServer, url: &str, exchange: &str, count: usize) -> Vec<Server> {
     let redis = redis.url();
-    let flags = [
-        "--redis",
-        &redis,
-        "--amqp",
-        url,
-        "--amqp-exchange",
-        exchange,
-        "--event-rate",
-        "0",
-        "--ping-interval",
-        NO_PINGS,
-    ];
-    (0..count).map(|_| Server::start(&flags)).collect()
+    (0..count)
+        .map(|_| start(url, exchange, &["--redis", &redis]))
+        .collect()
+}
+
+fn start(url: &str, exchange: &str, flags: &[&str]) -> Server {
+    let mut all = vec!["--amqp", url, "--amqp-exchange", exchange];
+    all.extend(["--event-rate", "0", "--ping-interval", NO_PINGS]);
+    all.extend(flags);
+    Server::start(&all)
 }
 
 /// A native client in the lobby, once it can be read.

@@ -8,6 +8,7 @@
 pub mod client;
 pub mod home;
 pub mod http;
+pub mod program;
 pub mod proxy;
 pub mod rabbit;
 pub mod raw;

@@ -3,7 +3,7 @@
 use crate::{
     harness::redis::RedisServer,
     node::{Node, hear, ours, worker},
-    page::Page,
+    page::{Page, say_in_turn},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -20,29 +20,9 @@ async fn a_message_of_any_server_is_told_once_on_all() {
     for node in &nodes {
         pages.push(Page::infinite(node.address).await);
     }
-    for round in 0..5 {
-        for (n, page) in pages.iter().enumerate() {
-            page.say(&format!("{n} <b> {round}")).await;
-        }
-    }
-    let count = 5 * pages.len();
+    let text = |from, round| format!("{from} <b> {round}");
+    say_in_turn(&pages, text, |_, from, round| text(from, round)).await;
     for page in &pages {
-        page.texts_of(count).await;
-    }
-    // What came back, or came twice, would come before this.
-    pages[0].say("over").await;
-    for (n, page) in pages.iter().enumerate() {
-        let told = page.texts_with("over").await;
-        assert_eq!(told.len(), count + 1, "page {n}: {told:?}");
-        for (from, _) in pages.iter().enumerate() {
-            let begin = format!("{from} ");
-            let of_one: Vec<_> = told
-                .iter()
-                .filter(|text| text.starts_with(&begin))
-                .collect();
-            let expected: Vec<_> = (0..5).map(|round| format!("{from} <b> {round}")).collect();
-            assert_eq!(of_one, expected.iter().collect::<Vec<_>>(), "page {n}");
-        }
         for told in page.told() {
             assert_eq!(told["username"], "ann", "{told}");
             let date = told["date"].as_str().unwrap();

@@ -200,3 +200,36 @@ impl Drop for Page {
         self.reading.abort();
     }
 }
+
+/// How often each page says something in [`say_in_turn`].
+const ROUNDS: usize = 5;
+
+/// Has all pages say something in turn, and checks that each was told all of it once, what one said in its order. `said`
+/// makes the text of one in a round, `shown` what a page is told of it.
+pub async fn say_in_turn(
+    pages: &[Page],
+    said: impl Fn(usize, usize) -> String,
+    shown: impl Fn(usize, usize, usize) -> String,
+) {
+    for round in 0..ROUNDS {
+        for (from, page) in pages.iter().enumerate() {
+            page.say(&said(from, round)).await;
+        }
+    }
+    let count = ROUNDS * pages.len();
+    for page in pages {
+        page.texts_of(count).await;
+    }
+    // What came back, or came twice, would come before this.
+    pages[0].say("over").await;
+    for (n, page) in pages.iter().enumerate() {
+        let told = page.texts_with("over").await;
+        assert_eq!(told.len(), count + 1, "page {n}: {told:?}");
+        for from in 0..pages.len() {
+            let begin = format!("{from} ");
+            let of_one: Vec<_> = (told.iter().filter(|text| text.starts_with(&begin))).collect();
+            let expected: Vec<_> = (0..ROUNDS).map(|round| shown(n, from, round)).collect();
+            assert_eq!(of_one, expected.iter().collect::<Vec<_>>(), "page {n}");
+        }
+    }
+}
