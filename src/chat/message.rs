@@ -5,6 +5,8 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use jiff::Timestamp;
 
+#[cfg(test)]
+pub mod testing;
 mod user;
 
 pub use self::user::{USER_ID_MAX, UserId};

@@ -100,7 +100,7 @@ fn uuid(mark: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::message::{Epoch, MessageId, RoomName};
+    use crate::chat::message::testing::said_by;
 
     fn new_msg() -> NewMsg {
         NewMsg::new(TimeZone::get("Europe/Berlin").unwrap(), "0123456789abcdef")
@@ -108,17 +108,8 @@ mod tests {
 
     fn message(author: Option<&str>, text: &str) -> Message {
         Message {
-            room: RoomName::lobby(),
-            id: MessageId {
-                seq: 1,
-                epoch: Epoch(1),
-            },
-            author: author.map(|name| name.parse().unwrap()),
-            text: text.into(),
             time: "2022-07-04T13:30:00Z".parse().unwrap(),
-            replica: "a".into(),
-            neighbour: None,
-            direct: None,
+            ..said_by(author, text)
         }
     }
 

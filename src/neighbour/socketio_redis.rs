@@ -92,7 +92,7 @@ mod tests {
     use serde_json::{json, value::to_raw_value};
 
     use super::*;
-    use crate::chat::message::{Epoch, MessageId, RoomName};
+    use crate::chat::message::testing::said_by;
 
     fn ours() -> SocketIoRedis {
         SocketIoRedis::new("0123456789abcdef")
@@ -163,32 +163,20 @@ mod tests {
 
     #[test]
     fn ours_is_told_as_pages_are_and_not_taken_for_anothers() {
-        let message = Message {
-            room: RoomName::lobby(),
-            id: MessageId {
-                seq: 1,
-                epoch: Epoch(1),
-            },
-            author: "Ann".parse().ok(),
-            text: "<b>hi".into(),
-            time: "2022-07-04T13:30:00Z".parse().unwrap(),
-            replica: "new".into(),
-            neighbour: None,
-            direct: None,
-        };
+        let message = said_by(Some("Ann"), "<b>hi");
         let body = ours().write(&message);
         assert_eq!(ours().read(&body).unwrap(), None);
         let read = packet::read(&body).unwrap();
         assert_eq!((&*read.uid, &*read.namespace), ("~01234", "/"));
         let payload: serde_json::Value = rmpv::ext::from_value(read.args[0].clone()).unwrap();
         let expected = json!({
-            "text": "&lt;b>hi", "date": "2022-07-04T13:30:00.000Z", "ip": "new", "id": "1-00000001", "author": "Ann"
+            "text": "&lt;b>hi", "date": "2026-01-02T03:04:05.678Z", "ip": "host", "id": "1-00000001", "author": "Ann"
         });
         assert_eq!(payload, expected);
         let others = SocketIoRedis::new("fedcba9876543210");
         assert_eq!(
             others.read(&body).unwrap().unwrap().replica.as_deref(),
-            Some("new")
+            Some("host")
         );
     }
 }

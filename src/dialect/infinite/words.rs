@@ -106,7 +106,7 @@ impl Words {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::message::{Epoch, MessageId, RoomName};
+    use crate::chat::message::{Epoch, MessageId, testing::said_by};
 
     fn words(zone: &str) -> Words {
         Words {
@@ -116,17 +116,12 @@ mod tests {
 
     fn message(seq: u64, author: Option<&str>, text: &str) -> Arc<Message> {
         Arc::new(Message {
-            room: RoomName::lobby(),
             id: MessageId {
                 seq,
                 epoch: Epoch(1),
             },
-            author: author.map(|name| name.parse().unwrap()),
-            text: text.into(),
             time: "2022-07-04T13:30:00Z".parse().unwrap(),
-            replica: "a".into(),
-            neighbour: None,
-            direct: None,
+            ..said_by(author, text)
         })
     }
 

@@ -93,7 +93,7 @@ fn unmarked(message: &str, name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::neighbour::amqp::intake::testing::said_by;
+    use crate::chat::message::testing::said_by;
 
     #[test]
     fn a_body_is_what_the_pages_of_both_chats_are_told() {

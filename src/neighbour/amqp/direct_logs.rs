@@ -337,7 +337,7 @@ fn read(body: &[u8], box_size: usize) -> Result<Option<Said>, Unreadable> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::neighbour::amqp::intake::testing::said_by;
+    use crate::chat::message::testing::said_by;
 
     #[test]
     fn a_body_has_the_ids_as_they_came_and_no_markup() {

@@ -29,6 +29,10 @@ const AHEAD: u16 = 16;
 /// The largest body that is looked at, in bytes: there is no longer text.
 const LONGEST_BODY: usize = 2_000_000;
 
+/// Bytes by which one body is told from another. In a key they are 24 characters, beside an exchange's name and a number
+/// of up to 20 digits: within the 64 that a key may have.
+const FINGERPRINT: usize = 12;
+
 /// What a body says, in the words of its exchange.
 pub(super) struct Said {
     pub room: RoomName,
@@ -181,30 +185,8 @@ fn fingerprint(delivery: &Delivery, mark: &str) -> String {
         digest.update(part);
     }
     let digest = digest.finalize();
-    digest[..16]
+    digest[..FINGERPRINT]
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect()
-}
-
-#[cfg(test)]
-pub(super) mod testing {
-    use crate::chat::message::{Epoch, Message, MessageId, RoomName};
-
-    /// A message of the lobby.
-    pub fn said_by(author: Option<&str>, text: &str) -> Message {
-        Message {
-            room: RoomName::lobby(),
-            id: MessageId {
-                seq: 1,
-                epoch: Epoch(1),
-            },
-            author: author.map(|name| name.parse().unwrap()),
-            text: text.into(),
-            time: "2026-01-02T03:04:05.678Z".parse().unwrap(),
-            replica: "host".into(),
-            neighbour: None,
-            direct: None,
-        }
-    }
 }

@@ -74,7 +74,7 @@ impl Words for Messages {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::neighbour::amqp::intake::testing::said_by;
+    use crate::chat::message::testing::said_by;
 
     #[test]
     fn a_body_is_what_the_pages_are_told_with_no_markup_of_ours() {

@@ -153,7 +153,7 @@ impl Drop for Taking<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::message::{Epoch, RoomName};
+    use crate::chat::message::{Epoch, testing::said_by};
 
     fn waiting(text: &str) -> Waiting {
         Waiting {
@@ -172,16 +172,7 @@ mod tests {
     }
 
     fn kept(author: &str, text: &str) -> Message {
-        Message {
-            room: RoomName::lobby(),
-            id: id(1).unwrap(),
-            author: author.parse().ok(),
-            text: text.into(),
-            time: jiff::Timestamp::UNIX_EPOCH,
-            replica: "".into(),
-            neighbour: None,
-            direct: None,
-        }
+        said_by(Some(author), text)
     }
 
     fn texts(heard: &Heard) -> Vec<String> {
