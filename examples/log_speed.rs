@@ -157,6 +157,7 @@ fn post(room: &RoomName) -> Post {
         text: "x".repeat(120).into(),
         key: None,
         replica: "replica".into(),
+        neighbour: None,
         direct: None,
     }
 }

@@ -2,11 +2,13 @@
 //! at one thing, all of them at the same time, none for longer than [`PATIENCE`]. Nothing is changed, but for a key of a second's
 //! life in Redis and a file that goes at once.
 
+mod channels;
 mod clock;
 mod database;
 mod finding;
 mod machine;
 mod pages;
+mod rabbitmq;
 mod redis;
 
 use std::{fmt, time::Duration};
@@ -25,24 +27,22 @@ pub struct Report(Vec<Finding>);
 /// Looks at everything.
 #[tokio::main]
 pub async fn examine(settings: &Settings) -> Report {
-    let (redis, database, pages, machine) = tokio::join!(
+    let (redis, rabbitmq, channels, database, pages, machine) = tokio::join!(
         within("redis", redis::look(settings)),
+        within("rabbitmq", rabbitmq::look(settings)),
+        within("channels", channels::look(settings)),
         within("database", database::look(settings)),
         within("pages", pages::look(settings)),
         within("machine", machine::look(settings)),
     );
     let mut findings = vec![Finding::ok("settings", "right".into())];
     findings.extend(machine.unwrap_or_else(|slow| vec![slow]));
-    let (mut redis_clock, mut database_clock) = (None, None);
-    for (found, clock) in [(redis, &mut redis_clock), (database, &mut database_clock)] {
-        match found {
-            Ok((found, ahead)) => {
-                findings.extend(found);
-                *clock = ahead;
-            }
-            Err(slow) => findings.push(slow),
-        }
-    }
+    let (redis, redis_clock) = redis.unwrap_or_else(|slow| (vec![slow], None));
+    let (database, database_clock) = database.unwrap_or_else(|slow| (vec![slow], None));
+    findings.extend(redis);
+    findings.extend(rabbitmq.unwrap_or_else(|slow| vec![slow]));
+    findings.extend(channels.unwrap_or_else(|slow| vec![slow]));
+    findings.extend(database);
     findings.push(clock::judge(redis_clock, database_clock));
     findings.extend(pages.unwrap_or_else(|slow| vec![slow]));
     Report(findings)

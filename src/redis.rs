@@ -1,12 +1,13 @@
 //! The Redis that replicas share: where it is (`address`), how to connect to it, one connection for
-//! many callers (`link`), one that hears what is published (`channel`), and how to go on when it is
-//! away (`retry`); what it says of itself (`survey`). The log, fleeting events and
+//! many callers (`link`), one that hears what is published (`channel`; `subscription` for what others publish), and how
+//! to go on when it is away (`retry`); what it says of itself (`survey`). The log, fleeting events and
 //! whatever else replicas share stand on this.
 
 mod address;
 mod channel;
 mod link;
 mod retry;
+mod subscription;
 mod survey;
 
 use std::{
@@ -28,6 +29,7 @@ pub use self::{
     channel::Channel,
     link::Link,
     retry::Retry,
+    subscription::Subscription,
     survey::{Survey, Unusable},
 };
 
@@ -90,33 +92,41 @@ impl Redis {
         Channel::open(self, self.key(name), bound).await
     }
 
+    /// Subscribes to a channel that is not ours, by its whole name, on a connection of its own.
+    pub async fn subscribe(&self, channel: &str) -> RedisResult<Subscription> {
+        Subscription::open(self, channel).await
+    }
+
     /// `push`: Redis may say something unasked on this connection.
     async fn connect_with(
         &self,
         config: AsyncConnectionConfig,
         push: bool,
     ) -> RedisResult<MultiplexedConnection> {
-        let patience = CONNECT_TIMEOUT * (1 + self.address.sentinels());
-        // Boxed: the library's own is large, and so would be every future that holds it.
-        let connecting: Connecting<'_> = Box::pin(async move {
-            let client = self.client(push).await?;
-            client
-                .get_multiplexed_async_connection_with_config(&config)
-                .await
-        });
-        timeout(patience, connecting).await.unwrap_or_else(|_| {
-            let silent = format!("no connection after {patience:?}");
-            Err(std::io::Error::new(std::io::ErrorKind::TimedOut, silent).into())
-        })
-    }
-
-    /// Sentinels are asked each time: what was the primary may be one no more.
-    async fn client(&self, push: bool) -> RedisResult<Client> {
         let protocol = if push {
             ProtocolVersion::RESP3
         } else {
             ProtocolVersion::RESP2
         };
+        // Boxed: the library's own is large, and so would be every future that holds it.
+        let connecting: Connecting<'_> = Box::pin(async move {
+            let client = self.client(protocol).await?;
+            client
+                .get_multiplexed_async_connection_with_config(&config)
+                .await
+        });
+        let patience = self.patience();
+        let connected = timeout(patience, connecting).await;
+        connected.unwrap_or_else(|_| Err(silent("no connection", patience)))
+    }
+
+    /// How long connecting may take.
+    fn patience(&self) -> Duration {
+        CONNECT_TIMEOUT * (1 + self.address.sentinels())
+    }
+
+    /// Sentinels are asked each time: what was the primary may be one no more.
+    async fn client(&self, protocol: ProtocolVersion) -> RedisResult<Client> {
         match &*self.address {
             Address::Server(server) => {
                 let settings = server.redis_settings().clone().set_protocol(protocol);
@@ -128,6 +138,11 @@ impl Redis {
 }
 
 type Connecting<'a> = Pin<Box<dyn Future<Output = RedisResult<MultiplexedConnection>> + Send + 'a>>;
+
+fn silent(what: &str, patience: Duration) -> RedisError {
+    let silent = format!("{what} after {patience:?}");
+    std::io::Error::new(std::io::ErrorKind::TimedOut, silent).into()
+}
 
 /// Whether Redis was not there, or is not ready: the same may work a little later, on a new connection.
 /// Whether it has been done is not known.

@@ -3,17 +3,19 @@
 
 mod cluster;
 mod logins;
+mod neighbours;
 mod ready;
 mod routes;
 
 use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use jiff::tz::TimeZone;
 use tokio::{sync::watch, task::JoinSet};
 
 pub use self::logins::finish_migration;
-use self::{cluster::Cluster, logins::Logins, ready::Readiness, routes::Transports};
+use self::{
+    cluster::Cluster, logins::Logins, neighbours::Neighbours, ready::Readiness, routes::Transports,
+};
 use crate::{
     account::tokens::Tokens,
     chat::{
@@ -68,6 +70,7 @@ pub struct Server {
     logins: Logins,
     socketio: Arc<SocketIo>,
     legacy: Arc<Legacy>,
+    neighbours: Neighbours,
     websocket: Arc<WebSocket>,
     stop: watch::Sender<bool>,
     connections: Connections,
@@ -97,7 +100,7 @@ impl Server {
             history: settings.history.into(),
             pending: settings.direct.max_pending.get(),
         };
-        let chat = Chat::new(log, replica, limits);
+        let chat = Chat::new(log.clone(), replica, limits);
 
         let limits = socketio::Limits {
             message: settings.max_message as usize,
@@ -140,7 +143,7 @@ impl Server {
             allowed.clone(),
             &mark,
         ));
-        let zone = settings.time_zone.clone().unwrap_or_else(TimeZone::system);
+        let neighbours = Neighbours::start(&settings, chat.clone(), log, redis.clone())?;
         let websocket = Arc::new(WebSocket::new(
             limits,
             websocket::Timing {
@@ -148,7 +151,7 @@ impl Server {
                 ping_timeout: settings.ping_timeout,
             },
             allowed.clone(),
-            Arc::new(Infinite::new(chat.clone(), zone)),
+            Arc::new(Infinite::new(chat.clone(), settings.time_zone())),
         ));
         let chat_here: Arc<dyn Fleeting> =
             Arc::new(vec![socketio.fleeting("/chat"), legacy.fleeting("/chat")]);
@@ -197,8 +200,8 @@ impl Server {
         let transports = Transports {
             socketio: socketio.clone(),
             legacy: legacy.clone(),
-            websocket: websocket.clone(),
             gate: Arc::new(Gate::new(NonZeroU32::new(settings.handshake_rate))),
+            websocket: websocket.clone(),
         };
         if let Some((redis, members)) = redis.zip(members.clone()) {
             let presence = presence::Shared::new(redis, members.clone(), chat.presence.clone());
@@ -217,7 +220,7 @@ impl Server {
             cluster_address = Some(inside.address);
             forward = Some(inside.forward);
         }
-        let readiness = Readiness::new(members.clone());
+        let readiness = Readiness::new(members.clone(), neighbours.watched());
         let drain = Drain {
             delay: settings.drain_delay,
             // The other half is for what is still to be written.
@@ -255,6 +258,7 @@ impl Server {
             logins,
             socketio,
             legacy,
+            neighbours,
             websocket,
             stop,
             connections,
@@ -315,6 +319,7 @@ impl Server {
             self.legacy.drain(),
             self.websocket.drain()
         );
+        self.neighbours.stop().await;
         if let Some(members) = &self.members {
             members.leave().await;
         }

@@ -7,7 +7,9 @@ mod cluster;
 mod direct;
 mod legacy;
 mod mistakes;
+mod neighbours;
 mod redis;
+mod redis_neighbours;
 mod sessions;
 mod shared;
 mod tokens;
@@ -28,7 +30,8 @@ use jiff::tz::TimeZone;
 
 pub use self::{
     accounts::Accounts, cluster::Cluster, direct::Direct, legacy::Legacy, mistakes::Refusal,
-    redis::Redis, sessions::Sessions, tokens::Tokens, values::Origin,
+    neighbours::Neighbours, redis::Redis, redis_neighbours::RedisNeighbours, sessions::Sessions,
+    tokens::Tokens, values::Origin,
 };
 use self::{
     values::{count, duration, host_name, origin, proxy, retain, time_zone},
@@ -188,7 +191,13 @@ pub struct Settings {
     pub redis: Redis,
 
     #[command(flatten)]
+    pub redis_neighbours: RedisNeighbours,
+
+    #[command(flatten)]
     pub cluster: Cluster,
+
+    #[command(flatten)]
+    pub neighbours: Neighbours,
 
     #[command(flatten)]
     pub accounts: Accounts,
@@ -277,6 +286,11 @@ impl Settings {
         })
     }
 
+    /// The time zone of dates that pages show as text.
+    pub fn time_zone(&self) -> TimeZone {
+        self.time_zone.clone().unwrap_or_else(TimeZone::system)
+    }
+
     /// The folder whose template is shown at `/`.
     pub fn index_template(&self) -> Option<&Path> {
         let views = self.views.as_deref();
@@ -339,8 +353,10 @@ impl Settings {
         self.sessions.check_together(mistakes);
         self.redis.check_together(&services, mistakes);
         self.check_shared(mistakes);
+        (self.redis_neighbours).check_together(&self.redis, mistakes);
         self.cluster
             .check_together(self.redis.address.is_some(), mistakes);
+        self.neighbours.check_together(&services, mistakes);
     }
 }
 

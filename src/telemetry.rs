@@ -7,8 +7,8 @@ use tracing_subscriber::EnvFilter;
 use crate::settings::LogFormat;
 
 /// Libraries that write out all that goes over the wire when they are asked for everything: tokens and
-/// passwords are in it. More is not to be had from them.
-const TALKATIVE: [&str; 1] = ["tungstenite=info"];
+/// passwords are in it. More is not to be had from them. What lapin tells as errors it also answers, and we tell it.
+const TALKATIVE: [&str; 2] = ["tungstenite=info", "lapin=off"];
 
 /// Starts logging for the whole process. `RUST_LOG` says what; `info` when it says nothing.
 pub fn start(format: LogFormat) {

@@ -9,11 +9,25 @@ use std::{
 
 /// Who may import what, from the room itself apart. The arrows go one way: transport → dialect → chat ← log.
 /// `account` stands aside of them. Only `server` knows several rooms as a whole; `settings` names the values that it reads.
-const MAY_IMPORT: [(&str, &[&str]); 13] = [
+const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("account", &["chat::message", "chat::peer", "redis"]),
     ("chat", &[]),
     ("log", &["chat", "redis"]),
     ("redis", &[]),
+    (
+        "neighbour",
+        &[
+            "chat",
+            "cluster::lease",
+            "dialect::infinite",
+            "dialect::talk",
+            "dialect::amqpchat::AmqpChat",
+            "dialect::escape",
+            "dialect::iso",
+            "dialect::rabbitpubsub::RabbitPubSub",
+            "redis",
+        ],
+    ),
     (
         "cluster",
         &[
@@ -44,6 +58,9 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
             "account::tokens::JwksSource",
             "account::tokens::Path",
             "log::embedded::Retain",
+            "neighbour::amqp::Address",
+            "neighbour::amqp::Bus",
+            "neighbour::amqp::InvalidAddress",
             "redis::Address",
             "redis::InvalidAddress",
             "transport::legacy::Transport",
@@ -61,6 +78,7 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
             "cluster",
             "dialect",
             "log",
+            "neighbour",
             "redis",
             "settings",
             "transport",
@@ -71,6 +89,7 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
         &[
             "account",
             "log::embedded",
+            "neighbour::amqp",
             "redis",
             "settings",
             "transport::listener",
@@ -82,11 +101,12 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
 ];
 
 /// Libraries that only these places name, so that replacing one stays a matter of one place.
-const AT_HOME: [(&str, &[&str]); 12] = [
+const AT_HOME: [(&str, &[&str]); 14] = [
     ("jsonwebtoken", &["account/tokens", "account/tokens.rs"]),
     ("argon2", &["account/passwords.rs"]),
     ("minijinja", &["transport/web/views.rs"]),
     ("lettre", &["account/mail.rs"]),
+    ("lapin", &["neighbour/amqp"]),
     ("sqlx", &["account/users"]),
     ("socketioxide", &["transport/socketio"]),
     ("tokio_tungstenite", &["transport"]),
@@ -99,11 +119,13 @@ const AT_HOME: [(&str, &[&str]); 12] = [
             "log/redis",
             "account/sessions",
             "cluster",
+            "neighbour",
             "settings",
             "server",
             "doctor",
         ],
     ),
+    ("rmpv", &["neighbour/socketio_redis"]),
     (
         "clap",
         &["settings", "transport/legacy/mod.rs", "transport/web.rs"],

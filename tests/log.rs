@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use handshaken::chat::{
     log::{After, Log, LogError, Tail, Told},
-    message::{Epoch, Message, MessageId, Post, RoomName},
+    message::{Envelope, Epoch, Message, MessageId, NeighbourName, Post, RoomName},
 };
 use harness::home::Home;
 use tokio::task::JoinSet;
@@ -17,6 +17,8 @@ crate::promises! {
     many_appenders_get_one_dense_order_in_each_room_and_the_tail_tells_it,
     any_text_comes_back_as_it_was_said,
     a_key_is_kept_once_in_its_room,
+    a_message_keeps_the_neighbour_that_it_came_from,
+    what_is_noted_under_a_name_is_there_when_the_log_is_opened_again,
     reads_find_what_lies_before_and_after_an_id,
     an_id_that_this_history_does_not_have_is_a_gap,
     every_new_history_has_its_own_epoch_and_keeps_it,
@@ -36,6 +38,7 @@ fn post(room: &RoomName, text: &str) -> Post {
         text: text.into(),
         key: None,
         replica: "replica".into(),
+        neighbour: None,
         direct: None,
     }
 }
@@ -119,6 +122,61 @@ async fn any_text_comes_back_as_it_was_said(home: Home) {
     let read = everything(&log, &lobby).await;
     assert_eq!(read, kept);
     assert_eq!(Vec::from_iter(read.iter().map(|m| &*m.text)), texts);
+}
+
+async fn a_message_keeps_the_neighbour_that_it_came_from(home: Home) {
+    let (log, tail) = home.open();
+    let telling = tokio::spawn(told(tail));
+    let lobby = RoomName::lobby();
+    let neighbour = Some(NeighbourName::new("messages"));
+    let (ann, bob) = ("ann".parse().unwrap(), "bob".parse().unwrap());
+    let foreign = Post {
+        neighbour: neighbour.clone(),
+        ..keyed(&lobby, "foreign", "k")
+    };
+    let letter = Post {
+        neighbour: neighbour.clone(),
+        direct: Some(Envelope {
+            from: ann,
+            to: bob,
+            box_size: 10,
+        }),
+        ..post(
+            &RoomName::direct(&"ann".parse().unwrap(), &"bob".parse().unwrap()),
+            "letter",
+        )
+    };
+    let kept = [
+        log.append(foreign.clone()).await.unwrap(),
+        log.append(post(&lobby, "ours")).await.unwrap(),
+        log.append(letter).await.unwrap(),
+    ];
+    let neighbours: Vec<_> = kept.iter().map(|kept| kept.neighbour.clone()).collect();
+    assert_eq!(neighbours, [neighbour.clone(), None, neighbour]);
+    assert_eq!(log.append(foreign).await.unwrap(), kept[0]);
+    assert_eq!(everything(&log, &lobby).await, kept[..2]);
+    let waiting = log.pending(&"bob".parse().unwrap(), 0, 10).await.unwrap();
+    assert_eq!(waiting, kept[2..]);
+    log.close().await;
+    assert_eq!(telling.await.unwrap(), kept);
+}
+
+async fn what_is_noted_under_a_name_is_there_when_the_log_is_opened_again(home: Home) {
+    let (log, _) = home.open();
+    assert_eq!(log.bookmark("place").await.unwrap(), None);
+    log.set_bookmark("place", "1").await.unwrap();
+    log.set_bookmark("place", "2").await.unwrap();
+    assert_eq!(log.first_bookmark("place", "3").await.unwrap(), "2");
+    assert_eq!(log.first_bookmark("mark", "a").await.unwrap(), "a");
+    assert_eq!(log.first_bookmark("mark", "b").await.unwrap(), "a");
+    log.close().await;
+    drop(log);
+    let (log, _) = home.open();
+    let noted = (
+        log.bookmark("place").await.unwrap(),
+        log.bookmark("mark").await.unwrap(),
+    );
+    assert_eq!(noted, (Some("2".into()), Some("a".into())));
 }
 
 async fn a_key_is_kept_once_in_its_room(home: Home) {

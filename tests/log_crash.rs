@@ -119,6 +119,7 @@ async fn append_until_killed(dir: &Path) {
                     text: text.clone().into(),
                     key: None,
                     replica: "replica".into(),
+                    neighbour: None,
                     direct: None,
                 };
                 let seq = log.append(post).await.unwrap().id.seq;

@@ -8,7 +8,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use handshaken::{
     chat::{
-        log::{Became, Log, LogError, Mark, Standing, Tail, Told},
+        log::{Became, Letters, Log, LogError, Mark, Standing, Tail, Told},
         message::{Envelope, Message, MessageId, Post, RoomName, UserId},
     },
     log::embedded::{EmbeddedLog, Retain},
@@ -20,6 +20,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 const ALL: usize = 10_000;
 
 crate::promises! {
+    direct_messages_of_all_people_are_listed_in_the_order_in_which_they_were_kept,
     what_is_written_to_one_person_waits_in_one_order_over_all_conversations,
     what_was_acknowledged_does_not_wait_any_more_nor_after_opening_again,
     a_full_box_refuses_and_keeps_nothing_until_there_is_room,
@@ -46,6 +47,7 @@ fn letter(from: &str, to: &str, text: &str) -> Post {
         text: text.into(),
         key: None,
         replica: "replica".into(),
+        neighbour: None,
         direct: Some(Envelope {
             from: user(from),
             to: user(to),
@@ -106,6 +108,47 @@ fn places(messages: &[Arc<Message>]) -> Vec<u64> {
 
 fn id(seq: u64, of: &Message) -> MessageId {
     MessageId { seq, ..of.id }
+}
+
+async fn direct_messages_of_all_people_are_listed_in_the_order_in_which_they_were_kept(home: Home) {
+    let log = open(&home);
+    assert_eq!(log.letters(0, ALL).await.unwrap(), Letters::default());
+    let mut kept = Vec::new();
+    for (from, to) in [
+        ("ann", "bob"),
+        ("cid", "bob"),
+        ("bob", "ann"),
+        ("ann", "ann"),
+    ] {
+        kept.push(write(&log, from, to, "hello").await);
+        log.append(Post {
+            room: RoomName::lobby(),
+            direct: None,
+            ..letter(from, to, "to everybody")
+        })
+        .await
+        .unwrap();
+    }
+    let again = keyed("k", letter("ann", "bob", "once"));
+    kept.push(log.append(again.clone()).await.unwrap());
+    log.append(again).await.unwrap();
+    let full = log.append(into_box_of(1, letter("ann", "bob", "refused")));
+    assert!(full.await.is_err());
+    log.acknowledge(&user("bob"), vec![1]).await.unwrap();
+    log.close().await;
+    let log = open(&home);
+    let listed = |from: usize, to: usize| {
+        let messages = (from..to).map(|n| (n as u64 + 1, kept[n].clone()));
+        Letters {
+            newest: 5,
+            messages: messages.collect(),
+        }
+    };
+    assert_eq!(log.letters(0, ALL).await.unwrap(), listed(0, 5));
+    assert_eq!(log.letters(1, 2).await.unwrap(), listed(1, 3));
+    assert_eq!(log.letters(5, ALL).await.unwrap(), listed(5, 5));
+    assert_eq!(log.letters(9, ALL).await.unwrap(), listed(5, 5));
+    assert_eq!(log.letters(u64::MAX, 0).await.unwrap(), listed(5, 5));
 }
 
 async fn what_is_written_to_one_person_waits_in_one_order_over_all_conversations(home: Home) {

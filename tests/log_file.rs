@@ -51,6 +51,7 @@ async fn append(log: &EmbeddedLog, text: &str) -> Result<Arc<Message>, LogError>
         text: text.into(),
         key: None,
         replica: "replica".into(),
+        neighbour: None,
         direct: None,
     };
     log.append(post).await

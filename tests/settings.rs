@@ -1,6 +1,9 @@
 //! The settings as whoever starts the program meets them: README's table says what the code does, mistakes are told
 //! together, and what stands in the way of a start is told in words.
 
+#[path = "harness/program.rs"]
+mod program;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -12,6 +15,7 @@ use std::{
 
 use clap::CommandFactory;
 use handshaken::settings::Settings;
+use program::without_settings;
 use tempfile::TempDir;
 
 /// Flags of other programs that the docs name.
@@ -240,6 +244,22 @@ fn services_of_cloud_foundry_count_where_nothing_else_says_where_they_are() {
         .env("VCAP_SERVICES", wrong);
     assert_eq!(code(&otherwise.output().unwrap()), 0);
 
+    let broker = r#"{"rabbitmq-2.4": [{"credentials": {"url": "amqp://u:s3cret@h:x"}}]}"#;
+    let mut bus = server(&["--check"]);
+    let bus = bus.env("VCAP_SERVICES", broker);
+    assert_eq!(
+        code(&bus.output().unwrap()),
+        0,
+        "it may be there for others"
+    );
+    let output = bus.args(["--amqp-exchange", "messages"]).output().unwrap();
+    assert_eq!(code(&output), 64, "{output:?}");
+    let told = stderr(&output);
+    let mistake = "VCAP_SERVICES: rabbitmq-2.4: not a URL such as amqp://";
+    assert!(told.contains(mistake) && !told.contains("s3cret"), "{told}");
+    let right = broker.replace(":x", "");
+    assert_eq!(code(&bus.env("VCAP_SERVICES", right).output().unwrap()), 0);
+
     let output = otherwise.env("VCAP_SERVICES", r#"{"redis": [s3cret"#);
     let output = output.output().unwrap();
     assert_eq!(code(&output), 64, "{output:?}");
@@ -249,6 +269,38 @@ fn services_of_cloud_foundry_count_where_nothing_else_says_where_they_are() {
         "{told}"
     );
     assert!(!told.contains("s3cret"), "{told}");
+}
+
+#[test]
+fn a_broker_and_its_exchanges_are_named_together_and_no_password_is_repeated() {
+    let check = |args: &[&str]| {
+        let output = server(&["--check"]).args(args).output().unwrap();
+        (code(&output), stderr(&output).to_owned())
+    };
+    let url = "amqp://ann:s3cret@h:5672/x?heartbeat=60";
+    let exchange = "--amqp-exchange=messages,chatExchange";
+    assert_eq!(check(&["--amqp", url, exchange]).0, 0);
+    for (args, mistake) in [
+        (vec!["--amqp", url], "--amqp: say which exchanges"),
+        (vec![exchange], "--amqp-exchange: say where the RabbitMQ is"),
+        (
+            vec!["--amqp", url, "--amqp-exchange=logs"],
+            "no such exchange; there are messages",
+        ),
+        (
+            vec!["--amqp", "amqp://ann:s3cret@h:x", exchange],
+            "--amqp: not a URL such as amqp://",
+        ),
+        (
+            vec!["--amqp", "redis://ann:s3cret@h", exchange],
+            "it begins with neither amqp:// nor",
+        ),
+    ] {
+        let (code, told) = check(&args);
+        assert_eq!(code, 64, "{args:?}");
+        assert!(told.contains(mistake), "no `{mistake}` in {told}");
+        assert!(!told.contains("s3cret"), "{told}");
+    }
 }
 
 #[test]
@@ -334,6 +386,70 @@ fn logins_that_other_replicas_would_not_know_are_mistakes() {
                 assert!(told.contains(mistake), "no `{mistake}` in:\n{told}");
             }
         }
+    }
+}
+
+#[test]
+fn channels_of_neighbours_need_a_redis_and_names_that_are_not_ours() {
+    let ours = ["--redis", "redis://h"];
+    for (flags, mistake) in [
+        (
+            &["--new-msg-channel", "newMsg"][..],
+            Some("--new-msg-channel newMsg: no Redis is named"),
+        ),
+        (
+            &["--socketio-redis-key", "socket.io"],
+            Some("--socketio-redis-key socket.io: no Redis"),
+        ),
+        (
+            &[
+                "--new-msg-channel",
+                "newMsg",
+                "--neighbour-redis",
+                "redis://i",
+            ],
+            None,
+        ),
+        (
+            &[
+                &ours[..],
+                &["--new-msg-channel", "newMsg", "--socketio-redis-key", "k"],
+            ]
+            .concat(),
+            None,
+        ),
+        (
+            &[
+                "--socketio-redis-key",
+                "chat",
+                "--redis-prefix",
+                "chat",
+                "--neighbour-redis",
+                "redis://i",
+            ],
+            Some("--socketio-redis-key chat: what is ours in Redis is called so too"),
+        ),
+        (
+            &[&ours[..], &["--new-msg-channel", "handshaken:fleeting"]].concat(),
+            Some("--new-msg-channel handshaken:fleeting: what is ours"),
+        ),
+        (
+            &["--neighbour-redis", "redis://ann:s3cret@h/x"],
+            Some("--neighbour-redis: not a Redis URL"),
+        ),
+    ] {
+        let output = server(flags).arg("--check").output().unwrap();
+        let told = stderr(&output);
+        assert_eq!(
+            code(&output),
+            if mistake.is_some() { 64 } else { 0 },
+            "{flags:?}: {told}"
+        );
+        assert!(
+            told.contains(mistake.unwrap_or_default()),
+            "{flags:?}: {told}"
+        );
+        assert!(!told.contains("s3cret"), "{told}");
     }
 }
 
@@ -434,6 +550,11 @@ fn the_edges_of_every_range_are_right_and_what_lies_beyond_is_not() {
             ["h:6379", "rediss://h/#insecure"],
         ),
         ("--redis-prefix", ["a", "chat-1.x:y"], ["", "a b"]),
+        (
+            "--neighbour-redis",
+            ["redis://:p@h:1/2", "redis+sentinel://h,i:7/name"],
+            ["h:6379", "rediss://h/#insecure"],
+        ),
         ("--session-cookie", ["a", "connect.sid"], ["", "a b"]),
         ("--session-secret", ["a", "old,new"], ["", "a,"]),
         ("--session-max-age", ["1m", "400d"], ["59s", "401d"]),
@@ -650,24 +771,9 @@ fn filled_in(value: &str) -> String {
 /// The program with these arguments, nothing of ours in its environment, and a working folder without a `.env`.
 fn server(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_handshaken"));
-    command.args(args).current_dir(env!("CARGO_TARGET_TMPDIR"));
-    let of_others = [
-        "NODE_PORT",
-        "PORT",
-        "RUST_LOG",
-        "REDIS_URL",
-        "REDIS_HOST",
-        "REDIS_PORT",
-        "VCAP_SERVICES",
-    ];
-    for variable in of_others {
-        command.env_remove(variable);
-    }
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("HANDSHAKEN_") {
-            command.env_remove(name);
-        }
-    }
+    without_settings(&mut command)
+        .args(args)
+        .current_dir(env!("CARGO_TARGET_TMPDIR"));
     command
 }
 

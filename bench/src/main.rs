@@ -2,6 +2,7 @@
 //! a table of both. README.md in this folder says what is measured, and how to read it.
 
 mod clock;
+mod cluster;
 mod cores;
 mod machine;
 mod measure;
@@ -34,7 +35,7 @@ use crate::server::Kind;
 /// Measures Handshaken beside a Node Socket.IO server on this machine
 #[derive(Parser)]
 struct Arguments {
-    /// Scenarios to measure, all by default; a to j are short for them
+    /// Scenarios to measure, all by default; a to k are short for them
     scenarios: Vec<Scenario>,
     /// The same as a list: --only fanout,storm
     #[arg(long, value_delimiter = ',', conflicts_with = "scenarios")]

@@ -54,6 +54,13 @@ pub struct Programs {
 }
 
 impl Programs {
+    fn folder(&self) -> Result<TempDir> {
+        tempfile::Builder::new()
+            .prefix("handshaken-bench-")
+            .tempdir_in(&self.data_root)
+            .with_context(|| format!("cannot make a folder in {}", self.data_root.display()))
+    }
+
     fn command(&self, kind: Kind, language: Language, rules: Rules, data: &Path) -> Command {
         let mut command;
         let variables: &[(&str, &str)];
@@ -107,12 +114,47 @@ impl Server {
         programs: &Programs,
         cores: &Cores,
     ) -> Result<Self> {
-        let folder = tempfile::Builder::new()
-            .prefix("handshaken-bench-")
-            .tempdir_in(&programs.data_root)
-            .with_context(|| format!("cannot make a folder in {}", programs.data_root.display()))?;
+        let folder = programs.folder()?;
+        let command = programs.command(kind, language, rules, folder.path());
+        Self::listening(kind, command, folder, cores)
+    }
+
+    /// Starts one of several replicas of Handshaken.
+    pub fn start_replica(redis: &str, programs: &Programs, cores: &Cores) -> Result<Self> {
+        let folder = programs.folder()?;
+        let mut command = programs.command(
+            Kind::Handshaken,
+            Language::SocketIo("/"),
+            Rules::Lifted,
+            folder.path(),
+        );
+        command.args(["--cluster-listen", "127.0.0.1:0", "--redis", redis]);
+        Self::listening(Kind::Handshaken, command, folder, cores)
+    }
+
+    /// Starts another program on the servers' cores, in a folder of its own. Nothing is known of it yet but where it
+    /// is going to listen.
+    pub fn spawn_in(
+        address: SocketAddr,
+        programs: &Programs,
+        cores: &Cores,
+        command: impl FnOnce(&Path) -> Result<Command>,
+    ) -> Result<Self> {
+        let folder = programs.folder()?;
+        let mut command = command(folder.path())?;
+        command.current_dir(folder.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let child = cores
+            .on_server(|| command.spawn())?
+            .with_context(|| format!("cannot start {:?}", command.get_program()))?;
+        let pid = child.id();
+        RUNNING.lock().insert(pid, (child, folder));
+        Ok(Self { address, pid })
+    }
+
+    /// Starts a server that says where it listens.
+    fn listening(kind: Kind, mut command: Command, folder: TempDir, cores: &Cores) -> Result<Self> {
         let complaints = folder.path().join("stderr");
-        let mut command = programs.command(kind, language, rules, folder.path());
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -12,7 +12,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, broadcast::error::RecvError};
+use tokio::sync::{Notify, broadcast::error::RecvError, watch};
 
 use self::mailbox::{Mailbox, Step};
 use super::{
@@ -48,6 +48,8 @@ pub struct Mailboxes {
     /// How often places have lost their meaning.
     beginnings: AtomicU64,
     emptied: Notify,
+    /// Changes when a box comes or goes.
+    changes: watch::Sender<u64>,
 }
 
 impl Mailboxes {
@@ -57,6 +59,7 @@ impl Mailboxes {
             boxes: Mutex::default(),
             beginnings: AtomicU64::new(0),
             emptied: Notify::new(),
+            changes: watch::Sender::default(),
         })
     }
 
@@ -140,6 +143,16 @@ impl Mailboxes {
         }
     }
 
+    /// The users who have a peer here, and those of whom something is still to be recorded.
+    pub fn users(&self) -> Vec<UserId> {
+        self.boxes.lock().keys().cloned().collect()
+    }
+
+    /// Changes whenever [`Mailboxes::users`] does.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
     /// How many boxes are held in memory.
     pub fn in_use(&self) -> usize {
         self.boxes.lock().len()
@@ -193,7 +206,10 @@ impl Hold {
         let mut boxes = mailboxes.boxes.lock();
         let (mailbox, count) = match boxes.entry(user.clone()) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert((Arc::default(), 0)),
+            Entry::Vacant(new) => {
+                mailboxes.changes.send_modify(|changes| *changes += 1);
+                new.insert((Arc::default(), 0))
+            }
         };
         *count += 1;
         let mailbox = mailbox.clone();
@@ -272,6 +288,7 @@ impl Drop for Hold {
             *count -= 1;
             if *count == 0 {
                 boxes.remove(&self.user);
+                self.mailboxes.changes.send_modify(|changes| *changes += 1);
                 if boxes.is_empty() {
                     self.mailboxes.emptied.notify_waiters();
                 }

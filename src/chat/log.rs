@@ -103,11 +103,32 @@ pub trait Log: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Conversation>, LogError>;
 
+    /// The direct messages of all people in the order in which they were kept, each with its number among
+    /// them: those after a number, at most `limit`. At least the newest 65,536 are known, as far as they are kept.
+    async fn letters(&self, after: u64, limit: usize) -> Result<Letters, LogError>;
+
+    /// What is noted under a name beside the messages, by whichever replica.
+    async fn bookmark(&self, name: &str) -> Result<Option<String>, LogError>;
+
+    /// Notes something under a name, in the place of what was there.
+    async fn set_bookmark(&self, name: &str, value: &str) -> Result<(), LogError>;
+
+    /// Notes something under a name where nothing is noted, and answers what is noted then.
+    async fn first_bookmark(&self, name: &str, value: &str) -> Result<String, LogError>;
+
     /// What is acknowledged and read from now on, by anybody.
     fn marks(&self) -> Marks;
 
     /// Finishes what was accepted and closes. Every later call answers [`LogError::Closed`].
     async fn close(&self);
+}
+
+/// Direct messages of all people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Letters {
+    /// The last number that was given out. Numbers are dense, and grow by one.
+    pub newest: u64,
+    pub messages: Vec<(u64, Arc<Message>)>,
 }
 
 /// What follows an id.

@@ -5,6 +5,8 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use jiff::Timestamp;
 
+#[cfg(test)]
+pub mod testing;
 mod user;
 
 pub use self::user::{USER_ID_MAX, UserId};
@@ -174,6 +176,26 @@ impl FromStr for IdempotencyKey {
     }
 }
 
+/// The neighbour, another chat server's bus, that a message came in by: it goes out to all others.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct NeighbourName(Arc<str>);
+
+impl NeighbourName {
+    pub fn new(name: &str) -> Self {
+        Self(name.into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for NeighbourName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// A message before it has its place: what a dialect asks to be said.
 #[derive(Clone, Debug)]
 pub struct Post {
@@ -183,6 +205,8 @@ pub struct Post {
     pub key: Option<IdempotencyKey>,
     /// The host name of the replica that took the message.
     pub replica: Arc<str>,
+    /// Where it was not said to one of us.
+    pub neighbour: Option<NeighbourName>,
     /// Where it is for one person: `room` is then [`RoomName::direct`] of both.
     pub direct: Option<Envelope>,
 }
@@ -207,6 +231,8 @@ pub struct Message {
     pub time: Timestamp,
     /// The host name of the replica that took the message.
     pub replica: Arc<str>,
+    /// Where it was not said to one of us.
+    pub neighbour: Option<NeighbourName>,
     /// Boxed: most messages are for everybody in a room.
     pub direct: Option<Box<Direct>>,
 }

@@ -106,6 +106,17 @@ impl Chat {
         self.accept(room, author, text, key, Some(envelope)).await
     }
 
+    /// Takes in what a neighbour was told, as it is: its author and replica are not ours.
+    pub async fn relay(&self, post: Post) -> Result<Receipt, Refused> {
+        if post.text.trim().is_empty() {
+            return Err(Refused::Empty);
+        }
+        if post.text.len() > self.limits.text {
+            return Err(Refused::TooLong(self.limits.text));
+        }
+        Ok(self.log.accept(post).await?)
+    }
+
     async fn accept(
         &self,
         room: RoomName,
@@ -114,21 +125,16 @@ impl Chat {
         key: Option<IdempotencyKey>,
         direct: Option<Envelope>,
     ) -> Result<Receipt, Refused> {
-        if text.trim().is_empty() {
-            return Err(Refused::Empty);
-        }
-        if text.len() > self.limits.text {
-            return Err(Refused::TooLong(self.limits.text));
-        }
         let post = Post {
             room,
             author,
             text: text.into(),
             key,
             replica: self.replica.clone(),
+            neighbour: None,
             direct,
         };
-        Ok(self.log.accept(post).await?)
+        self.relay(post).await
     }
 
     /// The messages just before `id`, or the newest, oldest first, at most `limit` and a bounded number

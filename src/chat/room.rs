@@ -10,7 +10,7 @@ use std::{
 use indexmap::IndexMap;
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 
 use super::{
     direct::Mailboxes,
@@ -64,6 +64,8 @@ pub enum Start {
 pub struct Rooms {
     log: Arc<dyn Log>,
     rooms: Mutex<HashMap<RoomName, (Arc<Room>, usize)>>,
+    /// How many batches passed the tail.
+    passed: watch::Sender<u64>,
 }
 
 struct Room {
@@ -98,6 +100,7 @@ impl Rooms {
         Arc::new(Self {
             log,
             rooms: Mutex::default(),
+            passed: watch::Sender::default(),
         })
     }
 
@@ -157,6 +160,7 @@ impl Rooms {
                     tokio::task::yield_now().await;
                 }
             }
+            self.passed.send_modify(|passed| *passed += 1);
         }
     }
 
@@ -180,6 +184,11 @@ impl Rooms {
         let room = self.rooms.lock().get(name).map(|(room, _)| room.clone())?;
         let state = room.state.lock();
         state.recent.back().map(|message| message.id)
+    }
+
+    /// Changes whenever messages have passed the tail, of whatever room.
+    pub fn passed(&self) -> watch::Receiver<u64> {
+        self.passed.subscribe()
     }
 
     /// How many rooms are held in memory.

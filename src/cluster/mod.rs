@@ -2,5 +2,6 @@
 
 pub mod directory;
 pub mod fleeting;
+pub mod lease;
 pub mod members;
 pub mod presence;

@@ -25,6 +25,9 @@ mod screens;
 /// Who joins and wants an answer gets the name of its login, or this.
 const NOBODY: Option<&str> = None;
 
+/// What is told to a page of somebody who may not speak.
+const NOT_LOGGED_IN: &str = "nobody is logged in, load the page again";
+
 /// The words of one of these front ends.
 pub trait Words: Render {
     /// The name of the front end, and of the channel where its pages are told who comes and goes.
@@ -182,7 +185,7 @@ impl Conversation for Talking {
             }
         }
         match self.speaks {
-            Speaks::Nobody => log_refused(&*self.peer, &event.name, &"nobody is logged in"),
+            Speaks::Nobody => self.refuse(&event),
             _ => self.otherwise.hear(event).await,
         }
     }
@@ -217,6 +220,15 @@ impl Talking {
     fn is_joining(&self, event: &Event) -> bool {
         let mut all = self.shared.all_words.iter();
         all.any(|words| matches!(words.understand(event), Ok(Said::Joined)))
+    }
+
+    /// In the words of the first front end that knows such an event.
+    fn refuse(&self, event: &Event) {
+        let mut all = self.shared.all_words.iter();
+        match all.find(|words| words.understand(event).is_ok()) {
+            Some(words) => page::refuse(&*self.peer, &**words, &event.name, &NOT_LOGGED_IN),
+            None => log_refused(&*self.peer, &event.name, &NOT_LOGGED_IN),
+        }
     }
 
     fn give_up(&self, error: &SessionError) {

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 
-use self::words::{MESSAGES, NOBODY, Words};
+use self::words::MESSAGES;
+pub use self::words::{Line, NOBODY, Words};
 use super::{Conversation, Dialect, Event, Handshake, Refusal};
 use crate::chat::{
     Chat, Refused,

@@ -132,7 +132,8 @@ impl Conversation for Talking {
     }
 }
 
-struct Words;
+/// What pages are told of a message.
+pub struct Words;
 
 impl Render for Words {
     fn render(&self, message: &Message) -> Rendered {
@@ -140,7 +141,7 @@ impl Render for Words {
         struct Said<'a> {
             text: Cow<'a, str>,
             date: String,
-            ip: &'a str,
+            ip: Cow<'a, str>,
             id: String,
             #[serde(skip_serializing_if = "Option::is_none")]
             author: Option<Cow<'a, str>>,
@@ -148,7 +149,8 @@ impl Render for Words {
         let payload = json(&Said {
             text: escape(&message.text),
             date: iso(message.time),
-            ip: &message.replica,
+            // A neighbour may have named it.
+            ip: escape(&message.replica),
             id: message.id.to_string(),
             author: message.author.as_ref().map(|name| escape(name.as_str())),
         });

@@ -12,6 +12,10 @@ const SUBJECT: &str = "database";
 
 /// What is found, and by how much its clock is ahead of ours, in ms.
 pub(super) async fn look(settings: &Settings) -> (Vec<Finding>, Option<i64>) {
+    if !settings.has_accounts() {
+        let what = "none that all replicas reach is named: nobody can register or log in here";
+        return (vec![Finding::ok(SUBJECT, what.into())], None);
+    }
     // Settings that parse have them.
     let Ok(options) = settings.accounts.options(&settings.data) else {
         return (Vec::new(), None);
@@ -32,13 +36,6 @@ pub(super) async fn look(settings: &Settings) -> (Vec<Finding>, Option<i64>) {
                 "Start it, let this machine reach it, or correct --database",
             ));
         }
-    }
-    if settings.redis.address.is_some() && shown.starts_with("sqlite:") {
-        findings.push(Finding::warn(
-            SUBJECT,
-            "accounts are in a file of this machine, which the other replicas cannot read".into(),
-            "Give all replicas one --database mysql://… or postgres://…",
-        ));
     }
     (findings, ahead)
 }

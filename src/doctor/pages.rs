@@ -181,6 +181,10 @@ fn addresses(page: &str, read: &Page, listen: &[SocketAddr]) -> Vec<Finding> {
         if !seen.insert(text.clone()) {
             continue;
         }
+        // A script puts its own values into such.
+        if text.contains(['$', '{', '<']) {
+            continue;
+        }
         let Ok(url) = Url::parse(&text) else {
             // `http://` and a host that is known in the browser.
             if is_built && text == "http://" && !listens(listen, 80) {

@@ -18,9 +18,17 @@ pub(super) async fn look(settings: &Settings) -> (Vec<Finding>, Option<i64>) {
         return (vec![Finding::ok(SUBJECT, alone.into())], None);
     };
     let shown = address.to_string();
-    let survey = Redis::new(address, &settings.redis.prefix).survey().await;
+    let of_logins = settings
+        .has_sessions()
+        .then_some(&*settings.sessions.prefix);
+    let prefixes: Vec<&str> = of_logins.into_iter().collect();
+    let redis = Redis::new(address, &settings.redis.prefix);
+    let survey = redis.survey(&prefixes).await;
     match survey {
-        Ok(survey) => (judge(&shown, &survey, &settings.redis.prefix), survey.ahead),
+        Ok(survey) => {
+            let findings = judge(&shown, &survey, &settings.redis.prefix, &prefixes);
+            (findings, survey.ahead)
+        }
         Err(error) => {
             let what = format!("{shown} cannot be used: {error}");
             let to_do = match error {
@@ -34,7 +42,7 @@ pub(super) async fn look(settings: &Settings) -> (Vec<Finding>, Option<i64>) {
     }
 }
 
-fn judge(address: &str, survey: &Survey, prefix: &str) -> Vec<Finding> {
+fn judge(address: &str, survey: &Survey, prefix: &str, others: &[&str]) -> Vec<Finding> {
     let version = survey.version.as_deref();
     let mut findings = vec![Finding::ok(
         SUBJECT,
@@ -70,7 +78,8 @@ fn judge(address: &str, survey: &Survey, prefix: &str) -> Vec<Finding> {
                 format!("Allow this user +{}", command.to_lowercase()),
             )
         } else {
-            let rights = format!("~{prefix}:* &{prefix}:* +@all -@dangerous +info");
+            let keys: String = others.iter().map(|other| format!("~{other}* ")).collect();
+            let rights = format!("~{prefix}:* {keys}&{prefix}:* +@all -@dangerous +info");
             Finding::bad(
                 SUBJECT,
                 what,

@@ -14,13 +14,16 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    batch::{Outcome, Task},
+    batch::{Note, Outcome, Task},
     prune::Pruner,
     reader::Readers,
     writer::{Job, Writer},
 };
 use crate::chat::{
-    log::{After, Conversation, Log, LogError, Mark, Marks, Receipt, RoomActivity, Standing, Tail},
+    log::{
+        After, Conversation, Letters, Log, LogError, Mark, Marks, Receipt, RoomActivity, Standing,
+        Tail,
+    },
     message::{Epoch, Message, MessageId, Post, RoomName, UserId},
 };
 
@@ -151,6 +154,14 @@ impl EmbeddedLog {
         Ok(async { answered.await.map_err(|_| LogError::Closed)? })
     }
 
+    async fn note(&self, name: &str, value: &str, first: bool) -> Result<(), LogError> {
+        let (name, value) = (name.to_owned(), value.to_owned());
+        self.ask(Task::Note(Note { name, value, first }))
+            .await?
+            .await?;
+        Ok(())
+    }
+
     /// A task's place in the queue, once there is one.
     async fn enqueue(
         &self,
@@ -204,7 +215,9 @@ impl Log for EmbeddedLog {
             match answered.await? {
                 Outcome::Kept(message) => Ok(message),
                 Outcome::BoxFull(waiting) => Err(LogError::BoxFull(waiting)),
-                Outcome::Acknowledged | Outcome::Read(_) => unreachable!("a post is kept or not"),
+                Outcome::Acknowledged | Outcome::Read(_) | Outcome::Noted => {
+                    unreachable!("a post is kept or not")
+                }
             }
         }))
     }
@@ -289,6 +302,29 @@ impl Log for EmbeddedLog {
         self.readers
             .read(move |conn| conversations::conversations(conn, &user, limit, epoch))
             .await
+    }
+
+    async fn letters(&self, after: u64, limit: usize) -> Result<Letters, LogError> {
+        let epoch = self.epoch;
+        self.readers
+            .read(move |conn| conversations::letters(conn, after, limit, epoch))
+            .await
+    }
+
+    async fn bookmark(&self, name: &str) -> Result<Option<String>, LogError> {
+        let name = name.to_owned();
+        self.readers
+            .read(move |conn| reader::bookmark(conn, &name))
+            .await
+    }
+
+    async fn set_bookmark(&self, name: &str, value: &str) -> Result<(), LogError> {
+        self.note(name, value, false).await
+    }
+
+    async fn first_bookmark(&self, name: &str, value: &str) -> Result<String, LogError> {
+        self.note(name, value, true).await?;
+        Ok(self.bookmark(name).await?.unwrap_or_default())
     }
 
     fn marks(&self) -> Marks {

@@ -30,6 +30,7 @@ use self::{
 use super::embedded::Retain;
 use crate::{
     chat::{
+        self,
         log::{After, Conversation, Log, LogError, Marks, Receipt, RoomActivity, Standing, Tail},
         message::{Message, MessageId, Post, RoomName, UserId},
     },
@@ -242,6 +243,22 @@ impl Log for RedisLog {
         limit: usize,
     ) -> Result<Vec<Conversation>, LogError> {
         self.letters.conversations(user, limit).await
+    }
+
+    async fn letters(&self, after: u64, limit: usize) -> Result<chat::log::Letters, LogError> {
+        self.letters.letters(after, limit).await
+    }
+
+    async fn bookmark(&self, name: &str) -> Result<Option<String>, LogError> {
+        self.reader.bookmark(name).await
+    }
+
+    async fn set_bookmark(&self, name: &str, value: &str) -> Result<(), LogError> {
+        self.reader.set_bookmark(name, value).await
+    }
+
+    async fn first_bookmark(&self, name: &str, value: &str) -> Result<String, LogError> {
+        self.reader.first_bookmark(name, value).await
     }
 
     fn marks(&self) -> Marks {

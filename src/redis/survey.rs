@@ -50,8 +50,8 @@ impl From<RedisError> for Unusable {
 }
 
 impl Redis {
-    /// Asks, and writes a key of a second's life.
-    pub async fn survey(&self) -> Result<Survey, Unusable> {
+    /// Asks, and writes keys of a second's life: ours, and those that begin with one of these.
+    pub async fn survey(&self, prefixes: &[&str]) -> Result<Survey, Unusable> {
         let mut connection = self.connect().await?;
         let mut survey = Survey::default();
         let time: Option<(i64, i64)> = survey.ask(&mut connection, "TIME", &cmd("TIME")).await?;
@@ -64,14 +64,27 @@ impl Redis {
         survey.sync = sync.ok().and_then(|pair| pair.into_iter().nth(1));
 
         let key = self.key("doctor");
-        let set = cmd("SET").arg(&key).arg(1).arg("PX").arg(TRIAL).to_owned();
-        let _: Option<()> = survey.ask(&mut connection, "SET", &set).await?;
+        let others = prefixes.iter().map(|prefix| format!("{prefix}doctor"));
+        for key in others.chain([key.clone()]) {
+            let set = cmd("SET").arg(key).arg(1).arg("PX").arg(TRIAL).to_owned();
+            let _: Option<()> = survey.ask(&mut connection, "SET", &set).await?;
+        }
         let script = "return redis.call('EXISTS', KEYS[1])";
         let eval = cmd("EVAL").arg(script).arg(1).arg(&key).to_owned();
         let _: Option<i64> = survey.ask(&mut connection, "EVAL", &eval).await?;
         let publish = cmd("PUBLISH").arg(&key).arg("").to_owned();
         let _: Option<i64> = survey.ask(&mut connection, "PUBLISH", &publish).await?;
         Ok(survey)
+    }
+}
+
+impl Redis {
+    /// How many connections listen on a channel, whose name is taken as it is.
+    pub async fn listeners(&self, channel: &str) -> Result<u64, Unusable> {
+        let mut connection = self.connect().await?;
+        let count = cmd("PUBSUB").arg("NUMSUB").arg(channel).to_owned();
+        let (_, count): (String, u64) = count.query_async(&mut connection).await?;
+        Ok(count)
     }
 }
 

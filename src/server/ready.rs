@@ -1,9 +1,12 @@
 //! `/ready`: whether clients are to be sent to this replica, and what it depends on. A balancer asks; what all replicas
 //! depend on does not make one unready, or none would be left that says what is wrong.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use axum::{Json, Router, response::IntoResponse, routing::get};
@@ -13,13 +16,17 @@ use http::{
 };
 use serde::Serialize;
 
-use crate::cluster::members::Members;
+use crate::{
+    cluster::members::Members,
+    neighbour::status::{State, Watched},
+};
 
 /// What is known of this replica's state.
 #[derive(Clone)]
 pub(super) struct Readiness {
     is_draining: Arc<AtomicBool>,
     members: Option<Arc<Members>>,
+    neighbours: Arc<[Watched]>,
 }
 
 #[derive(Serialize)]
@@ -28,6 +35,33 @@ struct Told {
     draining: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     replicas: Option<Replicas>,
+    /// How each bus of an old chat is, by its name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    neighbours: BTreeMap<String, Bus>,
+}
+
+/// What is known of a neighbour's bus.
+#[derive(Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+enum Bus {
+    StandingBy,
+    Connected,
+    Away { since: String, why: Box<str> },
+    Misdeclared { why: Box<str> },
+}
+
+impl From<State> for Bus {
+    fn from(state: State) -> Self {
+        match state {
+            State::StandingBy => Self::StandingBy,
+            State::Connected => Self::Connected,
+            State::Away { since, why } => {
+                let since = since.to_string();
+                Self::Away { since, why }
+            }
+            State::Misdeclared { why } => Self::Misdeclared { why },
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -41,10 +75,11 @@ struct Replicas {
 }
 
 impl Readiness {
-    pub(super) fn new(members: Option<Arc<Members>>) -> Self {
+    pub(super) fn new(members: Option<Arc<Members>>, neighbours: Arc<[Watched]>) -> Self {
         Self {
             is_draining: Arc::default(),
             members,
+            neighbours,
         }
     }
 
@@ -67,6 +102,9 @@ impl Readiness {
                 count: members.count(),
                 known: !members.is_lapsed(),
             }),
+            neighbours: (self.neighbours.iter())
+                .map(|it| (it.name.to_string(), it.state.borrow().clone().into()))
+                .collect(),
         };
         let status = if told.ready {
             StatusCode::OK

@@ -36,8 +36,8 @@ const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
 pub(super) struct Transports {
     pub socketio: Arc<SocketIo>,
     pub legacy: Arc<Legacy>,
-    pub websocket: Arc<WebSocket>,
     pub gate: Arc<Gate>,
+    pub websocket: Arc<WebSocket>,
 }
 
 /// All that is served to clients; `pages` are those that need more than the transports know.
@@ -53,13 +53,11 @@ pub(super) fn public(
         client: settings.client,
         catch_up: settings.catch_up == Switch::On,
     });
-    let mut router = transports
-        .engine_routes(forward)
-        .merge(pages)
-        .merge(web.layer(middleware::from_fn_with_state(
-            transports.clone(),
-            or_websocket,
-        )));
+    let pages = web.merge(pages).layer(middleware::from_fn_with_state(
+        transports.clone(),
+        or_websocket,
+    ));
+    let mut router = transports.engine_routes(forward).merge(pages);
     if !settings.cors_origin.is_empty() {
         router = router.layer(cors(allowed(settings)));
     }
@@ -98,10 +96,11 @@ async fn or_websocket(
     page: Next,
 ) -> Response<Body> {
     if WebSocket::is_asked_for(&request) && !request.uri().path().starts_with("/socket.io/") {
-        if !own.gate.pass().await {
-            return gate::later();
+        if own.gate.pass().await {
+            own.websocket.answer(request)
+        } else {
+            gate::later()
         }
-        own.websocket.answer(request)
     } else {
         page.run(request).await
     }

@@ -35,9 +35,9 @@ pub struct Redis {
     pub address: Option<Address>,
 }
 
-/// What `--redis` was given. Judged later: clap would repeat a wrong value, password and all.
+/// What `--redis`, or another flag for a Redis, was given. Judged later: clap would repeat a wrong value, password and all.
 #[derive(Clone, Debug)]
-struct Given(Result<Address, InvalidAddress>);
+pub(super) struct Given(pub Result<Address, InvalidAddress>);
 
 impl Redis {
     pub(super) fn check_together(&mut self, services: &Services, mistakes: &mut Vec<String>) {

@@ -1,5 +1,5 @@
-//! `VCAP_SERVICES`, in which Cloud Foundry tells a program of the services that it was given: where the SQL database and
-//! the Redis are, unless a flag or another variable says it. What is wrong is told without quoting anything of it.
+//! `VCAP_SERVICES`, in which Cloud Foundry tells a program of the services that it was given: where the SQL database,
+//! the RabbitMQ and the Redis are, unless a flag or another variable says it. What is wrong is told without quoting anything of it.
 
 use serde_json::{Map, Value};
 use url::Url;
@@ -37,6 +37,13 @@ pub(super) const REDIS: Wanted = Wanted {
     words: &[("redis", "redis")],
     // Its `name` is the service's own.
     paths: &[],
+};
+
+pub(super) const RABBITMQ: Wanted = Wanted {
+    what: "RabbitMQ",
+    flag: "--amqp",
+    words: &[("rabbitmq", "amqp"), ("amqp", "amqp")],
+    paths: &["vhost"],
 };
 
 /// The services, by label.
@@ -212,8 +219,16 @@ mod tests {
             Some("mysql://u%401:s3c%3Ar%2Ft@10.0.0.1:3306/d41d8")
         );
         assert_eq!(
+            find(&RABBITMQ, OLD).unwrap().as_deref(),
+            Some("amqp://u:s3cret@10.0.0.2:5672/vhost")
+        );
+        assert_eq!(
             find(&REDIS, OLD).unwrap().as_deref(),
             Some("redis://:s3cret@10.0.0.3:5000")
+        );
+        assert_eq!(
+            find(&RABBITMQ, OLD).unwrap().as_deref(),
+            Some("amqp://u:s3cret@10.0.0.2:5672/vhost")
         );
     }
 
@@ -241,6 +256,16 @@ mod tests {
                 "postgres://h/d",
             ),
             (
+                &RABBITMQ,
+                r#"{"cloudamqp": [{"tags": ["message_queue", "rabbitmq"], "credentials": {"uri": "amqps://u:p@h/v"}}]}"#,
+                "amqps://u:p@h/v",
+            ),
+            (
+                &RABBITMQ,
+                r#"{"p-rabbitmq": [{"credentials": {"hostname": "h", "port": 5672, "username": "u", "vhost": "a/b"}}]}"#,
+                "amqp://u@h:5672/a%2Fb",
+            ),
+            (
                 &REDIS,
                 r#"{"rediscloud": [{"credentials": {"hostname": "h", "port": "6380", "password": "p"}}]}"#,
                 "redis://:p@h:6380",
@@ -250,6 +275,11 @@ mod tests {
                 r#"{"user-provided": [{"tags": [], "credentials": {"uri": "mysql://h/d"}},
                     {"tags": [], "credentials": {"uri": "rediss://h"}}]}"#,
                 "rediss://h",
+            ),
+            (
+                &RABBITMQ,
+                r#"{"p-rabbitmq": [{"credentials": {"hostname": "h", "vhost": "a/b", "username": "u", "password": "p"}}]}"#,
+                "amqp://u:p@h/a%2Fb",
             ),
         ] {
             assert_eq!(find(wanted, services).unwrap().as_deref(), Some(url));

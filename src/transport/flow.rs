@@ -5,7 +5,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::Waker,
     time::Duration,
@@ -15,6 +15,7 @@ use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
 use super::pace::Pace;
+use crate::chat::peer::Goodbye;
 
 /// Events that may wait to be dealt with before a session's bytes are left unread. What was read already
 /// still comes in, so the queue holds at most what one read brings on top.
@@ -47,6 +48,8 @@ pub(super) struct Shared {
     pub limits: Limits,
     /// Events of all sessions that are being dealt with.
     unheard: AtomicUsize,
+    /// How many the server ended, by reason.
+    ended: [AtomicU64; Goodbye::ALL.len()],
 }
 
 impl Shared {
@@ -54,7 +57,17 @@ impl Shared {
         Arc::new(Self {
             limits,
             unheard: AtomicUsize::new(0),
+            ended: Default::default(),
         })
+    }
+
+    /// How many sessions the server ended for this reason.
+    pub(super) fn ended(&self, why: Goodbye) -> u64 {
+        self.ended[why as usize].load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_ended(&self, why: Goodbye) {
+        self.ended[why as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether everything that anybody said has been dealt with.

@@ -36,6 +36,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a connection to another replica is kept for the next request.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long the news of a replica's death may be under way.
+const NEWS: Duration = Duration::from_millis(50);
+
 /// Proves to a replica that a request comes from another one.
 const SECRET: HeaderName = HeaderName::from_static("handshaken-secret");
 
@@ -205,6 +208,21 @@ impl Forward {
     }
 }
 
+/// The connection from the replica that passed a request on; an extension of such requests.
+#[derive(Clone, Debug)]
+pub struct Hop(Pulse);
+
+impl Hop {
+    /// Whether that replica is gone, as when somebody asks again for an answer that was given to it. Whoever asks may be
+    /// quicker than the news.
+    pub async fn is_gone(&self) -> bool {
+        if !self.0.is_over() {
+            tokio::time::sleep(NEWS).await;
+        }
+        self.0.is_over()
+    }
+}
+
 /// Has only other replicas ask, and believes what they say of their clients.
 pub fn guarded(router: Router, secret: Secret) -> Router {
     router.layer(axum::middleware::from_fn(
@@ -221,7 +239,9 @@ pub fn guarded(router: Router, secret: Secret) -> Router {
                     return StatusCode::FORBIDDEN.into_response();
                 }
                 // This connection is the other replica's, and others' requests come over it as well.
-                request.extensions_mut().remove::<Pulse>();
+                if let Some(pulse) = request.extensions_mut().remove::<Pulse>() {
+                    request.extensions_mut().insert(Hop(pulse));
+                }
                 let client = client.and_then(|client| client.to_str().ok()?.parse().ok());
                 if let Some(client) = client {
                     request.extensions_mut().insert(Remote(client));

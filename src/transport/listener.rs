@@ -55,22 +55,39 @@ const ROOM_AFTER: HeaderValue = HeaderValue::from_static("5");
 #[derive(Clone, Copy, Debug)]
 pub struct Remote(pub SocketAddr);
 
-/// Whether the connection of a request has failed, which it may do after the request was answered.
-/// An extension of every request.
+/// What became of the connection of a request, which may end after the request was answered. An extension of every
+/// request.
 #[derive(Clone, Debug, Default)]
-pub struct Pulse(Arc<AtomicBool>);
+pub struct Pulse(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    has_failed: AtomicBool,
+    is_over: AtomicBool,
+}
 
 impl Pulse {
     /// Reset, or given up because data was not acknowledged; not merely closed.
     pub fn has_failed(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.0.has_failed.load(Ordering::Acquire)
+    }
+
+    /// Failed or closed.
+    pub fn is_over(&self) -> bool {
+        self.0.is_over.load(Ordering::Acquire)
     }
 
     fn watch<T>(&self, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if let Poll::Ready(Err(_)) = &done {
-            self.0.store(true, Ordering::Release);
+            self.0.has_failed.store(true, Ordering::Release);
         }
         done
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.pulse.0.is_over.store(true, Ordering::Release);
     }
 }
 

@@ -6,6 +6,8 @@ mod faults;
 mod harness;
 mod limits;
 mod mail;
+#[path = "../harness/program.rs"]
+mod program;
 mod shared;
 mod sqlite;
 mod takeover;

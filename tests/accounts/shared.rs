@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use crate::{
     databases::{PASSWORD, Server, connect, one},
     harness::{HERE, open, options},
+    program::without_settings,
 };
 
 #[tokio::test]
@@ -160,12 +161,7 @@ fn program(database: &str, flag: &str) -> Output {
     let folder = TempDir::new().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_handshaken"));
     command.arg(flag).current_dir(folder.path());
-    let of_ours =
-        std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("HANDSHAKEN_"));
-    for (name, _) in of_ours {
-        command.env_remove(name);
-    }
-    command
+    without_settings(&mut command)
         .env("HANDSHAKEN_DATABASE", database)
         .output()
         .unwrap()

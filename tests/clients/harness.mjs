@@ -111,7 +111,11 @@ export async function startConformance({ args = [], env = {}, bin } = {}) {
   return { suite, clients, asking, log: launched.log, stop: launched.stop };
 }
 
-async function launch(program, howToBuild, args, env, lines) {
+/**
+ * A program that has told `lines` addresses to listen on: `urls`; `output` and `log` are what it wrote so far to stdout and
+ * stderr.
+ */
+export async function launch(program, howToBuild, args, env, lines) {
   if (!existsSync(program)) throw new Error(`no program at ${program}: build it with \`${howToBuild}\``);
   const child = spawn(program, args, {
     cwd: freshFolder(),

@@ -9,6 +9,8 @@ use std::{
 
 use tempfile::TempDir;
 
+use crate::harness::program::without_settings;
+
 /// A set-up, and where it is.
 pub struct SetUp {
     pub folder: TempDir,
@@ -86,20 +88,7 @@ impl SetUp {
             .args([env!("CARGO_BIN_EXE_handshaken"), task])
             .args(&self.flags)
             .current_dir(self.folder.path());
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("HANDSHAKEN_") {
-                command.env_remove(name);
-            }
-        }
-        for name in [
-            "NODE_PORT",
-            "PORT",
-            "REDIS_URL",
-            "REDIS_HOST",
-            "VCAP_SERVICES",
-        ] {
-            command.env_remove(name);
-        }
+        without_settings(&mut command);
         let variables = self.variables.iter();
         command.envs(variables.map(|(name, value)| (name, value)));
         command.output().unwrap()

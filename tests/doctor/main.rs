@@ -1,5 +1,5 @@
 //! `handshaken doctor` as whoever is about to start a server meets it: what it says of a right set-up (`right`), and of wrong ones,
-//! with real servers (`redis`, `database`, `machine`) and real folders of pages (`pages`). `asked` asks it.
+//! with real servers (`redis`, `rabbitmq`, `database`, `machine`) and real folders of pages (`pages`). `asked` asks it.
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -13,5 +13,6 @@ mod asked;
 mod database;
 mod machine;
 mod pages;
+mod rabbitmq;
 mod redis;
 mod right;

@@ -84,6 +84,24 @@ fn a_page_that_brings_its_library_is_told_its_version_and_that_it_reaches_port_8
 }
 
 #[test]
+fn a_library_within_a_script_of_the_page_is_found_and_so_is_what_the_page_says() {
+    let library =
+        std::fs::read_to_string("node_modules/socket.io-client-0.9/dist/socket.io.min.js");
+    let library = library.expect("install the libraries with `npm ci`");
+    let script = format!("/* another */ {library}; io.connect('http://127.0.0.1:9/chat');");
+    let said = SetUp::right()
+        .with(&["--public", "public"])
+        .with_file("public/index.html", "<script src='/js/all.js'></script>")
+        .with_file("public/js/all.js", &script)
+        .ask();
+    said.says("ok", "pages", &["brings Socket.IO 0.9.17"]);
+    said.is_wrong(
+        "pages",
+        &["connects to http://127.0.0.1:9, where nothing listens"],
+    );
+}
+
+#[test]
 fn what_a_page_needs_and_the_folder_has_not_is_named() {
     let page = r#"<script src="/socket.io/socket.io.js"></script><script src="js/main.js"></script>
         <link rel=stylesheet href="css/a.css"><img src="logo.png"><script src="/bower_components/jquery/dist/jquery.min.js"></script>"#;
@@ -154,6 +172,11 @@ fn a_folder_without_a_page_is_told_so() {
         "pages",
         &["there is nothing at /", "Name the folder that has it"],
     );
+    let app = SetUp::right()
+        .with(&["--public", "app"])
+        .with_file("app/public/index.html", "");
+    let said = app.ask();
+    said.is_wrong("pages", &["app/public has one: --public app/public"]);
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! A Redis that is not as it must be.
 
-use std::time::{Duration, Instant};
+use std::{
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
 
 use crate::{
     asked::SetUp,
@@ -23,9 +26,9 @@ fn one_that_forgets_and_throws_away_is_told_with_what_to_set() {
     said.says("warn", "redis", &["appendonly no", "Set appendonly yes"]);
     assert_eq!(
         said.lines.last().unwrap(),
-        "1 thing is wrong (bad), 2 deserve a thought (warn)",
-        "accounts in a file, too"
+        "1 thing is wrong (bad), 1 deserves a thought (warn)"
     );
+    said.says("ok", "database", &["nobody can register or log in here"]);
 }
 
 #[test]
@@ -96,6 +99,15 @@ fn a_user_with_too_few_rights_is_told_which_are_missing() {
     let said = SetUp::right().with(&["--redis", &url]).ask();
     assert_eq!(said.code, 0);
     assert!(said.of("warn", "redis").is_empty());
+    let logins = SetUp::right()
+        .with(&["--redis", &url])
+        .with_variable("HANDSHAKEN_SESSION_SECRET", "known to all of them");
+    logins.ask().is_wrong(
+        "redis",
+        &["it refuses SET", "~handshaken:* ~sess:* &handshaken:*"],
+    );
+    redis.cli(&["acl", "setuser", "ann", "~sess:*"]);
+    assert_eq!(logins.ask().code, 0);
 }
 
 #[tokio::test]
@@ -114,6 +126,54 @@ async fn a_copy_of_another_is_told_so() {
     .await;
     let said = SetUp::right().with(&["--redis", &copy.url()]).ask();
     said.is_wrong("redis", &["it is a copy of another", "Name the primary"]);
+}
+
+#[tokio::test]
+async fn a_channel_of_old_servers_is_told_with_who_listens() {
+    let redis = RedisServer::start();
+    let channel = ["--new-msg-channel", "newMsg", "--neighbour-redis"];
+    let set_up = SetUp::right().with(&channel).with(&[&redis.url()]);
+    let said = set_up.ask();
+    assert_eq!(said.code, 0);
+    said.says(
+        "warn",
+        "channels",
+        &["nobody listens on newMsg", "start it"],
+    );
+
+    let port = redis.address().port().to_string();
+    let mut old = Command::new("redis-cli")
+        .args(["-p", &port, "subscribe", "newMsg"])
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("redis-cli cannot be run: install redis-tools");
+    eventually("an old server listens", async || {
+        let count = redis.cli(&["pubsub", "numsub", "newMsg"]);
+        if count.ends_with('1') {
+            Ok(())
+        } else {
+            Err(count)
+        }
+    })
+    .await;
+    let said = set_up.ask();
+    old.kill().unwrap();
+    old.wait().unwrap();
+    said.has_none("warn");
+    said.says("ok", "channels", &["1 server listens on newMsg"]);
+
+    let away = SetUp::right()
+        .with(&channel)
+        .with(&["redis://ann:s3cret@127.0.0.1:1"]);
+    let said = away.ask();
+    said.is_wrong(
+        "channels",
+        &[
+            "127.0.0.1:1 cannot be used for newMsg",
+            "correct --neighbour-redis",
+        ],
+    );
+    assert!(!said.lines.join("\n").contains("s3cret"));
 }
 
 #[test]

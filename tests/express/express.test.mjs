@@ -1,15 +1,13 @@
 // Logins that this server and Node processes share in one Redis: what one of them writes, the other reads and hands on.
 
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
-import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
-import { eventually, freshFolder, startServer } from '../clients/harness.mjs';
+import { eventually, startServer } from '../clients/harness.mjs';
 import { kinds } from '../legacy/clients.mjs';
 import { openPage } from '../legacy/logins.mjs';
 import { startRedis } from '../replicas/cluster.mjs';
-import { Visitor, cli, newcomer, startDatabase, startNode } from './parts.mjs';
+import { Visitor, cli, newcomer, startDatabase, startNode, viewsWith } from './parts.mjs';
 
 const SECRET = 'the secret that Node signs with';
 const CART = [{ n: 1, empty: [] }];
@@ -30,10 +28,7 @@ after(async () => {
 
 /** A server of ours, whose page says `name/user`. */
 function startOurs(secrets = [SECRET], more = []) {
-  const views = path.join(freshFolder(), 'views');
-  mkdirSync(views);
-  writeFileSync(path.join(views, 'index.ejs'), '<%= name %>/<%= user %>');
-  const args = ['--redis', redis.url, '--database', database.url, '--views', views, '--account-failures', '1000'];
+  const args = ['--redis', redis.url, '--database', database.url, '--views', viewsWith('<%= name %>/<%= user %>')];
   return startServer({ args: [...args, ...secrets.flatMap((secret) => ['--session-secret', secret]), ...more] });
 }
 

@@ -35,10 +35,18 @@ export async function startDatabase() {
   };
 }
 
+/** A folder with a template that shows who is logged in. */
+export function viewsWith(template) {
+  const folder = freshFolder();
+  writeFileSync(path.join(folder, 'index.ejs'), template);
+  return folder;
+}
+
 /** An application of Node on this Redis: of `now`, or of `then`. */
 export async function startNode(t, generation, redis, { secrets, maxAge } = {}) {
   const args = [generation, new URL(redis.url).port, secrets.join(','), ...(maxAge ? [String(maxAge)] : [])];
-  const child = start(process.execPath, [NODE_SERVER, ...args], ['ignore', 'pipe', 'inherit']);
+  // What was usual then is deprecated now.
+  const child = start(process.execPath, ['--no-deprecation', NODE_SERVER, ...args], ['ignore', 'pipe', 'inherit']);
   t.after(() => end(child));
   let said = '';
   child.stdout.setEncoding('utf8').on('data', (text) => (said += text));

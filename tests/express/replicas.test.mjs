@@ -9,7 +9,7 @@ import { eventually, startServer } from '../clients/harness.mjs';
 import { kinds } from '../legacy/clients.mjs';
 import { openPage } from '../legacy/logins.mjs';
 import { startRedis } from '../replicas/cluster.mjs';
-import { Visitor, newcomer, startDatabase } from './parts.mjs';
+import { Visitor, newcomer, startDatabase, viewsWith } from './parts.mjs';
 
 const [polling, websocket] = ['xhr-polling', 'websocket'].map((way) => kinds.find((kind) => kind.release === '0.9.17' && kind.way === way));
 
@@ -23,7 +23,7 @@ const someone = (name) => `${name}-${(people += 1)}`;
 async function startTwo(t) {
   const redis = await startRedis();
   t.after(() => redis.stop());
-  const args = ['--redis', redis.url, '--database', database.url, '--session-secret', 'known to all replicas'];
+  const args = ['--redis', redis.url, '--database', database.url, '--session-secret', 'known to all replicas', '--views', viewsWith('<%= name %>')];
   const replicas = await Promise.all([startServer({ args }), startServer({ args })]);
   t.after(() => Promise.all(replicas.map((replica) => replica.stop())));
   return { redis, replicas };
@@ -114,8 +114,11 @@ test('while Redis is away sockets stay, nobody is logged in or out, and whoever 
   const page = await pageOf(t, websocket, b, login, ann);
   const { cookie } = login;
   await redis.kill9();
-  const out = await login.ask(a, '/logout');
-  assert.deepEqual([out.status, out.retryAfter], [503, '2']);
+  for (const address of ['/', '/logout']) {
+    const { status, retryAfter, text } = await login.ask(a, address);
+    assert.deepEqual([status, retryAfter], [503, '2'], address);
+    assert.match(text, /try again/);
+  }
   assert.equal(login.cookie, cookie, 'it keeps its cookie');
   const again = await login.twin().ask(b, '/login', { mail: login.mail, pass: login.pass });
   assert.equal(again.status, 200);
@@ -127,6 +130,7 @@ test('while Redis is away sockets stay, nobody is logged in or out, and whoever 
 
   await redis.restart();
   await eventually('the login counts', async () => (await who(t, a, login)) === ann, 20_000);
+  assert.deepEqual(await login.ask(b, '/').then(({ status, text }) => [status, text]), [200, ann]);
   page.socket.send('all the same');
   await eventually('it is told', () => page.told.some(({ message }) => message === 'all the same'), 20_000);
   assert.deepEqual(page.disconnects, []);

@@ -1,5 +1,5 @@
 //! What tests need that talk to the real program: start and stop it (`server`), speak Socket.IO with
-//! it (`client`), send it bytes no library would send (`raw`), give it a real Redis (`redis`) over a bad
+//! it (`client`), send it bytes no library would send (`raw`), give it a real Redis (`redis`) and a real RabbitMQ (`rabbit`) over a bad
 //! network (`proxy`), and wait for a condition (`eventually`).
 
 // Each test program uses its own part of this.
@@ -8,7 +8,9 @@
 pub mod client;
 pub mod home;
 pub mod http;
+pub mod program;
 pub mod proxy;
+pub mod rabbit;
 pub mod raw;
 pub mod redis;
 pub mod server;

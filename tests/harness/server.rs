@@ -13,7 +13,7 @@ use std::{
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
-use super::{DEADLINE, eventually};
+use super::{DEADLINE, eventually, program::without_settings};
 
 /// A running server; killed when dropped.
 pub struct Server {
@@ -40,7 +40,8 @@ impl Server {
     }
 
     fn launch(address: SocketAddr, folder: TempDir, flags: Vec<String>) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_handshaken"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_handshaken"));
+        let mut child = without_settings(&mut command)
             .args(["--listen", &address.to_string(), "--log-format", "json"])
             .arg("--data")
             .arg(folder.path().join("data"))
@@ -132,8 +133,21 @@ impl Server {
 
     /// Sends SIGTERM.
     pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Stops the process in the middle of whatever it does; its connections stay open.
+    pub fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    pub fn resume(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
         let sent = Command::new("sh")
-            .args(["-c", &format!("kill -TERM {}", self.child.id())])
+            .args(["-c", &format!("kill -{name} {}", self.child.id())])
             .status()
             .unwrap();
         assert!(sent.success());

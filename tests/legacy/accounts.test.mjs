@@ -127,6 +127,9 @@ test('nobody whose login is over says anything, whatever it claims', async (t) =
     page.socket.emit('chat', JSON.stringify({ msg: 'nor this', user: 'Gone' }));
     const name = await new Promise((resolve) => page.socket.emit('joined', resolve));
     assert.equal(name, null);
+    // Each page in its words.
+    await finds(page, { action: 'system', name: 'Not sent: ', message: 'nobody is logged in, load the page again' });
+    await finds(page, { action: 'control', user: 'Not sent:', msg: 'nobody is logged in, load the page again' });
   }
   talk.socket.emit('message', 'the end');
   await eventually('the end is told', () => talk.texts().includes('the end'));
@@ -184,6 +187,8 @@ test('a login outlives the server, and a page that comes back is told what it mi
   await server.restart();
   const talk = await join(t, websocket, server.url);
   talk.socket.emit('message', 'early');
+  // By another connection: nothing else says which of the two is said first.
+  await eventually('it is kept', () => talk.texts().includes('early'));
   await eventually('it is back', () => page.isConnected() && page.connections > 1, 30_000);
   page.socket.send('after');
   await eventually('all is told', () => messages(page).length >= 3);

@@ -26,26 +26,28 @@ if (!folder || !existsSync(path.join(folder, 'support/test-runner'))) {
   process.exit(64);
 }
 
-const ports = await startCases();
-const pages = await startPages();
+const program = process.env.CONFORMANCE_BIN ?? 'target/debug/examples/conformance';
+const cases = spawn(program, ['--protocol', '127.0.0.1:0', '--clients', '127.0.0.1:0', '--legacy'], {
+  stdio: ['ignore', 'pipe', 'inherit'],
+});
 const browser = await openBrowser();
 let failed = 0;
 try {
-  for (const way of WAYS) failed += await run(way);
-} finally {
-  await browser.close();
+  const ports = await portsOfCases();
+  const pages = await startPages(ports);
+  for (const way of WAYS) failed += await run(way, pages);
+} catch (error) {
+  console.error(error.message);
+  failed += 1;
 }
+cases.kill();
+await browser.close();
 process.exit(failed > 0 ? 1 : 0);
 
 /** The ports of the cases, by transport and name. */
-async function startCases() {
-  const program = process.env.CONFORMANCE_BIN ?? 'target/debug/examples/conformance';
-  const child = spawn(program, ['--protocol', '127.0.0.1:0', '--clients', '127.0.0.1:0', '--legacy'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  process.on('exit', () => child.kill());
+async function portsOfCases() {
   let printed = '';
-  child.stdout.setEncoding('utf8').on('data', (text) => (printed += text));
+  cases.stdout.setEncoding('utf8').on('data', (text) => (printed += text));
   const lines = () => [...printed.matchAll(/^http:\/\/\S+:(\d+) over (\S+): (.+)$/gm)];
   await eventually(`${program} listens`, () => lines().length === CASES * WAYS.length);
   const found = Object.fromEntries(WAYS.map((way) => [way, {}]));
@@ -53,11 +55,11 @@ async function startCases() {
   return found;
 }
 
-async function startPages() {
+async function startPages(ports) {
   const library = readFileSync(path.join(folder, 'dist/socket.io.js'));
   const server = http.createServer((request, answer) => {
     const { pathname, searchParams } = new URL(request.url, 'http://page');
-    if (pathname === '/') return answer.writeHead(200, { 'content-type': 'text/html' }).end(page(searchParams.get('way')));
+    if (pathname === '/') return answer.writeHead(200, { 'content-type': 'text/html' }).end(page(ports[searchParams.get('way')]));
     const file = pathname.startsWith('/test/') ? pathname : `/support/test-runner/public${pathname}`;
     const read = () => readFileSync(path.join(folder, path.normalize(file)));
     const body = pathname === '/socket.io/socket.io.js' ? library : existsSync(path.join(folder, file)) && read();
@@ -68,20 +70,23 @@ async function startPages() {
   return `http://127.0.0.1:${PAGE_PORT}`;
 }
 
-function page(way) {
+function page(ports) {
   const scripts = ['/socket.io/socket.io.js', ...SCRIPTS.map((name) => `/javascript/${name}`)];
   return `<!doctype html><meta charset="utf-8">${scripts.map((src) => `<script src="${src}"></script>`).join('')}
     <body><script>
-      var testsPorts = ${JSON.stringify({ 'socket.test.js': ports[way] })};
+      var testsPorts = ${JSON.stringify({ 'socket.test.js': ports })};
       $(function () { run(${FILES.map((file) => JSON.stringify(file)).join(', ')}); });
     </script>`;
 }
 
 /** How many cases of `socket.test.js`, and of the other files, failed. */
-async function run(way) {
+async function run(way, pages) {
   const view = await browser.newPage();
   await view.goto(`${pages}/?way=${way}`);
-  await eventually(`${way} is through`, () => view.getByText('All suites completed').isVisible(), DEADLINE_MS);
+  await eventually(`${way} is through`, async () => {
+    if (await view.getByText('All suites completed').isVisible()) return true;
+    throw new Error(`at ${await view.evaluate(() => `${currentSuite}, ${currentCase}`)}`);
+  }, DEADLINE_MS);
   const results = await view.locator('.test-list > li').evaluateAll((items) =>
     items.map((item) => ({
       file: item.querySelector('.name').textContent,

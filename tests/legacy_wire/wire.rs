@@ -2,7 +2,6 @@
 
 use std::{
     net::SocketAddr,
-    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -89,14 +88,8 @@ pub async fn handshake(server: SocketAddr) -> String {
     answer.body.split(':').next().unwrap().to_owned()
 }
 
-/// Polls; no two polls have the same `t`.
 pub async fn poll(server: SocketAddr, sid: &str) -> String {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    poll_at(server, sid, NEXT.fetch_add(1, Ordering::Relaxed)).await
-}
-
-pub async fn poll_at(server: SocketAddr, sid: &str, t: u64) -> String {
-    let head = format!("GET /socket.io/1/xhr-polling/{sid}?t={t}");
+    let head = format!("GET /socket.io/1/xhr-polling/{sid}?t=1");
     request(server, &head, "").await.body
 }
 

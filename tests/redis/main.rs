@@ -7,6 +7,7 @@ mod harness;
 mod away;
 mod crowd;
 mod kept;
+mod lease;
 mod letters;
 mod lost;
 mod refused;

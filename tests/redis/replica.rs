@@ -134,6 +134,7 @@ pub fn post(room: &str, text: &str) -> Post {
         text: text.into(),
         key: None,
         replica: "replica".into(),
+        neighbour: None,
         direct: None,
     }
 }

@@ -76,6 +76,43 @@ describe('a session of one replica', () => {
   });
 });
 
+test('a poll whose answer was lost with the replica in between is answered again, and no other one is', async (t) => {
+  const [owner, lost, other] = await start(t, 3);
+  const legacy = await legacyHandshake(owner);
+  const [{ sid }, xhr] = [await handshake(owner), `/socket.io/1/xhr-polling/${legacy}`];
+  assert.equal((await fetch(engine(owner, `&sid=${sid}`), { method: 'POST', body: '40' })).status, 200);
+  const kinds = [
+    { at: (replica, asked) => engine(replica, `&sid=${sid}&t=${asked}`), say: (said) => [engine(owner, `&sid=${sid}`), `42["message","${said}"]`] },
+    { at: (replica, asked) => `${replica.url}${xhr}?t=${asked}`, say: (said) => [owner.url + xhr, `5:::{"name":"message","args":["${said}"]}`] },
+  ];
+  for (const kind of kinds) {
+    kind.poll = async (replica, asked) => (await fetch(kind.at(replica, asked))).text();
+    kind.post = (said) => fetch(kind.say(said)[0], { method: 'POST', body: kind.say(said)[1] });
+    await kind.poll(owner, 'first');
+  }
+  // Somebody who always asks for the same is told what is new, as long as all live.
+  for (const [n, kind] of kinds.entries()) {
+    for (const said of ['one', 'two']) {
+      await kind.post(`${said} ${n}`);
+      let told = '';
+      while (!told.includes(`"${said} ${n}"`)) told += await kind.poll(lost, 'same');
+      assert.ok(said === 'one' || !told.includes(`"one ${n}"`), told);
+    }
+  }
+  await kinds[0].post('three');
+  for (const kind of kinds) {
+    while (!kind.told?.includes('"three"')) kind.told = await kind.poll(lost, (kind.asked = `t${process.hrtime.bigint()}`));
+  }
+  await lost.kill9();
+  for (const kind of kinds) assert.equal(await kind.poll(other, kind.asked), kind.told);
+  await kinds[0].post('four');
+  for (const kind of kinds) {
+    let next = '';
+    while (!next.includes('"four"')) next += await kind.poll(other, `t${process.hrtime.bigint()}`);
+    assert.ok(!next.includes('"three"'), next);
+  }
+});
+
 test('a replica that the others cannot reach keeps those who reach it', async (t) => {
   const prefix = ['--redis-prefix', `test-${process.hrtime.bigint()}`];
   // Where it says that it is, nobody listens.

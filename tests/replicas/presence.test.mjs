@@ -6,6 +6,7 @@ import { after, before, describe, test } from 'node:test';
 
 import { current, join as joinLater } from '../clients/generations.mjs';
 import { eventually } from '../clients/harness.mjs';
+import { startDatabase } from '../express/parts.mjs';
 import { join as joinLegacy, kinds as legacyKinds } from '../legacy/clients.mjs';
 import { newcomer, openPage } from '../legacy/logins.mjs';
 import { startRedis, startReplicas } from './cluster.mjs';
@@ -17,8 +18,8 @@ let redis;
 before(async () => (redis = await startRedis()));
 after(() => redis?.stop());
 
-async function start(t, count, on = redis) {
-  const replicas = await startReplicas(count, on, ['--redis-prefix', `test-${process.hrtime.bigint()}`]);
+async function start(t, count, on = redis, args = []) {
+  const replicas = await startReplicas(count, on, ['--redis-prefix', `test-${process.hrtime.bigint()}`, ...args]);
   t.after(() => Promise.all(replicas.map((replica) => replica.stop())));
   return replicas;
 }
@@ -137,7 +138,9 @@ describe('when Redis fails', () => {
 });
 
 test('pages with a login are told on every replica who joined and left, once', async (t) => {
-  const [one, other] = await start(t, 2);
+  const database = await startDatabase();
+  const [one, other] = await start(t, 2, redis, ['--database', database.url, '--session-secret', 'a secret of all replicas']);
+  t.after(() => database.stop());
   const ann = await openPage(t, polling, one, await newcomer(one, 'Ann'));
   const told = (page, what) => page.told.filter(({ name, message }) => name === 'Bob' && message === what).length;
   const bob = await openPage(t, polling, other, await newcomer(other, 'Bob'));

@@ -197,9 +197,8 @@ async fn what_node_changes_at_the_same_time_is_not_lost() {
     let redis = RedisServer::start();
     let a = Replica::on(redis.address());
     let cookie = of_node(&redis, "abc", r#"{"cookie":{},"count":0}"#);
-    let named =
-        a.0.name_visitor(a.0.naming(HOME).unwrap(), &cookie, "Bob".into())
-            .await;
+    let naming = a.0.naming(HOME).unwrap();
+    let named = a.0.name_visitor(naming, &cookie, "Bob".into()).await;
     assert_eq!(a.cookie(&named.unwrap().id), cookie);
     let record = kept(&redis, &cookie);
     assert_eq!(
@@ -226,8 +225,8 @@ async fn what_node_changes_at_the_same_time_is_not_lost() {
     });
     let mut last = 0;
     for _ in 0..50 {
-        let named =
-            a.0.name_visitor(a.0.naming(HOME).unwrap(), &cookie, "Bob".into());
+        let naming = a.0.naming(HOME).unwrap();
+        let named = a.0.name_visitor(naming, &cookie, "Bob".into());
         named.await.unwrap();
         let count = kept(&redis, &cookie)["count"].as_i64().unwrap();
         assert!(count >= last, "{count} after {last}");
@@ -438,13 +437,25 @@ async fn a_session_that_node_gives_another_id_is_known_by_it_and_its_sockets_sta
 #[tokio::test]
 async fn a_redis_that_is_full_keeps_who_is_logged_in_and_takes_nobody_new() {
     let redis = RedisServer::start();
-    let a = Replica::on(redis.address());
+    let proxy = Proxy::to(redis.address()).await;
+    let [a, b] = [Replica::on(redis.address()), Replica::on(proxy.address())];
     let (session, cookie) = a.login("Ann").await;
     let (told, _watch) = a.watch(&session.id);
-    let (other, others) = a.login("Eve").await;
+    let mut watched = Vec::new();
+    for name in ["Eve", "Zoe"] {
+        let (session, cookie) = a.login(name).await;
+        let there = b.of(&cookie).await.unwrap();
+        watched.push((session, cookie, b.watch(&there.id)));
+    }
     redis.cli(&["config", "set", "maxmemory", "1"]);
-    a.0.end(&other.id).await.unwrap();
-    assert!(a.of(&others).await.is_none());
+    for (n, (other, others, (told, _watch))) in watched.iter().enumerate() {
+        // The first is heard of, the second must be looked up.
+        proxy.set([Weather::Fair, Weather::Cut][n]);
+        a.0.end(&other.id).await.unwrap();
+        assert!(a.of(others).await.is_none());
+        proxy.set(Weather::Fair);
+        is_told(told).await;
+    }
     assert!(a.0.begin(Record::default()).await.is_err());
     assert!(a.of(&cookie).await.is_some());
     a.note().await;

@@ -8,6 +8,7 @@ mod fanout;
 mod idle;
 mod poll;
 mod post;
+mod replicas;
 mod storm;
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -65,6 +66,9 @@ pub enum Scenario {
     /// (j) The idle connections of (c) without Socket.IO
     #[value(alias = "j")]
     BareIdle,
+    /// (k) Replicas on one Redis: polls through any of three, rooms over one to three, 10,000 that come back at once
+    #[value(alias = "k")]
+    Replicas,
 }
 
 impl Scenario {
@@ -80,6 +84,7 @@ impl Scenario {
             Self::Poll => "(h) polling clients",
             Self::Bare => "(i) bare WebSocket: fan-out, 1 → 1,000",
             Self::BareIdle => "(j) bare WebSocket: idle connections",
+            Self::Replicas => "(k) replicas",
         }
     }
 
@@ -101,6 +106,7 @@ impl Scenario {
             Self::Poll => poll::measure(kind, stage),
             Self::Bare => fanout::measure_rates(kind, stage, Language::Bare),
             Self::BareIdle => idle::measure(kind, stage, Language::Bare),
+            Self::Replicas => replicas::measure(kind, stage),
         }
     }
 }

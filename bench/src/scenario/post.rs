@@ -1,6 +1,7 @@
 //! (e): clients of the native dialect that post one message after the other, each when the last was acknowledged.
 //! All are in one room, so each post is also delivered to all of them.
 
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -22,11 +23,7 @@ const ROOM: &str = "lobby";
 
 pub fn measure(kind: Kind, stage: &Stage) -> Result<Vec<Measure>> {
     let server = stage.start(kind, Language::SocketIo(NAMESPACE))?;
-    let roles = (0..stage.cores.load()).map(Poster::new);
-    let mut swarm = Swarm::start(server.address, Language::SocketIo(NAMESPACE), roles)?;
-    swarm.connect(CLIENTS, CONNECT_LIMIT)?;
-
-    post_for(&swarm, stage, stage.pace.warm_up)?;
+    let swarm = gather(server.address, stage)?;
     let meter = Meter::start(&server, stage)?;
     let posted = post_for(&swarm, stage, stage.pace.window)?;
     let reading = meter.read()?;
@@ -36,9 +33,8 @@ pub fn measure(kind: Kind, stage: &Stage) -> Result<Vec<Measure>> {
     let acknowledged = latencies.count();
     let expected = acknowledged * CLIENTS as u64;
     let mean = |name, value| Measure::mean(name, value).load_share(share);
-    let per_second = acknowledged as f64 / clock::seconds(posted.begin, posted.last);
     Ok(vec![
-        mean("acknowledged/s", per_second),
+        mean("acknowledged/s", posted.per_second()),
         mean("p50, ms", latencies.percentile(50.0)),
         mean("p99, ms", latencies.percentile(99.0)),
         mean(
@@ -58,6 +54,22 @@ pub fn measure(kind: Kind, stage: &Stage) -> Result<Vec<Measure>> {
         .goal(Goal::AtMost(0.0)),
         mean("load clients' CPU, % of theirs", 100.0 * share),
     ])
+}
+
+/// Posts acknowledged in a second by a server that runs already, and how long each took.
+pub(super) fn measure_on(server: SocketAddr, stage: &Stage) -> Result<(f64, Latencies)> {
+    let swarm = gather(server, stage)?;
+    let posted = post_for(&swarm, stage, stage.pace.window)?;
+    Ok((posted.per_second(), posted.latencies))
+}
+
+/// Connects the clients, and has them post for a while.
+fn gather(server: SocketAddr, stage: &Stage) -> Result<Swarm<Poster>> {
+    let roles = (0..stage.cores.load()).map(Poster::new);
+    let mut swarm = Swarm::start(server, Language::SocketIo(NAMESPACE), roles)?;
+    swarm.connect(CLIENTS, CONNECT_LIMIT)?;
+    post_for(&swarm, stage, stage.pace.warm_up)?;
+    Ok(swarm)
 }
 
 fn post_for(swarm: &Swarm<Poster>, stage: &Stage, time: Duration) -> Result<Posted> {
@@ -101,6 +113,10 @@ struct Posted {
 }
 
 impl Posted {
+    fn per_second(&self) -> f64 {
+        self.latencies.count() as f64 / clock::seconds(self.begin, self.last)
+    }
+
     fn merge(&mut self, other: &Self) {
         self.latencies.merge(&other.latencies);
         self.unanswered += other.unanswered;

@@ -29,7 +29,7 @@ pub(super) trait Store: Send + Sync {
     /// Keeps a new session, and says which one it is: two requests may begin the same one.
     async fn begin(&self, id: &SessionId, record: &Record) -> Result<Login, SessionError>;
 
-    /// Changes what is known of a session's visitor; false where it has ended.
+    /// Keeps a session's record with another name of its visitor, `user`; false where it has ended.
     async fn change(&self, id: &SessionId, record: &Record) -> Result<bool, SessionError>;
 
     /// Gives a session another id, and says which one it has then: another request may have been first.

@@ -29,6 +29,7 @@ fn message(seq: u64, size: usize) -> Arc<Message> {
         text: "x".repeat(size).into(),
         time: jiff::Timestamp::UNIX_EPOCH,
         replica: "replica".into(),
+        neighbour: None,
         direct: None,
     })
 }

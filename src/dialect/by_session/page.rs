@@ -206,7 +206,12 @@ impl Page {
 }
 
 /// Tells a page that what it said was not taken.
-fn refuse(peer: &dyn Outlet, words: &dyn Words, event: &str, reason: &dyn std::fmt::Display) {
+pub(super) fn refuse(
+    peer: &dyn Outlet,
+    words: &dyn Words,
+    event: &str,
+    reason: &dyn std::fmt::Display,
+) {
     log_refused(peer, event, reason);
     let Rendered { event, payload } = words.tell_refused(&reason.to_string());
     peer.emit(event, &payload);

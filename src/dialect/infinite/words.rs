@@ -18,7 +18,7 @@ use crate::{
 pub(super) const MESSAGES: &str = "messages";
 
 /// What the page calls somebody who has given no name. So is everybody else who has none.
-pub(super) const NOBODY: &str = "???";
+pub const NOBODY: &str = "???";
 
 /// Whose lines are the server's own.
 const SYSTEM: &str = "System";
@@ -34,13 +34,13 @@ const HISTORY_BYTES: usize = 64 * 1024;
 const DATE: &str = "%B %-d, %Y %-I:%M %p";
 
 /// Words for people who live in this time zone.
-pub(super) struct Words {
+pub struct Words {
     pub zone: TimeZone,
 }
 
 /// One line of the page.
 #[derive(Serialize)]
-struct Line<'a> {
+pub struct Line<'a> {
     username: &'a str,
     msg: &'a str,
     date: String,
@@ -81,7 +81,8 @@ impl Words {
         json(&[self.system_line(text, Timestamp::now())])
     }
 
-    fn line<'a>(&self, message: &'a Message) -> Line<'a> {
+    /// A message's line.
+    pub fn line<'a>(&self, message: &'a Message) -> Line<'a> {
         Line {
             username: (message.author.as_ref()).map_or(NOBODY, AuthorName::as_str),
             msg: &message.text,
@@ -105,7 +106,7 @@ impl Words {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::message::{Epoch, MessageId, RoomName};
+    use crate::chat::message::{Epoch, MessageId, testing::said_by};
 
     fn words(zone: &str) -> Words {
         Words {
@@ -115,16 +116,12 @@ mod tests {
 
     fn message(seq: u64, author: Option<&str>, text: &str) -> Arc<Message> {
         Arc::new(Message {
-            room: RoomName::lobby(),
             id: MessageId {
                 seq,
                 epoch: Epoch(1),
             },
-            author: author.map(|name| name.parse().unwrap()),
-            text: text.into(),
             time: "2022-07-04T13:30:00Z".parse().unwrap(),
-            replica: "a".into(),
-            direct: None,
+            ..said_by(author, text)
         })
     }
 

@@ -48,6 +48,12 @@ pub(super) fn served(path: &str) -> Option<Library> {
     }
 }
 
+/// Whether a file of this server's is a library and nothing else, by its name.
+pub(super) fn is_alone(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    served(path).is_some() || name.contains("socket.io")
+}
+
 /// The library that is at an address elsewhere.
 pub(super) fn by_address(address: &str) -> Option<Library> {
     if !address.contains("socket.io") {

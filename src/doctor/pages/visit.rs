@@ -28,7 +28,7 @@ pub(super) struct Page {
     /// Its address, for people.
     pub name: String,
     pub loaded: Vec<Loaded>,
-    /// The page's own scripts: within it, and in files of this server's that are no library.
+    /// The page's own scripts: within it, and in files of this server's that are not just a library.
     pub scripts: Vec<String>,
 }
 
@@ -112,7 +112,13 @@ pub(super) async fn pages(settings: &Settings) -> (Vec<Page>, Vec<Finding>) {
             pages.push(visit(&visitor, "/", &html).await);
         } else if pages.is_empty() {
             let what = "there is nothing at /: the folder of --public has no index.html".to_owned();
-            let to_do = "Name the folder that has it, or give --views where it is a template";
+            let inner = settings.public.as_ref().map(|folder| folder.join("public"));
+            let to_do = match inner.filter(|inner| has(Some(inner), "index.html")) {
+                Some(inner) => format!("{} has one: --public {0}", inner.display()),
+                None => {
+                    "Name the folder that has it, or give --views where it is a template".into()
+                }
+            };
             findings.push(Finding::bad(SUBJECT, what, to_do));
         }
     }
@@ -149,10 +155,7 @@ async fn visit(visitor: &Visitor, path: &str, html: &str) -> Page {
         if let Some(body) = &loaded.body {
             match kind {
                 Kind::Style => waiting.extend(to_load(&url, of_style(body))),
-                Kind::Script
-                    if library::served(&loaded.path).is_none()
-                        && library::by_content(body).is_none() =>
-                {
+                Kind::Script if !library::is_alone(&loaded.path) => {
                     page.scripts.push(body.clone());
                 }
                 _ => {}

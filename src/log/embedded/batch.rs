@@ -24,10 +24,14 @@ const NEW_ROOM: &str =
     "INSERT INTO rooms (name, first, next, time, direct) VALUES (?1, 1, 1, 0, ?2)";
 const ROOM_GREW: &str = "UPDATE rooms SET next = ?2, time = ?3 WHERE id = ?1";
 const INSERT: &str = "INSERT INTO messages
-    (room, seq, time, author, text, replica, key, sender, recipient, place, received)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    (room, seq, time, author, text, replica, key, sender, recipient, place, received, neighbour, number)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+const NOTE: &str = "INSERT INTO bookmarks (name, value) VALUES (?1, ?2)
+    ON CONFLICT DO UPDATE SET value = ?2";
+const NOTE_FIRST: &str =
+    "INSERT INTO bookmarks (name, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
 pub(super) const SAME_KEY: &str =
-    "SELECT seq, time, author, text, replica, sender, recipient, place, key
+    "SELECT seq, time, author, text, replica, sender, recipient, place, key, neighbour
     FROM messages WHERE room = ?1 AND key = ?2";
 
 /// What the writer is asked to do.
@@ -42,6 +46,15 @@ pub(super) enum Task {
         other: UserId,
         id: MessageId,
     },
+    Note(Note),
+}
+
+/// Something to be noted under a name.
+pub(super) struct Note {
+    pub name: String,
+    pub value: String,
+    /// Only where nothing is noted.
+    pub first: bool,
 }
 
 impl Task {
@@ -51,6 +64,7 @@ impl Task {
             Self::Keep(post) => post.text.len(),
             Self::Acknowledge { places, .. } => places.len() * size_of::<u64>(),
             Self::Read { .. } => 0,
+            Self::Note(Note { name, value, .. }) => name.len() + value.len(),
         }
     }
 }
@@ -62,6 +76,7 @@ pub(super) enum Outcome {
     Acknowledged,
     /// How many messages are unread now; none where the id names no message.
     Read(Option<u64>),
+    Noted,
 }
 
 /// What became of a batch.
@@ -110,6 +125,11 @@ pub(super) fn perform(
                 let (unread, mark) = read.unzip();
                 done.marks.extend(mark.flatten());
                 Outcome::Read(unread)
+            }
+            Task::Note(Note { name, value, first }) => {
+                let sql = if first { NOTE_FIRST } else { NOTE };
+                tx.prepare_cached(sql)?.execute([name, value])?;
+                Outcome::Noted
             }
         };
         done.outcomes.push(outcome);
@@ -224,6 +244,8 @@ fn place(
         envelope.map(|envelope| row::stored_user(&envelope.to)),
         slot.as_ref().map(|slot| slot.place),
         slot.as_ref().map(|slot| slot.received),
+        post.neighbour.as_ref().map(|neighbour| neighbour.as_str()),
+        slot.as_ref().map(|slot| slot.number),
     ])?;
     *room = Room {
         id: room.id,
@@ -248,6 +270,7 @@ fn place(
         // Not out of range: both it was made of are times.
         time: Timestamp::from_millisecond(time).unwrap_or_default(),
         replica: post.replica,
+        neighbour: post.neighbour,
         direct: direct.map(Box::new),
     })
 }

@@ -32,8 +32,12 @@ const HAS_READ: &str =
 const LOST: &str = "SELECT box, count(*) FROM pending WHERE room = ?1 AND seq < ?2 GROUP BY box";
 const LOSE: &str = "DELETE FROM pending WHERE room = ?1 AND seq < ?2";
 
+const LETTER: &str = "UPDATE meta SET value = value + 1 WHERE name = 'letters' RETURNING value";
+
 /// What a message was given in its recipient's box.
 pub(super) struct Slot {
+    /// Its number among all direct messages.
+    pub number: i64,
     pub place: i64,
     /// How many messages of the conversation the recipient has been sent with this one.
     pub received: i64,
@@ -73,7 +77,12 @@ pub(super) fn file(
         talked(open_box(tx, from)?.id, to, 0)?;
     }
     let received = talked(to_box.id, from, 1)?;
-    Ok(Some(Slot { place, received }))
+    let number = tx.prepare_cached(LETTER)?.query_row([], |row| row.get(0))?;
+    Ok(Some(Slot {
+        number,
+        place,
+        received,
+    }))
 }
 
 /// The person's box, new where there was none.

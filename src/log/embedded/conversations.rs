@@ -6,22 +6,26 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::row::{self, stored};
 use crate::chat::{
-    log::{Conversation, Standing},
+    log::{Conversation, Letters, Standing},
     message::{Epoch, Message, MessageId, RoomName, UserId},
 };
 
 pub(super) const PENDING: &str =
-    "SELECT m.seq, m.time, author, text, replica, sender, recipient, m.place, key
+    "SELECT m.seq, m.time, author, text, replica, sender, recipient, m.place, key, neighbour
     FROM pending JOIN messages m ON m.room = pending.room AND m.seq = pending.seq
     WHERE box = (SELECT id FROM boxes WHERE user = ?1) AND pending.place > ?2
     ORDER BY pending.place LIMIT ?3";
 pub(super) const CONVERSATIONS: &str =
-    "SELECT m.seq, m.time, author, text, replica, sender, recipient, place, key,
+    "SELECT m.seq, m.time, author, text, replica, sender, recipient, place, key, neighbour,
         other, min(c.received - c.read, rooms.next - rooms.first)
     FROM conversations c JOIN rooms ON rooms.id = c.room
     LEFT JOIN messages m ON m.room = c.room AND m.seq = rooms.next - 1
     WHERE box = (SELECT id FROM boxes WHERE user = ?1)
     ORDER BY c.time DESC LIMIT ?2";
+pub(super) const LETTERS: &str =
+    "SELECT seq, time, author, text, replica, sender, recipient, place, key, neighbour, number
+    FROM messages WHERE number > ?1 ORDER BY number LIMIT ?2";
+const NEWEST_LETTER: &str = "SELECT value FROM meta WHERE name = 'letters'";
 const ROOM: &str = "SELECT id, first, next FROM rooms WHERE name = ?1";
 const FIRST_WAITING: &str = "SELECT min(seq) FROM pending
     WHERE room = ?1 AND box = (SELECT id FROM boxes WHERE user = ?2)";
@@ -39,6 +43,27 @@ pub(super) fn pending(
     let range = params![user.as_str(), stored(after), stored(limit)];
     let pending = pending.query_map(range, |row| row::direct_message(row, epoch).map(Arc::new))?;
     pending.collect()
+}
+
+pub(super) fn letters(
+    conn: &mut Connection,
+    after: u64,
+    limit: usize,
+    epoch: Epoch,
+) -> rusqlite::Result<Letters> {
+    let tx = conn.transaction()?;
+    let newest: i64 = tx
+        .prepare_cached(NEWEST_LETTER)?
+        .query_row([], |row| row.get(0))?;
+    let mut letters = tx.prepare_cached(LETTERS)?;
+    let letters = letters.query_map(params![stored(after), stored(limit)], |row| {
+        let number = row::seq(row.get(row::COLUMNS)?);
+        Ok((number, Arc::new(row::direct_message(row, epoch)?)))
+    })?;
+    Ok(Letters {
+        newest: row::seq(newest),
+        messages: letters.collect::<rusqlite::Result<_>>()?,
+    })
 }
 
 pub(super) fn conversations(

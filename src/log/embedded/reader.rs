@@ -17,15 +17,17 @@ const READERS: u32 = 4;
 
 const ROOM: &str = "SELECT id, first, next FROM rooms WHERE name = ?1";
 pub(super) const AFTER: &str =
-    "SELECT seq, time, author, text, replica, sender, recipient, place, key
+    "SELECT seq, time, author, text, replica, sender, recipient, place, key, neighbour
     FROM messages
     WHERE room = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
 pub(super) const BEFORE: &str =
-    "SELECT seq, time, author, text, replica, sender, recipient, place, key
+    "SELECT seq, time, author, text, replica, sender, recipient, place, key, neighbour
     FROM messages
     WHERE room = ?1 AND seq < ?2 ORDER BY seq DESC LIMIT ?3";
 pub(super) const ROOMS: &str = "SELECT name, time FROM rooms WHERE first < next AND direct = 0
     ORDER BY time DESC LIMIT ?1";
+
+const BOOKMARK: &str = "SELECT value FROM bookmarks WHERE name = ?1";
 
 /// The connections that read, opened when they are needed first.
 pub(super) struct Readers {
@@ -143,6 +145,12 @@ pub(super) fn rooms(conn: &mut Connection, limit: usize) -> rusqlite::Result<Vec
         })
     })?;
     rooms.collect()
+}
+
+pub(super) fn bookmark(conn: &mut Connection, name: &str) -> rusqlite::Result<Option<String>> {
+    conn.prepare_cached(BOOKMARK)?
+        .query_row([name], |row| row.get(0))
+        .optional()
 }
 
 fn messages(

@@ -1,19 +1,20 @@
 //! A message as a row of the file. Statements that read messages select its columns in the order of
-//! [`message`]: seq, time, author, text, replica, sender, recipient, place, key.
+//! [`message`]: seq, time, author, text, replica, sender, recipient, place, key, neighbour.
 
 use std::error::Error;
 
 use jiff::Timestamp;
 use rusqlite::{Row, types::Type};
 
-use crate::chat::message::{Direct, Epoch, Message, MessageId, RoomName, UserId};
+use crate::chat::message::{Direct, Epoch, Message, MessageId, NeighbourName, RoomName, UserId};
 
 /// How many columns [`message`] reads: what a statement selects besides comes after them.
-pub(super) const COLUMNS: usize = 9;
+pub(super) const COLUMNS: usize = 10;
 
 pub(super) fn message(row: &Row<'_>, room: &RoomName, epoch: Epoch) -> rusqlite::Result<Message> {
     let author: Option<Box<str>> = row.get(2)?;
     let author = author.map(|name| name.parse()).transpose();
+    let neighbour: Option<Box<str>> = row.get(9)?;
     Ok(Message {
         room: room.clone(),
         id: MessageId {
@@ -24,6 +25,7 @@ pub(super) fn message(row: &Row<'_>, room: &RoomName, epoch: Epoch) -> rusqlite:
         text: row.get(3)?,
         time: time(row, 1)?,
         replica: row.get(4)?,
+        neighbour: neighbour.map(|name| NeighbourName::new(&name)),
         direct: direct(row)?.map(Box::new),
     })
 }

@@ -83,6 +83,16 @@ const MIGRATIONS: &[&str] = &["
     ) STRICT, WITHOUT ROWID;
 
     CREATE INDEX conversations_by_time ON conversations (box, time);
+", "
+    ALTER TABLE messages ADD COLUMN neighbour TEXT; -- where it came from, unless it was said to us
+    ALTER TABLE messages ADD COLUMN number INTEGER; -- of direct messages, among all of them
+    CREATE UNIQUE INDEX letters ON messages (number) WHERE number IS NOT NULL;
+    INSERT INTO meta VALUES ('letters', 0);         -- the last of these numbers
+
+    CREATE TABLE bookmarks (
+        name TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
 "];
 
 /// Brings the file from `version` to [`VERSION`], all of it or none.

@@ -21,6 +21,7 @@ fn post(text: impl Into<Box<str>>) -> Post {
         text: text.into(),
         key: None,
         replica: "replica".into(),
+        neighbour: None,
         direct: None,
     }
 }

@@ -1,10 +1,10 @@
 -- Keeps a batch of posts: all that needs to be checked, counted and written, in one step.
 --
--- KEYS: history, tail, rooms, places, the writer's last batch
+-- KEYS: history, tail, rooms, places, letters, the writer's last batch
 -- ARGV: the token that the writer entered with; the number of the batch; the prefix of rooms' keys;
 --       messages and bytes that the tail may hold; then for each post
---       room, author, text, replica, key (author and key may be empty), and of a direct message whom it
---       is from and for, both once more as JSON, and the size of the box (else empty)
+--       room, author, text, replica, key, neighbour (author, key and neighbour may be empty), and of a
+--       direct message whom it is from and for, both once more as JSON, and the size of the box (else empty)
 -- Returns the epoch, the number of the tail, and for each post one of
 --       {'kept', seq, time, place}, {'earlier', the message's entry}, {'full', size}, {'refused', reason};
 --       or only a word: 'enter' (anew, this Redis is not the one that was entered), 'stale' (a later
@@ -12,7 +12,7 @@
 
 local token, batch, prefix = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local most_messages, most_bytes = tonumber(ARGV[4]), tonumber(ARGV[5])
-local FIRST, FIELDS = 6, 10
+local FIRST, FIELDS = 6, 11
 
 -- How long a writer may take to ask again for what became of its last batch, in seconds.
 local REMEMBERED = 3600
@@ -23,10 +23,14 @@ if history[1] ~= token or not epoch then
   return 'enter'
 end
 
+-- Direct messages of all people that are known in their order.
+local LETTERS = 65536
+
 -- Keys of another kind fail here, before anything is written.
 redis.call('XLEN', KEYS[2])
 redis.call('ZCARD', KEYS[3])
 redis.call('HLEN', KEYS[4])
+redis.call('XLEN', KEYS[5])
 
 -- What a message takes of the tail, besides its texts.
 local OVERHEAD = 100
@@ -59,7 +63,7 @@ local function set_view(user, room, time, seen)
 end
 
 -- A direct message is from `from` for `to`; `sender` and `recipient` are the same as JSON.
-local function keep(room, author, text, replica, key, from, to, sender, recipient, size)
+local function keep(room, author, text, replica, key, neighbour, from, to, sender, recipient, size)
   local stream, keys = prefix .. 'room:' .. room, prefix .. 'keys:' .. room
   local direct = to ~= ''
   local box, talks = prefix .. 'box:' .. to, prefix .. 'talks:' .. from
@@ -85,6 +89,11 @@ local function keep(room, author, text, replica, key, from, to, sender, recipien
       fields[#fields + 1] = field
     end
   end
+  -- Last: where the others stand is known to those who prune.
+  if neighbour ~= '' then
+    fields[#fields + 1] = 'b'
+    fields[#fields + 1] = neighbour
+  end
   local added = redis.pcall('XADD', stream, seq .. '-0', unpack(fields))
   if is_error(added) then return { 'refused', added.err } end
   redis.call('HSET', KEYS[4], room, seq)
@@ -94,6 +103,8 @@ local function keep(room, author, text, replica, key, from, to, sender, recipien
     redis.call('ZADD', box, place, seq .. ' ' .. room)
     redis.call('ZADD', prefix .. 'waits:' .. to .. room, seq, seq)
     set_view(to, room, time, seen)
+    local letter = redis.call('HINCRBY', KEYS[1], 'letters', 1)
+    redis.call('XADD', KEYS[5], 'MAXLEN', LETTERS, letter .. '-0', 'r', room, 's', seq)
     if from ~= to then
       local mine = view(from, room, recipient)
       mine[1] = recipient
@@ -124,7 +135,7 @@ local function trim_tail()
   end
 end
 
-local done = redis.call('GET', KEYS[5])
+local done = redis.call('GET', KEYS[6])
 done = done and cmsgpack.unpack(done)
 if done and done[1] > batch then
   return 'stale'
@@ -140,7 +151,7 @@ else
   end
   trim_tail()
   redis.call('HSET', KEYS[1], 'number', number, 'bytes', bytes)
-  redis.call('SET', KEYS[5], cmsgpack.pack({ batch, results }), 'EX', REMEMBERED)
+  redis.call('SET', KEYS[6], cmsgpack.pack({ batch, results }), 'EX', REMEMBERED)
 end
 
 local answers = {}

@@ -12,7 +12,7 @@ use super::{
     row::{self, Entry, stored_user},
 };
 use crate::chat::{
-    log::{Became, Conversation, LogError, Mark, Standing},
+    log::{self, Became, Conversation, LogError, Mark, Standing},
     message::{Direct, Epoch, Message, MessageId, RoomName, UserId},
 };
 
@@ -24,6 +24,7 @@ pub(super) struct Letters {
     acknowledge: Script,
     mark: Script,
     pending: Script,
+    letters: Script,
     talks: Script,
 }
 
@@ -36,6 +37,7 @@ impl Letters {
             acknowledge: Script::new(include_str!("acknowledge.lua")),
             mark: Script::new(include_str!("mark.lua")),
             pending: Script::new(include_str!("box.lua")),
+            letters: Script::new(include_str!("letters.lua")),
             talks: Script::new(include_str!("talks.lua")),
         }
     }
@@ -60,6 +62,31 @@ impl Letters {
             return Ok(Vec::new());
         };
         row::messages(entries, None, epoch).map_err(failure)
+    }
+
+    pub async fn letters(&self, after: u64, limit: usize) -> Result<log::Letters, LogError> {
+        let redis = self.reader.link.redis();
+        let mut letters = self.letters.prepare_invoke();
+        letters
+            .key(redis.key("history"))
+            .key(redis.key("letters"))
+            .arg(redis.key(""))
+            .arg(after)
+            .arg(stored(limit));
+        let question = Question::Script(&letters);
+        let (epoch, newest, found): (String, u64, Vec<(u64, Entry)>) =
+            self.reader.ask(question).await?;
+        let Some(epoch) = known(&epoch) else {
+            return Ok(log::Letters::default());
+        };
+        let messages = found.iter().map(|(number, entry)| {
+            let message = entry.message(None, entry.number, epoch);
+            Ok((*number, Arc::new(message.map_err(failure)?)))
+        });
+        Ok(log::Letters {
+            newest,
+            messages: messages.collect::<Result<_, LogError>>()?,
+        })
     }
 
     pub async fn acknowledge(&self, user: &UserId, places: &[u64]) -> Result<(), LogError> {

@@ -111,6 +111,29 @@ impl Reader {
             .collect()
     }
 
+    pub async fn bookmark(&self, name: &str) -> Result<Option<String>, LogError> {
+        self.on_bookmarks("HGET", &[name]).await
+    }
+
+    pub async fn set_bookmark(&self, name: &str, value: &str) -> Result<(), LogError> {
+        self.on_bookmarks("HSET", &[name, value]).await
+    }
+
+    pub async fn first_bookmark(&self, name: &str, value: &str) -> Result<String, LogError> {
+        let () = self.on_bookmarks("HSETNX", &[name, value]).await?;
+        self.on_bookmarks("HGET", &[name]).await
+    }
+
+    async fn on_bookmarks<T: FromRedisValue>(
+        &self,
+        verb: &str,
+        args: &[&str],
+    ) -> Result<T, LogError> {
+        let mut command = redis::cmd(verb);
+        command.arg(self.history.redis.key("bookmarks")).arg(args);
+        self.ask(Question::Command(&command)).await
+    }
+
     /// Waits for the reads under way; those that come later are refused.
     pub async fn close(&self) {
         let _all = self.places.acquire_many(READERS).await;

@@ -1,13 +1,13 @@
 //! Messages as the scripts give them out: an id `<seq>-0`, and names and values of fields. `t` is the
 //! time, `a` the author, `x` the text, `h` the replica, `k` the key; of a direct message `f` and `o` are
-//! whom it is from and for (JSON), `p` is its place in the box.
+//! whom it is from and for (JSON), `p` is its place in the box; `b` the neighbour, where it came from one.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use redis::{ErrorKind, FromRedisValue, RedisError, Value};
 
-use crate::chat::message::{Direct, Epoch, Message, MessageId, RoomName, UserId};
+use crate::chat::message::{Direct, Epoch, Message, MessageId, NeighbourName, RoomName, UserId};
 
 /// An entry of a stream.
 pub(super) struct Entry {
@@ -59,12 +59,21 @@ impl Entry {
             text: self.text("x")?.into(),
             time: time(self.number("t")?)?,
             replica: self.text("h")?.into(),
+            neighbour: self
+                .has("b")
+                .then(|| self.text("b"))
+                .transpose()?
+                .map(NeighbourName::new),
             direct: direct.map(Box::new),
         })
     }
 
+    fn has(&self, name: &str) -> bool {
+        self.fields.iter().any(|(known, _)| **known == *name)
+    }
+
     fn direct(&self) -> Result<Option<Direct>, RedisError> {
-        if !self.fields.iter().any(|(name, _)| &**name == "f") {
+        if !self.has("f") {
             return Ok(None);
         }
         let key = match self.text("k")? {

@@ -166,7 +166,7 @@ impl Writer {
         };
         let redis = &self.history.redis;
         let mut append = self.script.prepare_invoke();
-        for key in ["history", "tail", "rooms", "places"] {
+        for key in ["history", "tail", "rooms", "places", "letters"] {
             append.key(redis.key(key));
         }
         append
@@ -182,7 +182,12 @@ impl Writer {
                 .arg(post.author.as_ref().map_or("", |author| author.as_str()))
                 .arg(&*post.text)
                 .arg(&*post.replica)
-                .arg(post.key.as_ref().map_or("", |key| key.as_str()));
+                .arg(post.key.as_ref().map_or("", |key| key.as_str()))
+                .arg(
+                    post.neighbour
+                        .as_ref()
+                        .map_or("", |neighbour| neighbour.as_str()),
+                );
             match &post.direct {
                 Some(Envelope { from, to, box_size }) => append
                     .arg(from.as_str())
@@ -260,6 +265,7 @@ fn read_answer(answer: Value, post: &Post, epoch: Epoch) -> Result<Arc<Message>,
                 text: post.text.clone(),
                 time: row::time(time).map_err(failure)?,
                 replica: post.replica.clone(),
+                neighbour: post.neighbour.clone(),
                 direct: direct.map(Box::new),
             }))
         }

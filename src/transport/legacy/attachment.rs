@@ -3,44 +3,29 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use super::{
     session::Session,
     state::{Taken, Turn, Way},
 };
-use crate::transport::listener::Pulse;
+use crate::transport::{forward::Hop, listener::Pulse};
 
-/// Clients put the time into each poll, in milliseconds: two within this time may bear the same.
-const SAME_MOMENT: Duration = Duration::from_millis(2);
-
-/// The last poll of a session, as far as it tells what became of its answer.
-pub(super) struct LastPoll {
-    /// The client's connection, if it is ours.
-    pulse: Option<Pulse>,
-    /// The poll's `t`.
-    asked: Option<String>,
-    came: Instant,
+/// A poll, as far as it tells what becomes of its answer.
+#[derive(Default)]
+pub(super) struct Carrier {
+    /// The poll's `t`, which no other has.
+    pub asked: Option<String>,
+    /// The client's connection, or its proxy's.
+    pub pulse: Option<Pulse>,
+    /// Another replica's.
+    pub hop: Option<Hop>,
 }
 
-impl LastPoll {
-    pub(super) fn new(pulse: Option<Pulse>, asked: Option<String>) -> Self {
-        Self {
-            pulse,
-            asked,
-            came: Instant::now(),
-        }
-    }
-
-    /// Whether its answer got to the client, as far as anybody knows, when this is the next poll. One that is asked
-    /// again, by a browser or a proxy, got none.
-    fn has_arrived(&self, next: &Self) -> bool {
-        let is_asked_again = self.asked.is_some()
-            && self.asked == next.asked
-            && next.came.duration_since(self.came) > SAME_MOMENT;
-        let has_failed = self.pulse.as_ref().is_some_and(Pulse::has_failed);
-        !is_asked_again && !has_failed
+impl Carrier {
+    fn has_failed(&self) -> bool {
+        self.pulse.as_ref().is_some_and(Pulse::has_failed)
     }
 }
 
@@ -109,14 +94,29 @@ impl Drop for Attachment {
 }
 
 impl Session {
-    /// A client has come for its packets; `None` where there is nothing to be had any more.
-    pub(super) fn attach(self: &Arc<Self>, way: Way, poll: LastPoll) -> Option<Attachment> {
-        let arrived = {
-            let mut last = self.last_poll.lock();
-            let arrived = last.as_ref().is_none_or(|last| last.has_arrived(&poll));
-            *last = Some(poll);
-            arrived
+    /// Whether this poll is the last one, asked again because its answer was lost with the replica in between.
+    pub(super) async fn is_asked_again(&self, poll: &Carrier) -> bool {
+        let hop = {
+            let last = self.last_poll.lock();
+            let same = last.asked.is_some() && last.asked == poll.asked;
+            last.hop.clone().filter(|_| same)
         };
+        match hop {
+            Some(hop) => hop.is_gone().await,
+            None => false,
+        }
+    }
+
+    /// A client has come for its packets, `again` where the answer to its last poll was lost; `None` where there is
+    /// nothing to be had any more.
+    pub(super) fn attach(
+        self: &Arc<Self>,
+        way: Way,
+        poll: Carrier,
+        again: bool,
+    ) -> Option<Attachment> {
+        let last = std::mem::replace(&mut *self.last_poll.lock(), poll);
+        let arrived = !again && !last.has_failed();
         let attached = self
             .state
             .lock()

@@ -14,7 +14,7 @@ use axum::body::Body;
 
 use super::{
     Transport,
-    attachment::LastPoll,
+    attachment::Carrier,
     polling::{self, Dress},
     sessions::{Sessions, Unable},
     websocket,
@@ -22,7 +22,7 @@ use super::{
 use crate::{
     dialect::Handshake,
     transport::{
-        listener::{Pulse, Remote},
+        listener::Remote,
         origin::{self, Allowed},
     },
 };
@@ -165,8 +165,11 @@ impl Front {
         };
         // Pages of other origins still get no word of the answer: nothing allows them to read it.
         let origin = origin::of(request.headers(), &self.allowed).unwrap_or_default();
-        let pulse = request.extensions().get::<Pulse>().cloned();
-        let poll = LastPoll::new(pulse, parameter(&request, "t"));
+        let poll = Carrier {
+            asked: parameter(&request, "t"),
+            pulse: request.extensions().get().cloned(),
+            hop: request.extensions().get().cloned(),
+        };
         let posts = request.method() == Method::POST;
         let mut response = match transport {
             Transport::Websocket => {

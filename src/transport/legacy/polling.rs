@@ -15,7 +15,7 @@ use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::{
-    attachment::{Attachment, LastPoll},
+    attachment::{Attachment, Carrier},
     http::respond,
     packet, payload,
     session::Session,
@@ -66,9 +66,13 @@ impl Dress {
 pub(super) async fn poll(
     session: Option<Arc<Session>>,
     dress: Dress,
-    poll: LastPoll,
+    poll: Carrier,
 ) -> Response<Body> {
-    let attached = session.and_then(|session| session.attach(Way::Poll, poll));
+    let again = match &session {
+        Some(session) => session.is_asked_again(&poll).await,
+        None => false,
+    };
+    let attached = session.and_then(|session| session.attach(Way::Poll, poll, again));
     let Some(mut attachment) = attached else {
         return dress.respond(dress.write(packet::NOT_HANDSHAKEN.to_owned()));
     };
@@ -201,7 +205,7 @@ fn too_large(session: &Arc<Session>) -> Response<Body> {
 /// An answer that goes on: a page of scripts, one per packet.
 pub(super) fn stream(session: Option<Arc<Session>>) -> Response<Body> {
     let attachment =
-        session.and_then(|session| session.attach(Way::Stream, LastPoll::new(None, None)));
+        session.and_then(|session| session.attach(Way::Stream, Carrier::default(), false));
     let scripts = Scripts {
         begun: false,
         farewell: attachment.is_none().then_some(packet::NOT_HANDSHAKEN),

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{
-    attachment::LastPoll,
+    attachment::Carrier,
     client::Client,
     packet::{self, Kind, Packet, Wanted},
     peer::Peer,
@@ -41,7 +41,7 @@ pub(super) struct Session {
     pub(super) sessions: Arc<Sessions>,
     pub(super) flow: Flow,
     pub(super) state: Mutex<State>,
-    pub(super) last_poll: Mutex<Option<LastPoll>>,
+    pub(super) last_poll: Mutex<Carrier>,
     /// For polls, which wait for something to say.
     pub(super) changed: Notify,
     seats: Mutex<Vec<Seat>>,
@@ -257,7 +257,7 @@ impl Session {
         if self.goodbye.set(why).is_err() {
             return;
         }
-        self.sessions.count_ended(why);
+        self.sessions.shared.count_ended(why);
         if why.is_ordinary() {
             tracing::debug!(remote = %self.handshake.remote, reason = why.code(), "ending a 0.9 session");
         } else {

@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Instant,
 };
@@ -38,7 +38,6 @@ pub struct Sessions {
     pub(super) links: AtomicUsize,
     mounts: RwLock<Vec<Mount>>,
     all: Mutex<HashMap<Box<str>, Arc<Session>>>,
-    ended: [AtomicU64; Goodbye::ALL.len()],
 }
 
 /// Why a handshake fails.
@@ -60,7 +59,6 @@ impl Sessions {
             links: AtomicUsize::new(0),
             mounts: RwLock::default(),
             all: Mutex::default(),
-            ended: Default::default(),
         })
     }
 
@@ -110,11 +108,7 @@ impl Sessions {
 
     /// How many sessions the server ended for this reason.
     pub fn ended(&self, why: Goodbye) -> u64 {
-        self.ended[why as usize].load(Ordering::Relaxed)
-    }
-
-    pub(super) fn count_ended(&self, why: Goodbye) {
-        self.ended[why as usize].fetch_add(1, Ordering::Relaxed);
+        self.shared.ended(why)
     }
 
     /// Whether nobody is connected and everything that anybody said has been dealt with.

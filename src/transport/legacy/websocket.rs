@@ -11,7 +11,7 @@ use ::http::{
 use axum::body::Body;
 
 use super::{
-    attachment::{Attachment, LastPoll},
+    attachment::{Attachment, Carrier},
     packet,
     session::Session,
     state::{Taken, Way},
@@ -48,7 +48,7 @@ pub(super) fn upgrade(
 /// Carries a session's packets until one side has enough. `unread` came in behind the request.
 async fn converse(mut stream: Connection, unread: Vec<u8>, session: Option<Arc<Session>>) {
     let attached =
-        session.and_then(|session| session.attach(Way::Stream, LastPoll::new(None, None)));
+        session.and_then(|session| session.attach(Way::Stream, Carrier::default(), false));
     let Some(attachment) = attached else {
         // Whoever does not take it is gone.
         let _ = exchange::say(&mut stream, packet::NOT_HANDSHAKEN).await;

@@ -28,6 +28,7 @@ use crate::{
     chat::peer::Goodbye,
     dialect::Handshake,
     transport::{
+        forward::Hop,
         origin::{self, Allowed},
         upgrade,
     },
@@ -59,7 +60,9 @@ impl Front {
             },
             (Some(sid), &Method::GET) => {
                 let asked = request.uri().query().unwrap_or_default();
-                self.poll(&query, asked, self.sessions.find(sid)).await
+                let hop = request.extensions().get().cloned();
+                self.poll(&query, (asked, hop), self.sessions.find(sid))
+                    .await
             }
             (Some(sid), &Method::POST) => match self.sessions.find(sid) {
                 Some(session) => self.take(request, &query, session).await,
@@ -135,10 +138,12 @@ impl Front {
     async fn poll(
         &self,
         query: &Query,
-        asked: &str,
+        (asked, hop): (&str, Option<Hop>),
         session: Option<Arc<Session>>,
     ) -> Response<Body> {
-        if let Some(answer) = session.as_ref().and_then(|it| it.last_answer.to(asked)) {
+        if let Some(session) = &session
+            && let Some(answer) = session.last_answer.to(asked).await
+        {
             return answer;
         }
         let polled = self.engine.get(query, None);
@@ -171,7 +176,9 @@ impl Front {
         };
         session.taken(packets);
         session.flow.sent(body.len());
-        session.last_answer.keep(asked, &parts, &body);
+        if let Some(hop) = &hop {
+            session.last_answer.keep(asked, hop, &parts, &body);
+        }
         Response::from_parts(parts, Body::from(body))
     }
 

@@ -1,52 +1,48 @@
-//! The answer to a session's last poll, kept until the next one shows that it arrived. A proxy that gets no answer from
-//! one replica asks the next one the same again; by then the engine has given its packets away, to somebody who has
-//! died with them.
+//! The answer to a session's last poll, where another replica passed the poll on: kept until the next one comes. Should
+//! that replica die with it, the proxy in front asks the next replica the same again, and by then the engine has given
+//! its packets away.
 
 use axum::body::Body;
 use bytes::Bytes;
 use http::{Response, response::Parts};
 use parking_lot::Mutex;
 
+use crate::transport::forward::Hop;
+
 /// One session's.
 #[derive(Default)]
 pub(super) struct LastAnswer(Mutex<Option<Kept>>);
 
 struct Kept {
-    /// The query of the poll.
+    /// The query of the poll. Clients put something into each that no other has.
     asked: Box<str>,
+    hop: Hop,
     parts: Parts,
     body: Bytes,
 }
 
 impl LastAnswer {
-    /// What this poll was answered, where it was. Anything else that is asked means that it arrived.
-    pub(super) fn to(&self, asked: &str) -> Option<Response<Body>> {
-        let mut kept = self.0.lock();
-        if let Some(Kept { parts, body, .. }) = kept.as_ref().filter(|kept| &*kept.asked == asked) {
-            return Some(Response::from_parts(
-                parts.clone(),
-                Body::from(body.clone()),
-            ));
+    /// What this poll was answered, where the answer was lost. Anything else that is asked means that it arrived.
+    pub(super) async fn to(&self, asked: &str) -> Option<Response<Body>> {
+        let kept = self.0.lock().take_if(|kept| &*kept.asked == asked);
+        let Some(kept) = kept else {
+            *self.0.lock() = None;
+            return None;
+        };
+        if !kept.hop.is_gone().await {
+            return None;
         }
-        *kept = None;
-        None
+        let answer = Response::from_parts(kept.parts.clone(), Body::from(kept.body.clone()));
+        *self.0.lock() = Some(kept);
+        Some(answer)
     }
 
-    /// Keeps an answer, where the poll can be told from others.
-    pub(super) fn keep(&self, asked: &str, parts: &Parts, body: &Bytes) {
-        if is_told_apart(asked) {
-            *self.0.lock() = Some(Kept {
-                asked: asked.into(),
-                parts: parts.clone(),
-                body: body.clone(),
-            });
-        }
+    pub(super) fn keep(&self, asked: &str, hop: &Hop, parts: &Parts, body: &Bytes) {
+        *self.0.lock() = Some(Kept {
+            asked: asked.into(),
+            hop: hop.clone(),
+            parts: parts.clone(),
+            body: body.clone(),
+        });
     }
-}
-
-/// Clients add a `t` to each poll that no other has, against caches.
-fn is_told_apart(query: &str) -> bool {
-    query
-        .split('&')
-        .any(|pair| pair.strip_prefix("t=").is_some_and(|t| !t.is_empty()))
 }

@@ -48,7 +48,6 @@ pub struct Sessions {
     by_sid: Mutex<HashMap<Box<str>, Weak<Session>>>,
     all: Mutex<HashMap<u64, Weak<Session>>>,
     next: AtomicU64,
-    ended: [AtomicU64; Goodbye::ALL.len()],
 }
 
 pub struct Session {
@@ -85,7 +84,6 @@ impl Sessions {
             by_sid: Mutex::default(),
             all: Mutex::default(),
             next: AtomicU64::new(0),
-            ended: Default::default(),
         })
     }
 
@@ -137,7 +135,7 @@ impl Sessions {
 
     /// How many sessions the server ended for this reason.
     pub fn ended(&self, why: Goodbye) -> u64 {
-        self.ended[why as usize].load(Ordering::Relaxed)
+        self.shared.ended(why)
     }
 
     /// Ends every session.
@@ -307,7 +305,7 @@ impl Session {
         if self.goodbye.set(why).is_err() {
             return;
         }
-        self.sessions.ended[why as usize].fetch_add(1, Ordering::Relaxed);
+        self.sessions.shared.count_ended(why);
         if why.is_ordinary() {
             tracing::debug!(session = self.key, remote = %self.handshake.remote, reason = why.code(), "ending a session");
         } else {

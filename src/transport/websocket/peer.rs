@@ -140,8 +140,8 @@ impl Peer {
         if self.end.set(farewell).is_err() {
             return;
         }
-        self.peers.count_ended(why);
-        if why == Goodbye::Shutdown {
+        self.peers.shared.count_ended(why);
+        if why.is_ordinary() {
             tracing::debug!(peer = %self.id, remote = %self.remote, reason = why.code(), "ending a WebSocket");
         } else {
             tracing::warn!(peer = %self.id, remote = %self.remote, reason = why.code(), "ending a WebSocket: {words}");

@@ -1,12 +1,6 @@
 //! Everybody who is connected by a bare WebSocket, and how many were sent away for which reason.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
 
@@ -20,7 +14,6 @@ use crate::{
 pub struct Peers {
     pub(super) shared: Arc<Shared>,
     all: Mutex<HashMap<PeerId, Arc<Peer>>>,
-    ended: [AtomicU64; Goodbye::ALL.len()],
 }
 
 impl Peers {
@@ -28,7 +21,6 @@ impl Peers {
         Arc::new(Self {
             shared,
             all: Mutex::default(),
-            ended: Default::default(),
         })
     }
 
@@ -47,11 +39,7 @@ impl Peers {
 
     /// How many connections the server ended for this reason.
     pub fn ended(&self, why: Goodbye) -> u64 {
-        self.ended[why as usize].load(Ordering::Relaxed)
-    }
-
-    pub(super) fn count_ended(&self, why: Goodbye) {
-        self.ended[why as usize].fetch_add(1, Ordering::Relaxed);
+        self.shared.ended(why)
     }
 
     /// Whether nobody is connected and everything that anybody said has been dealt with.

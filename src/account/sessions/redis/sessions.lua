@@ -165,7 +165,8 @@ function does.use(default_age, ...)
         mail = record.mail
       end
       last_on(express .. id, age)
-      note(login, id, mail, age)
+      -- A Redis that is full notes nothing more, and must say all the same who is gone.
+      pcall(note, login, id, mail, age)
     else
       drop(login, given)
       gone[#gone + 1] = login

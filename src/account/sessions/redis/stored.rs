@@ -82,17 +82,9 @@ impl Stored {
         former
     }
 
-    /// Takes over what is known of the visitor; what others keep stays as it is.
-    pub fn set(&mut self, record: &Record) {
-        for (name, value) in [
-            ("name", &record.name),
-            ("mail", &record.mail),
-            ("user", &record.user),
-        ] {
-            if let Some(value) = value {
-                self.0.insert(name.into(), value.as_str().into());
-            }
-        }
+    /// Keeps the name that a visitor gave; all else stays as it is.
+    pub fn name_visitor(&mut self, user: &str) {
+        self.0.insert("user".into(), user.into());
     }
 
     /// It is used now: its cookie is good for as long again. And it is written anew: without a password that an old

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::user;
 use crate::chat::{
-    log::{After, Conversation, Log, LogError, Marks, Receipt, RoomActivity, Standing},
+    log::{After, Conversation, Letters, Log, LogError, Marks, Receipt, RoomActivity, Standing},
     message::{Direct, Epoch, Message, MessageId, Post, RoomName, UserId},
 };
 
@@ -40,6 +40,7 @@ pub(super) fn message(place: u64, size: usize) -> Arc<Message> {
         text: "x".repeat(size).into(),
         time: jiff::Timestamp::UNIX_EPOCH,
         replica: "replica".into(),
+        neighbour: None,
         direct: Some(Box::new(Direct {
             from: user("ann"),
             to: user("bob"),
@@ -177,6 +178,22 @@ impl Log for Scripted {
     }
 
     async fn conversations(&self, _: &UserId, _: usize) -> Result<Vec<Conversation>, LogError> {
+        Err(LogError::Closed)
+    }
+
+    async fn letters(&self, _: u64, _: usize) -> Result<Letters, LogError> {
+        Err(LogError::Closed)
+    }
+
+    async fn bookmark(&self, _: &str) -> Result<Option<String>, LogError> {
+        Err(LogError::Closed)
+    }
+
+    async fn set_bookmark(&self, _: &str, _: &str) -> Result<(), LogError> {
+        Err(LogError::Closed)
+    }
+
+    async fn first_bookmark(&self, _: &str, _: &str) -> Result<String, LogError> {
         Err(LogError::Closed)
     }
 

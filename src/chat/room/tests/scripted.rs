@@ -11,7 +11,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::EPOCH;
 use crate::chat::{
-    log::{After, Conversation, Log, LogError, Marks, Receipt, RoomActivity, Standing},
+    log::{After, Conversation, Letters, Log, LogError, Marks, Receipt, RoomActivity, Standing},
     message::{Message, MessageId, Post, RoomName, UserId},
 };
 
@@ -102,6 +102,22 @@ impl Log for Scripted {
     }
 
     async fn conversations(&self, _: &UserId, _: usize) -> Result<Vec<Conversation>, LogError> {
+        Err(LogError::Closed)
+    }
+
+    async fn letters(&self, _: u64, _: usize) -> Result<Letters, LogError> {
+        Err(LogError::Closed)
+    }
+
+    async fn bookmark(&self, _: &str) -> Result<Option<String>, LogError> {
+        Err(LogError::Closed)
+    }
+
+    async fn set_bookmark(&self, _: &str, _: &str) -> Result<(), LogError> {
+        Err(LogError::Closed)
+    }
+
+    async fn first_bookmark(&self, _: &str, _: &str) -> Result<String, LogError> {
         Err(LogError::Closed)
     }
 

@@ -1,6 +1,6 @@
 // Added by the server to the client library: a page that reconnects asks for what it has missed, and is not
 // told again what it has. Remembers the id of the last `message` of the default namespace, and adds it to
-// the next handshake as `after`. Touches nothing else.
+// the next handshake as `after`. Touches nothing else, but that a 0.9 page is not told twice what came twice.
 ;(function (io) {
   if (!io) return;
   var ID = /^\d+-[0-9a-f]{8}$/;
@@ -44,10 +44,26 @@
     });
   });
 
-  // 0.9
-  follow(io.SocketNamespace && io.SocketNamespace.prototype, 'onPacket', function (namespace, packet) {
-    if (namespace.name !== '' || packet.type !== 'event' || !packet.args || !isMessage(packet.name, packet.args[0])) return;
-    var options = namespace.socket.options;
-    options.query = withAfter(options.query, packet.args[0].id);
-  });
+  // Whether a message came before another one, or is it; both of one history.
+  function isTold(id, last) {
+    var one = id.split('-');
+    var other = last.split('-');
+    return one[1] === other[1] && Number(one[0]) <= Number(other[0]);
+  }
+
+  // 0.9 may read on from a connection that it has given up, beside the one that has taken its place.
+  var namespaces = io.SocketNamespace && io.SocketNamespace.prototype;
+  if (!namespaces) return;
+  var onPacket = namespaces.onPacket;
+  namespaces.onPacket = function (packet) {
+    if (this.name !== '' || packet.type !== 'event' || !packet.args || !isMessage(packet.name, packet.args[0])) {
+      return onPacket.apply(this, arguments);
+    }
+    var socket = this.socket;
+    var id = packet.args[0].id;
+    if (socket.lastTold && isTold(id, socket.lastTold)) return;
+    onPacket.apply(this, arguments);
+    socket.lastTold = id;
+    socket.options.query = withAfter(socket.options.query, id);
+  };
 })(typeof window === 'undefined' ? undefined : window.io);

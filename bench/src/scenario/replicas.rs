@@ -1,0 +1,176 @@
+//! (k): what several replicas cost and bring. A client that polls through any replica beside one that keeps to its own;
+//! a room whose readers are spread over one, two and three replicas; posts that Redis keeps; everybody coming back at once.
+
+mod polling;
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::audience::{Heard, Reader, Speech, Talker};
+use super::{CONNECT_LIMIT, LEAD, MAIN, Stage, post};
+use crate::clock;
+use crate::cluster::Cluster;
+use crate::machine::connections_within_limit;
+use crate::measure::{Goal, Measure};
+use crate::server::Kind;
+use crate::swarm::Swarm;
+
+const REPLICAS: usize = 3;
+const READERS: usize = 999;
+const RATE: u32 = 100;
+const RETURNING: usize = 10_000;
+/// For the replicas to notice whom they lost.
+const LULL: Duration = Duration::from_millis(1_500);
+
+/// Node's server has nothing to be compared with: it needs a sticky balancer.
+pub fn measure(kind: Kind, stage: &Stage) -> Result<Vec<Measure>> {
+    if kind == Kind::Node {
+        return Ok(Vec::new());
+    }
+    let mut measures = Vec::new();
+    let cluster = Cluster::start(REPLICAS, stage)?;
+    measures.extend(measure_polls(&cluster, stage)?);
+    drop(cluster);
+    for count in 1..=REPLICAS {
+        measures.extend(measure_room(count, stage)?);
+    }
+    measures.extend(measure_posts(stage)?);
+    measures.extend(measure_storm(stage)?);
+    Ok(measures)
+}
+
+fn measure_polls(cluster: &Cluster, stage: &Stage) -> Result<Vec<Measure>> {
+    let (_balancer, sticky, any) = cluster.balance(stage)?;
+    polling::converse(&[any], stage.pace.warm_up)?;
+    let mut measures = Vec::new();
+    let mut medians = Vec::new();
+    for (name, listeners) in [("sticky", &sticky[..]), ("any replica", &[any])] {
+        let (connects, polls) = polling::converse(listeners, stage.pace.window)?;
+        medians.push(polls.percentile(50.0));
+        let mean = |what: &str, value| Measure::mean(&format!("polls, {name}: {what}"), value);
+        measures.extend([
+            mean("p50, ms", polls.percentile(50.0)),
+            mean("p99, ms", polls.percentile(99.0)),
+            mean("connect p50, ms", connects.percentile(50.0)),
+        ]);
+    }
+    measures.push(
+        Measure::mean("polls, any replica ÷ sticky: p50", medians[1] / medians[0])
+            .goal(Goal::AtMost(1.1)),
+    );
+    Ok(measures)
+}
+
+/// One sender on the first replica, and readers on all.
+fn measure_room(count: usize, stage: &Stage) -> Result<Vec<Measure>> {
+    let cluster = Cluster::start(count, stage)?;
+    let mut talker = Swarm::start(cluster.replicas[0].address, MAIN, [Talker::default()])?;
+    talker.connect(1, CONNECT_LIMIT)?;
+    let mut readers = Vec::new();
+    for address in cluster.addresses() {
+        let mut swarm = Swarm::start(address, MAIN, [Reader::default()])?;
+        swarm.connect(READERS / count, CONNECT_LIMIT)?;
+        readers.push(swarm);
+    }
+    let talk = |time: Duration| -> Result<(Heard, u64, f64, f64)> {
+        let run = stage.next_run();
+        let messages = (f64::from(RATE) * time.as_secs_f64()).round() as u32;
+        for swarm in &readers {
+            swarm.progress.done.store(0, Relaxed);
+            swarm.order(|_| run)?;
+        }
+        let (began, before) = (Instant::now(), cluster.cpu_seconds()?);
+        let speech = Speech {
+            run,
+            begin: clock::now() + clock::nanos(LEAD),
+            interval: 1_000_000_000 / u64::from(RATE),
+            messages,
+        };
+        talker.order(|_| speech)?;
+        let deadline = Instant::now() + LEAD + time + stage.pace.grace;
+        let mut heard = Heard::default();
+        for swarm in &readers {
+            let expected = u64::from(messages) * swarm.size() as u64;
+            swarm.wait_done(expected, deadline.saturating_duration_since(Instant::now()));
+            for theirs in swarm.collect()?.0 {
+                heard.merge(&theirs);
+            }
+        }
+        let cpu = cluster.cpu_seconds()? - before;
+        Ok((
+            heard,
+            u64::from(messages),
+            cpu,
+            began.elapsed().as_secs_f64(),
+        ))
+    };
+    talk(stage.pace.warm_up)?;
+    let (heard, messages, cpu, elapsed) = talk(stage.pace.window)?;
+    let expected = messages * (READERS / count * count) as u64;
+    let mean =
+        |what: &str, value| Measure::mean(&format!("{count} × {}: {what}", READERS / count), value);
+    Ok(vec![
+        mean("deliveries/s", heard.messages as f64 / elapsed),
+        mean("p50, ms", heard.latencies.percentile(50.0)),
+        mean("p99, ms", heard.latencies.percentile(99.0)),
+        mean(
+            "CPU per delivery, with Redis, µs",
+            cpu * 1e6 / heard.messages.max(1) as f64,
+        ),
+        Measure::sum(
+            &format!("{count} × {}: not delivered in time", READERS / count),
+            expected.saturating_sub(heard.messages) as f64,
+        ),
+        Measure::sum(
+            &format!("{count} × {}: out of place or twice", READERS / count),
+            heard.disordered as f64,
+        ),
+    ])
+}
+
+/// The load of (e), whose posts are kept in Redis.
+fn measure_posts(stage: &Stage) -> Result<Vec<Measure>> {
+    let cluster = Cluster::start(1, stage)?;
+    let (per_second, latencies) = post::measure_on(cluster.replicas[0].address, stage)?;
+    Ok(vec![
+        Measure::mean("posts kept in Redis: acknowledged/s", per_second),
+        Measure::mean("posts kept in Redis: p50, ms", latencies.percentile(50.0)),
+        Measure::mean("posts kept in Redis: p99, ms", latencies.percentile(99.0)),
+    ])
+}
+
+fn measure_storm(stage: &Stage) -> Result<Vec<Measure>> {
+    // Until the replicas have closed what was cut, both generations of connections are open.
+    let count = RETURNING.min(connections_within_limit(2 * RETURNING)? / 2);
+    let cluster = Cluster::start(REPLICAS, stage)?;
+    let mut swarms = Vec::new();
+    for address in cluster.addresses() {
+        let mut swarm = Swarm::start(address, MAIN, [Reader::default()])?;
+        swarm.connect(count / REPLICAS, CONNECT_LIMIT)?;
+        swarms.push(swarm);
+    }
+    clock::wait(LULL);
+    for swarm in &swarms {
+        swarm.collect()?;
+        swarm.progress.retries.store(0, Relaxed);
+    }
+    let began = Instant::now();
+    for swarm in &swarms {
+        swarm.storm()?;
+    }
+    for swarm in &swarms {
+        swarm.wait_ready(CONNECT_LIMIT)?;
+    }
+    let all_back = began.elapsed().as_secs_f64() * 1e3;
+    let retries: usize = swarms
+        .iter()
+        .map(|it| it.progress.retries.load(Relaxed))
+        .sum();
+    Ok(vec![
+        Measure::mean("storm: connections", (count / REPLICAS * REPLICAS) as f64),
+        Measure::mean("storm: all are back after, ms", all_back),
+        Measure::sum("storm: attempts that failed", retries as f64),
+    ])
+}
