@@ -20,7 +20,8 @@ use super::{
     eio3, eio4, probe, public_id,
     refusal::{Error, is_engine_error, noop, normal, ok, respond},
     service::{Engine, Packets, Query, Transport},
-    session::{Protocol, Session, Sessions},
+    session::{Protocol, Session},
+    sessions::Sessions,
     stand_in::{self, StandIn},
     wire::Wire,
 };

@@ -1,8 +1,9 @@
 //! The Socket.IO transport: socketioxide, made safe. A request comes in at `front` (Node's exact
 //! answers, old clients' bodies), the engine (`service`) speaks Engine.IO, each upgraded connection
-//! runs over a `wire` (never blocks, bounded, read frame by frame), each client in a namespace is a `peer` (events in
-//! order, bounded), and a `session` ties them together. What peers are told on a WebSocket goes past the
-//! engine, through the session's `outbox`. Dialects are mounted on namespaces and know nothing of all this.
+//! runs over a `wire` (never blocks, bounded, read frame by frame), each client in a namespace is a
+//! `peer` (events in order, bounded), and a `session` ties them together. What peers are told on a
+//! WebSocket goes past the engine, through the session's `outbox`. Dialects are mounted on namespaces
+//! and know nothing of all this.
 
 mod answer;
 mod eio3;
@@ -19,6 +20,7 @@ mod refusal;
 mod reword;
 mod service;
 mod session;
+mod sessions;
 mod stand_in;
 pub(super) mod text;
 mod wire;
@@ -33,7 +35,7 @@ use self::{
     peer::Mount,
     service::{Engine, Nothing},
 };
-pub use self::{peer::handshake, public_id::id, session::Sessions};
+pub use self::{peer::handshake, public_id::id, sessions::Sessions};
 pub use super::flow::Limits;
 use super::{asks, channels::Told, farewell, listener::Remote, origin::Allowed};
 use crate::{

@@ -3,11 +3,10 @@
 //! namespace).
 
 use std::{
-    collections::HashMap,
     io,
     sync::{
         Arc, OnceLock, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
 };
 
@@ -19,14 +18,14 @@ use super::{
     last_answer::LastAnswer,
     outbox::{Outbox, Packet, Queued},
     peer::Peer,
-    service::Engine,
+    sessions::Sessions,
 };
 use crate::{
     chat::peer::Goodbye,
     dialect::Handshake,
     transport::{
         channels::{Channels, Member},
-        flow::{Flow, Limits, Shared},
+        flow::{Flow, Limits},
     },
 };
 
@@ -37,17 +36,6 @@ pub enum Protocol {
     Eio3,
     /// Clients 3.x and 4.x.
     Eio4,
-}
-
-/// All sessions of this process.
-pub struct Sessions {
-    shared: Arc<Shared>,
-    pub(super) channels: Arc<Channels<Peer>>,
-    engine: Engine,
-    /// Those that began with polling, by their Engine.IO id.
-    by_sid: Mutex<HashMap<Box<str>, Weak<Session>>>,
-    all: Mutex<HashMap<u64, Weak<Session>>>,
-    next: AtomicU64,
 }
 
 pub struct Session {
@@ -75,31 +63,17 @@ pub struct Session {
     peers: Mutex<Vec<Weak<Peer>>>,
 }
 
-impl Sessions {
-    pub(super) fn new(engine: Engine, limits: Limits) -> Arc<Self> {
-        Arc::new(Self {
-            shared: Shared::new(limits),
-            channels: Channels::new(),
-            engine,
-            by_sid: Mutex::default(),
-            all: Mutex::default(),
-            next: AtomicU64::new(0),
-        })
-    }
-
-    /// A new session; `None` where there are as many as there may be.
-    pub(super) fn begin(
-        self: &Arc<Self>,
+impl Session {
+    pub(super) fn new(
+        key: u64,
+        sessions: Arc<Sessions>,
         protocol: Protocol,
         handshake: Handshake,
-    ) -> Option<Arc<Session>> {
-        if self.count() >= self.shared.limits.sessions {
-            return None;
-        }
-        let key = self.next.fetch_add(1, Ordering::Relaxed);
-        let session = Arc::new(Session {
+    ) -> Self {
+        Self {
             key,
-            sessions: self.clone(),
+            flow: Flow::new(sessions.shared.clone()),
+            sessions,
             protocol,
             handshake,
             sid: OnceLock::new(),
@@ -107,50 +81,15 @@ impl Sessions {
             probing: AtomicBool::new(false),
             nudged: Notify::new(),
             encodes_once: AtomicBool::new(false),
-            flow: Flow::new(self.shared.clone()),
             outbox: Outbox::default(),
             last_answer: LastAnswer::default(),
             taking: AtomicBool::new(false),
             goodbye: OnceLock::new(),
             is_told: AtomicBool::new(false),
             peers: Mutex::default(),
-        });
-        self.all.lock().insert(key, Arc::downgrade(&session));
-        Some(session)
-    }
-
-    pub(super) fn find(&self, sid: &str) -> Option<Arc<Session>> {
-        self.by_sid.lock().get(sid)?.upgrade()
-    }
-
-    /// How many sessions there are.
-    pub fn count(&self) -> usize {
-        self.all.lock().len()
-    }
-
-    /// Whether nobody is connected and everything that anybody said has been dealt with.
-    pub(super) fn are_quiet(&self) -> bool {
-        self.count() == 0 && self.shared.is_quiet()
-    }
-
-    /// How many sessions the server ended for this reason.
-    pub fn ended(&self, why: Goodbye) -> u64 {
-        self.shared.ended(why)
-    }
-
-    /// Ends every session.
-    pub(super) fn close_all(&self, why: Goodbye) {
-        for session in self.everybody() {
-            session.close(why);
         }
     }
 
-    pub(super) fn everybody(&self) -> Vec<Arc<Session>> {
-        self.all.lock().values().filter_map(Weak::upgrade).collect()
-    }
-}
-
-impl Session {
     pub(super) fn limits(&self) -> &Limits {
         self.flow.limits()
     }
@@ -162,10 +101,7 @@ impl Session {
     /// Makes the session known by the id that polling requests name it with.
     pub(super) fn name(self: &Arc<Self>, sid: &str) {
         if self.sid.set(sid.into()).is_ok() {
-            self.sessions
-                .by_sid
-                .lock()
-                .insert(sid.into(), Arc::downgrade(self));
+            self.sessions.name(sid, self);
         }
     }
 
@@ -351,10 +287,8 @@ impl Session {
 
     /// Nothing of it is left that could be asked for. The engine may hold on to it for a while.
     fn gone(&self) {
-        self.sessions.all.lock().remove(&self.key);
-        if let Some(sid) = self.sid.get() {
-            self.sessions.by_sid.lock().remove(sid);
-        }
+        self.sessions
+            .forget(self.key, self.sid.get().map(|sid| &**sid));
     }
 }
 
