@@ -72,10 +72,12 @@ pub(super) enum Queued {
 
 impl Outbox {
     /// Queues a packet: for the wire, or where the wire does not take it, by `by_engine`, which is called at
-    /// this very place in the order of packets.
+    /// this very place in the order of packets. So is `is_in`: a peer that has left by then, and whose client
+    /// may have come back as another one, is told nothing.
     pub(super) fn queue<E>(
         &self,
         packet: &Packet<'_>,
+        is_in: impl FnOnce() -> Result<(), E>,
         by_engine: impl FnOnce() -> Result<(), E>,
     ) -> Result<Queued, E> {
         let mut waiting = self.0.lock();
@@ -83,6 +85,7 @@ impl Outbox {
             Way::Engine => by_engine().map(|()| Queued::Known),
             Way::Closed => Ok(Queued::Known),
             Way::Direct => {
+                is_in()?;
                 let is_first = waiting.ready.packets == 0 && waiting.behind.is_empty();
                 let Waiting { ready, behind, .. } = &mut *waiting;
                 let frames = behind.back_mut().unwrap_or(ready);
@@ -110,25 +113,18 @@ impl Outbox {
         Ok(queued)
     }
 
-    /// As [`Outbox::queue_behind`], where packets go past the engine.
-    pub(super) fn mark<E>(&self, mark: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
-        let mut waiting = self.0.lock();
-        if waiting.way == Way::Direct {
-            mark()?;
-            waiting.behind.push_back(Frames::default());
-        }
-        Ok(())
+    /// Where packets go past the engine, what follows waits until the engine has written what it has now. `mark`
+    /// has it queue a [`MARK`], and tells whether it did: not where nobody is connected who could be overtaken.
+    pub(super) fn mark<E>(&self, mark: impl FnOnce() -> Result<bool, E>) -> Result<(), E> {
+        self.0.lock().mark(mark)
     }
 
-    /// From now on packets go past the engine. `mark` has the engine queue a [`MARK`] where it may have
-    /// packets of this session, and tells whether it did.
+    /// From now on packets go past the engine, behind what it has.
     pub(super) fn go_direct<E>(&self, mark: impl FnOnce() -> Result<bool, E>) -> Result<(), E> {
         let mut waiting = self.0.lock();
         if waiting.way == Way::Engine {
             waiting.way = Way::Direct;
-            if mark()? {
-                waiting.behind.push_back(Frames::default());
-            }
+            waiting.mark(mark)?;
         }
         Ok(())
     }
@@ -173,6 +169,13 @@ impl Outbox {
 }
 
 impl Waiting {
+    fn mark<E>(&mut self, mark: impl FnOnce() -> Result<bool, E>) -> Result<(), E> {
+        if self.way == Way::Direct && mark()? {
+            self.behind.push_back(Frames::default());
+        }
+        Ok(())
+    }
+
     fn take(&mut self, out: &mut BytesMut) -> usize {
         let ready = std::mem::take(&mut self.ready);
         if out.is_empty() {

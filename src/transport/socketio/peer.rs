@@ -4,7 +4,10 @@
 use std::{
     borrow::Cow,
     pin::Pin,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -45,6 +48,8 @@ pub(super) struct Peer {
     session: Arc<Session>,
     dialect: Arc<dyn Dialect>,
     greeted: Weak<Greeted>,
+    /// Nothing that it is told now can come before its client's CONNECT.
+    is_in: AtomicBool,
     inbox: Inbox,
     /// Where it receives fleeting events.
     channels: Mutex<Vec<Box<str>>>,
@@ -71,6 +76,7 @@ impl Peer {
 
     /// The client was told that it is connected: what it may have said since comes after this.
     fn open(self: &Arc<Self>) {
+        self.is_in.store(true, Ordering::Release);
         let Some(conversation) = self
             .greeted
             .upgrade()
@@ -81,24 +87,33 @@ impl Peer {
         inbox::open(self.clone(), conversation);
     }
 
-    /// Has the engine's queue marked as far as it is filled.
-    pub(super) fn mark(&self) -> Result<(), SendError> {
+    /// Has the engine's queue marked as far as it is filled; false where the client has left.
+    pub(super) fn mark(&self) -> Result<bool, SendError> {
         let socket = self.socket.upgrade();
-        let socket = socket.ok_or(SendError::Socket(SocketError::Closed))?;
-        socket.emit(MARK, &())
+        match socket.map(|socket| socket.emit(MARK, &())) {
+            None | Some(Err(SendError::Socket(SocketError::Closed))) => Ok(false),
+            Some(marked) => marked.map(|()| true),
+        }
     }
 
     /// Answers an event of the client's.
     fn answer(&self, id: i64, answer: &RawValue, ack: AckSender<LocalAdapter>) {
-        if self.socket().is_none() {
-            return;
-        }
         let packet = Packet::Ack {
             namespace: self.namespace,
             id,
             answer,
         };
-        self.session.tell(&packet, || ack.send(answer));
+        self.tell(&packet, |_| ack.send(answer));
+    }
+
+    fn tell(
+        &self,
+        packet: &Packet<'_>,
+        by_engine: impl FnOnce(&Socket<LocalAdapter>) -> Result<(), SendError>,
+    ) {
+        let Some(socket) = self.socket() else { return };
+        let is_in = || self.is_in.load(Ordering::Acquire) && socket.connected();
+        self.session.tell(packet, is_in, || by_engine(&socket));
     }
 
     fn socket(&self) -> Option<Arc<Socket<LocalAdapter>>> {
@@ -151,13 +166,12 @@ impl Outlet for Peer {
     }
 
     fn emit(&self, event: &str, payload: &RawValue) {
-        let Some(socket) = self.socket() else { return };
         let packet = Packet::Event {
             namespace: self.namespace,
             name: event,
             payload,
         };
-        (self.session).tell(&packet, || socket.emit(event, payload));
+        self.tell(&packet, |socket| socket.emit(event, payload));
     }
 
     fn ask(&self, event: &str, payload: &RawValue, answered: Answered) {
@@ -223,6 +237,7 @@ impl Mount {
             session: session.clone(),
             dialect: self.dialect.clone(),
             greeted: Arc::downgrade(&greeted),
+            is_in: AtomicBool::new(false),
             inbox: Inbox::default(),
             channels: Mutex::default(),
             asks: Asks::default(),

@@ -138,14 +138,19 @@ impl Session {
             .filter(|why| why.is_abrupt() || self.is_told.load(Ordering::Acquire))
     }
 
-    /// Queues a packet for the client; `by_engine` does so where its wire does not take it.
+    /// Queues a packet for the client, of a peer that `is_in`; `by_engine` does so where its wire does not take it.
     pub(super) fn tell(
         self: &Arc<Self>,
         packet: &Packet<'_>,
+        is_in: impl FnOnce() -> bool,
         by_engine: impl FnOnce() -> Result<(), SendError>,
     ) {
-        let queued = self.queue(packet.size(), || self.outbox.queue(packet, by_engine));
-        if queued == Some(Queued::First) {
+        let is_in = || match is_in() {
+            true => Ok(()),
+            false => Err(SendError::Socket(SocketError::Closed)),
+        };
+        let queue = || self.outbox.queue(packet, is_in, by_engine);
+        if self.queue(packet.size(), queue) == Some(Queued::First) {
             self.flow.wake();
         }
     }
@@ -187,12 +192,13 @@ impl Session {
     /// The client has gone over to its WebSocket, and the engine's queue is read by nobody else: what it is told
     /// from now on goes past the engine.
     pub(super) fn go_direct(self: &Arc<Self>) {
-        let marked = self.outbox.go_direct(|| {
-            // The lock is not held by anybody who waits for that of the outbox.
-            for peer in self.peers.lock().iter().filter_map(Weak::upgrade) {
-                match peer.mark() {
-                    Err(SendError::Socket(SocketError::Closed)) => {}
-                    marked => return marked.map(|()| true),
+        // Asked for where nobody can become one unseen, and let go of where nothing is locked.
+        let mut peers = Vec::new();
+        let marked = self.outbox.go_direct::<SendError>(|| {
+            peers = self.peers();
+            for peer in &peers {
+                if peer.mark()? {
+                    return Ok(true);
                 }
             }
             Ok(false)
@@ -229,11 +235,12 @@ impl Session {
     }
 
     pub(super) fn peer(&self, namespace: &str) -> Option<Arc<Peer>> {
-        self.peers
-            .lock()
-            .iter()
-            .filter_map(Weak::upgrade)
-            .rfind(|peer| peer.namespace() == namespace)
+        let peers = self.peers().into_iter();
+        peers.rev().find(|peer| peer.namespace() == namespace)
+    }
+
+    fn peers(&self) -> Vec<Arc<Peer>> {
+        self.peers.lock().iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Ends the session, once: the first reason counts.
@@ -248,8 +255,7 @@ impl Session {
             tracing::warn!(session = self.key, remote = %self.handshake.remote, reason = why.code(), "ending a session: {}", why.message());
         }
         if !why.is_abrupt() {
-            let peers: Vec<_> = self.peers.lock().iter().filter_map(Weak::upgrade).collect();
-            for peer in peers {
+            for peer in self.peers() {
                 peer.say_goodbye(why);
             }
         }

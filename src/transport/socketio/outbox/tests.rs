@@ -40,7 +40,7 @@ fn say(outbox: &Outbox, what: &str) -> Queued {
         payload: &to_raw_value(&1).unwrap(),
     };
     let by_engine = || -> Result<(), Infallible> { panic!("it goes past the engine") };
-    outbox.queue(&packet, by_engine).unwrap()
+    outbox.queue(&packet, || Ok(()), by_engine).unwrap()
 }
 
 fn ask(outbox: &Outbox) {
@@ -141,10 +141,10 @@ fn a_session_that_polls_is_told_by_the_engine() {
         by_engine += 1;
         Ok::<_, Infallible>(())
     };
-    assert_eq!(outbox.queue(&packet, queue), Ok(Queued::Known));
+    assert_eq!(outbox.queue(&packet, || Ok(()), queue), Ok(Queued::Known));
     assert_eq!(by_engine, 1);
     outbox
-        .mark(|| -> Result<(), Infallible> { panic!("all is in the engine's queue") })
+        .mark(|| -> Result<bool, Infallible> { panic!("all is in the engine's queue") })
         .unwrap();
     assert_eq!(out(&outbox), (vec![], 0));
 }
@@ -211,6 +211,31 @@ fn what_was_said_goes_out_before_what_the_engine_writes_later() {
         out_with(&outbox, &["41"]),
         (vec![event("goodbye"), "41".into()], 2)
     );
+}
+
+#[test]
+fn whoever_has_left_when_it_is_its_turn_is_told_nothing() {
+    let outbox = direct(false);
+    let packet = Packet::Event {
+        namespace: "/",
+        name: "late",
+        payload: &to_raw_value(&1).unwrap(),
+    };
+    let by_engine = || panic!("it goes past the engine");
+    assert_eq!(
+        outbox.queue(&packet, || Err("gone"), by_engine),
+        Err("gone")
+    );
+    assert_eq!(out(&outbox), (vec![], 0));
+    assert_eq!(say(&outbox, "a"), Queued::First);
+}
+
+#[test]
+fn nothing_waits_for_a_mark_that_was_not_made() {
+    let outbox = direct(false);
+    outbox.mark(|| Ok::<_, Infallible>(false)).unwrap();
+    say(&outbox, "a");
+    assert_eq!(out(&outbox), (vec![event("a")], 1));
 }
 
 #[test]
