@@ -39,6 +39,9 @@ use crate::{
     },
 };
 
+/// A packet that sends a client away, by which its size is counted.
+const DISCONNECT: &str = "41";
+
 /// A client in a namespace.
 pub(super) struct Peer {
     id: PeerId,
@@ -70,7 +73,7 @@ impl Peer {
         {
             // A client that is disconnected in words, not just cut off, stays away.
             let disconnect = || socket.disconnect().map_err(SendError::Socket);
-            self.session.queue(FRAMING, disconnect);
+            self.session.queue(DISCONNECT.len(), disconnect);
         }
     }
 

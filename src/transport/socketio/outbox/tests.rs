@@ -107,6 +107,7 @@ fn packets_are_written_as_the_engine_writes_them() {
         let mut out = BytesMut::new();
         packet.put(&mut out);
         assert_eq!(*out, *frame(expected));
+        assert!(packet.size() <= expected.len(), "{expected}");
     }
 }
 
