@@ -72,6 +72,7 @@ pub struct Server {
     legacy: Arc<Legacy>,
     neighbours: Neighbours,
     websocket: Arc<WebSocket>,
+    gate: Arc<Gate>,
     stop: watch::Sender<bool>,
     connections: Connections,
     /// Listeners, delivery, presence.
@@ -260,6 +261,7 @@ impl Server {
             legacy,
             neighbours,
             websocket,
+            gate: transports.gate,
             stop,
             connections,
             tasks,
@@ -292,8 +294,8 @@ impl Server {
         &self.websocket
     }
 
-    /// Says that it is not ready any more, sends clients away, stops accepting, keeps what was accepted,
-    /// closes the log.
+    /// Says that it is not ready any more, lets nobody in, sends clients away and hears what they said before they knew,
+    /// stops listening, keeps what was accepted, closes the log.
     pub async fn stop(mut self) {
         self.readiness.drain();
         if let Some(forward) = &self.forward {
@@ -313,12 +315,14 @@ impl Server {
                 self.websocket.thin_out(over)
             );
         }
-        self.stop.send_replace(true);
+        self.gate.close();
+        // What clients that poll still say comes in requests of their own.
         tokio::join!(
             self.socketio.drain(),
             self.legacy.drain(),
             self.websocket.drain()
         );
+        self.stop.send_replace(true);
         self.neighbours.stop().await;
         if let Some(members) = &self.members {
             members.leave().await;

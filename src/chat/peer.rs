@@ -142,6 +142,11 @@ impl Goodbye {
         )
     }
 
+    /// Whether what the client says before it knows is still heard: it has done nothing wrong, and may not say it again.
+    pub fn hears_on(self) -> bool {
+        self == Self::Shutdown
+    }
+
     /// It is no news to whoever watches the server, and says nothing against the client.
     pub fn is_ordinary(self) -> bool {
         matches!(self, Self::SignedOut | Self::TokenExpired | Self::Shutdown)

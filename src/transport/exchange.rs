@@ -27,6 +27,7 @@ use tokio_tungstenite::tungstenite::{
 };
 
 use super::{
+    farewell::LAST_WORDS,
     flow::{Flow, Reader},
     listener::Connection,
 };
@@ -37,9 +38,6 @@ const READ_BUFFER: usize = 512;
 /// Bytes of frames that are gathered for one write.
 const BATCH: usize = 16 * 1024;
 
-/// How long a client may take to be told goodbye when the server goes down.
-const LAST_WORDS: Duration = Duration::from_secs(1);
-
 /// What a WebSocket carries on one connection.
 pub(super) trait Carried {
     fn flow(&self) -> &Flow;
@@ -47,7 +45,7 @@ pub(super) trait Carried {
     /// The connection is to end without another word.
     fn is_cut(&self) -> bool;
 
-    /// The server is going down: a client that does not take what it is still to be told is not waited for.
+    /// The server is going down: the client is heard until it has gone, and not waited for if it does not.
     fn is_going_down(&self) -> bool;
 
     /// The next that the client is to be told.
@@ -183,8 +181,12 @@ impl<C: Carried> Exchange<'_, C> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
             let may_read = self.carried.flow().may_read(Reader::Wire, cx.waker());
-            if self.carried.is_cut() || self.takes_no_goodbye(cx) {
+            if self.carried.is_cut() {
                 return Poll::Ready(End::Lost);
+            }
+            if self.is_late(cx) {
+                let is_told = self.over && self.out.is_empty();
+                return Poll::Ready(if is_told { End::Over } else { End::Lost });
             }
             if !may_read {
                 self.carried.came();
@@ -194,7 +196,8 @@ impl<C: Carried> Exchange<'_, C> {
             }
             // Answers to pings are not counted by the flow, and wait here.
             let enough = self.carried.flow().limits().backlog / 2;
-            if self.deaf || self.over || !may_read || self.out.len() > enough {
+            let hears = !self.deaf && (!self.over || self.hears_on());
+            if !hears || !may_read || self.out.len() > enough {
                 return Poll::Pending;
             }
             let all_is_out = self.out.is_empty();
@@ -208,7 +211,13 @@ impl<C: Carried> Exchange<'_, C> {
         }
     }
 
-    fn takes_no_goodbye(&mut self, cx: &mut Context<'_>) -> bool {
+    /// All is said, but the client may not know yet, and still be saying something.
+    fn hears_on(&self) -> bool {
+        self.over && !self.left && !self.deaf && self.carried.is_going_down()
+    }
+
+    /// The client had its time to go.
+    fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
         self.carried.is_going_down()
             && (self.last_words)
                 .get_or_insert_with(|| Box::pin(tokio::time::sleep(LAST_WORDS)))
@@ -282,6 +291,7 @@ impl<C: Carried> Exchange<'_, C> {
             if self.out.is_empty() {
                 return match (self.over, self.left) {
                     (_, true) => Poll::Ready(End::Left),
+                    (true, false) if self.hears_on() => self.end_stream(cx),
                     (true, false) => Poll::Ready(End::Over),
                     (false, false) => Poll::Pending,
                 };
@@ -292,6 +302,14 @@ impl<C: Carried> Exchange<'_, C> {
                 Poll::Ready(Err(error)) => return Poll::Ready(self.failed(&error)),
                 Poll::Pending => return self.wait(cx),
             }
+        }
+    }
+
+    /// Where no close frame tells the client, the end of the stream does.
+    fn end_stream(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        match Pin::new(&mut *self.stream).poll_shutdown(cx) {
+            Poll::Ready(Err(_)) => Poll::Ready(End::Lost),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
         }
     }
 

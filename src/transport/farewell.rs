@@ -6,6 +6,9 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::chat::peer::Goodbye;
 
+/// How long a client may take to be told that the server goes down, and is heard meanwhile.
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// The WebSocket status (RFC 6455, 7.4.1) that tells why the server closes. None of those that were
 /// registered later: the `ws` package that Socket.IO 1.x clients use on Node takes them for an error.
 pub(super) fn close_status(why: Goodbye) -> u16 {

@@ -213,7 +213,8 @@ impl Flow {
             .is_none_or(|rate| self.pace.may_read(rate, reader as usize, waker))
     }
 
-    fn hears_enough(&self) -> bool {
+    /// Whether much of what the client said is still unheard.
+    pub(super) fn hears_enough(&self) -> bool {
         self.unheard.load(Ordering::Acquire) >= UNHEARD_EVENTS
             || self.unheard_bytes.load(Ordering::Acquire) >= self.unheard_bytes_limit()
     }

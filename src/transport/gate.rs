@@ -2,7 +2,11 @@
 //! who is let in one after the other is served well, and those who are here already hardly notice. Sessions that exist do
 //! not pass here.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{
+    num::NonZeroU32,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use axum::{body::Body, response::IntoResponse};
 use http::{HeaderValue, Response, StatusCode, header::RETRY_AFTER};
@@ -21,6 +25,7 @@ pub struct Gate {
     rate: Option<NonZeroU32>,
     /// When all that came would have come at the allowed rate.
     due: Mutex<Option<Instant>>,
+    is_closed: AtomicBool,
 }
 
 impl Gate {
@@ -29,11 +34,21 @@ impl Gate {
         Self {
             rate,
             due: Mutex::default(),
+            is_closed: AtomicBool::new(false),
         }
     }
 
-    /// Waits until a session may begin; false where it would take too long.
+    /// Lets nobody in from now on.
+    pub fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until a session may begin; false where it would take too long, or none may.
     pub async fn pass(&self) -> bool {
+        self.comes_in_time().await && !self.is_closed.load(Ordering::Relaxed)
+    }
+
+    async fn comes_in_time(&self) -> bool {
         let Some(rate) = self.rate else { return true };
         let wait = {
             let (mut due, now) = (self.due.lock(), Instant::now());
@@ -84,6 +99,17 @@ mod tests {
         let passed = passed.into_iter().filter(|passed| *passed).count();
         assert_eq!(passed, 10 + 100 + 1);
         assert!(gate.pass().await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_passes_once_it_is_closed_not_even_who_waits() {
+        let gate = Gate::new(RATE);
+        for _ in 0..=10 {
+            assert!(gate.pass().await);
+        }
+        let waiting = gate.pass();
+        gate.close();
+        assert!(!waiting.await && !gate.pass().await);
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,6 +11,7 @@ mod crowd;
 mod drain;
 mod full;
 mod kill;
+mod last_words;
 mod leaks;
 mod namespaces;
 mod pace;

@@ -86,7 +86,7 @@ impl Drop for Attachment {
             state.detach(self.turn, self.written, Instant::now(), session.times());
             state.is_over()
         };
-        if over {
+        if over && !session.hears_on() {
             session.sessions.forget(session);
         }
         session.sessions.links.fetch_sub(1, Ordering::AcqRel);

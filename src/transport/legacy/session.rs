@@ -23,6 +23,7 @@ use crate::{
     dialect::{Conversation, Handshake},
     transport::{
         channels::Channels,
+        farewell::LAST_WORDS,
         flow::{Flow, Limits},
         inbox,
         socketio::text,
@@ -139,7 +140,7 @@ impl Session {
         };
         {
             let (mut state, now) = (self.state.lock(), Instant::now());
-            if state.has_ended() {
+            if state.has_ended() && !self.hears_on() {
                 return;
             }
             if packet.kind == Kind::Heartbeat {
@@ -284,13 +285,36 @@ impl Session {
             } else if state.polls() {
                 state.push(packet::NOT_HANDSHAKEN);
             }
-            // Whoever is between two polls comes for its last words, but we do not stay for that.
-            state.is_alone() && !why.is_abrupt() && why != Goodbye::Shutdown
+            // Whoever is between two polls comes for its last words.
+            state.is_alone() && !why.is_abrupt()
         };
+        if why.hears_on() {
+            return self.dismiss();
+        }
         self.end();
         if !kept {
             self.sessions.forget(self);
         }
+    }
+
+    /// Ends the session for the client, and hears for a while what it said before it knew.
+    fn dismiss(self: &Arc<Self>) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return self.lost();
+        };
+        self.state.lock().end();
+        self.tell_reader();
+        let session = self.clone();
+        runtime.spawn(async move {
+            tokio::time::sleep(LAST_WORDS).await;
+            session.end();
+            session.sessions.forget(&session);
+        });
+    }
+
+    /// Sent away, but perhaps still saying something.
+    pub(super) fn hears_on(&self) -> bool {
+        self.goodbye().is_some_and(Goodbye::hears_on)
     }
 
     /// Nobody is heard any more. What was queued may still be taken.

@@ -95,7 +95,7 @@ impl Carried for Packets {
     }
 
     fn is_going_down(&self) -> bool {
-        self.session().goodbye() == Some(Goodbye::Shutdown)
+        self.session().hears_on()
     }
 
     fn next(&mut self, _: &mut Context<'_>) -> Next {

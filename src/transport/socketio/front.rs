@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
     eio3, eio4, probe, public_id,
-    refusal::{Error, is_engine_error, noop, normal, ok, respond},
+    refusal::{Error, empty, is_engine_error, normal, ok, respond},
     service::{Engine, Packets, Query, Transport},
     session::{Protocol, Session},
     sessions::Sessions,
@@ -153,7 +153,7 @@ impl Front {
                 biased;
                 response = polled => response,
                 // The engine's own answer is given up: while it waits it holds nothing.
-                () = session.nudged() => return noop(query.protocol),
+                () = session.nudged() => return empty(query.protocol, session.is_over().is_some()),
             },
             None => polled.await,
         };
@@ -190,6 +190,9 @@ impl Front {
         query: &Query,
         session: Arc<Session>,
     ) -> Response<Body> {
+        if session.goodbye().is_some() && session.flow.hears_enough() {
+            return Error::SessionIdUnknown.response();
+        }
         let Some(_turn) = session.take_turn() else {
             session.close(Goodbye::BadPacket);
             return respond(StatusCode::BAD_REQUEST, "text/html", String::new());

@@ -101,11 +101,13 @@ pub(super) fn ok() -> Response<Body> {
     respond(StatusCode::OK, "text/html", "ok".to_owned())
 }
 
-/// The answer to a poll that tells nothing.
-pub(super) fn noop(protocol: Protocol) -> Response<Body> {
-    let packet = match protocol {
-        Protocol::Eio3 => "1:6",
-        Protocol::Eio4 => "6",
+/// The answer to a poll that tells nothing, or only that the session is over.
+pub(super) fn empty(protocol: Protocol, is_over: bool) -> Response<Body> {
+    let packet = match (protocol, is_over) {
+        (Protocol::Eio3, false) => "1:6",
+        (Protocol::Eio3, true) => "1:1",
+        (Protocol::Eio4, false) => "6",
+        (Protocol::Eio4, true) => "1",
     };
     respond(StatusCode::OK, "text/plain; charset=UTF-8", packet.into())
 }

@@ -25,6 +25,7 @@ use crate::{
     dialect::Handshake,
     transport::{
         channels::{Channels, Member},
+        farewell::LAST_WORDS,
         flow::{Flow, Limits},
     },
 };
@@ -118,14 +119,17 @@ impl Session {
         (!self.on_websocket.load(Ordering::Relaxed)).then_some(probing)
     }
 
-    /// Has a poll that waits answered with nothing.
+    /// Has a poll that waits answered with nothing, or with the end where it has come.
     pub(super) fn nudge(&self) {
         self.nudged.notify_waiters();
     }
 
     /// Waits until a poll that waits is to be answered.
     pub(super) async fn nudged(&self) {
-        self.nudged.notified().await;
+        let nudged = self.nudged.notified();
+        if !self.is_over().is_some_and(Goodbye::hears_on) {
+            nudged.await;
+        }
     }
 
     pub(super) fn goodbye(&self) -> Option<Goodbye> {
@@ -262,9 +266,26 @@ impl Session {
         self.is_told.store(true, Ordering::Release);
         self.flow.look_again();
         self.flow.wake();
-        if !self.on_websocket.load(Ordering::Relaxed) {
-            self.close_polling();
+        if self.on_websocket.load(Ordering::Relaxed) {
+            return;
         }
+        match why.hears_on() {
+            true => self.dismiss(),
+            false => self.close_polling(),
+        }
+    }
+
+    /// Tells whoever polls that it is over, and hears for a while what the client said before it knew.
+    fn dismiss(self: &Arc<Self>) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return self.gone();
+        };
+        self.nudge();
+        let session = self.clone();
+        runtime.spawn(async move {
+            tokio::time::sleep(LAST_WORDS).await;
+            session.close_polling();
+        });
     }
 
     /// TCP gave up. Where a peer that acknowledges nothing is the cause, that is the reason: the system

@@ -8,7 +8,7 @@ use std::{
     mem::MaybeUninit,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -26,7 +26,10 @@ use super::{
 };
 use crate::{
     chat::peer::Goodbye,
-    transport::{farewell::close_status, flow::Reader},
+    transport::{
+        farewell::{LAST_WORDS, close_status},
+        flow::Reader,
+    },
 };
 
 /// Most that one read takes. It is given out frame by frame.
@@ -57,7 +60,15 @@ enum Farewell {
     NotBegun,
     /// The engine hands over what is queued.
     Sending(Pin<Box<Sleep>>),
+    /// The client may not know yet, and still be saying something.
+    Hearing(Pin<Box<Sleep>>),
     Said,
+}
+
+impl Farewell {
+    fn is_said(&self) -> bool {
+        matches!(self, Self::Hearing(_) | Self::Said)
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
@@ -80,7 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
         let Some(stream) = &mut self.stream else {
             return Ok(());
         };
-        if !matches!(self.farewell, Farewell::Said) {
+        if !self.farewell.is_said() {
             let packets = self.session.outbox.take(&mut self.unsent);
             if packets > 0 {
                 self.session.taken(packets);
@@ -124,11 +135,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
             if self.session.flow.has_queued_packets() && patience.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
-            self.farewell = Farewell::Said;
+            self.farewell = match why.hears_on() {
+                true => Farewell::Hearing(Box::pin(tokio::time::sleep(LAST_WORDS))),
+                false => Farewell::Said,
+            };
             self.session.outbox.close();
             self.unsent.extend_from_slice(&close_frame(why));
         }
         Poll::Ready(())
+    }
+
+    /// Whether a client that was told goodbye is heard on: until it closes, or its time is over.
+    fn hears_on(&mut self, cx: &mut Context<'_>) -> bool {
+        let Farewell::Hearing(patience) = &mut self.farewell else {
+            return false;
+        };
+        let is_over = patience.as_mut().poll(cx).is_ready();
+        if is_over {
+            self.farewell = Farewell::Said;
+        }
+        !is_over
     }
 }
 
@@ -154,7 +180,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncRead for Wire<S> {
             if why.is_abrupt() {
                 return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
             }
-            return this.say_farewell(cx, why).map(Ok);
+            ready!(this.say_farewell(cx, why));
+            if !this.hears_on(cx) {
+                return Poll::Ready(Ok(()));
+            }
+            // The close frame.
+            if let Err(error) = this.send_on(cx) {
+                return Poll::Ready(Err(error));
+            }
         }
         if !may_read {
             return Poll::Pending;
@@ -203,10 +236,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncWrite for Wire<S> 
         let Some(stream) = &mut this.stream else {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         };
-        let is_over = this.session.goodbye().is_some_and(Goodbye::is_abrupt)
-            || matches!(this.farewell, Farewell::Said);
-        if is_over {
+        let is_cut = this.session.goodbye().is_some_and(Goodbye::is_abrupt);
+        if is_cut || matches!(this.farewell, Farewell::Said) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        if this.farewell.is_said() {
+            // Nothing comes after a close frame. The engine goes on, for what its client may still say.
+            return Poll::Ready(Ok(data.len()));
         }
         let all_is_out = this.unsent.is_empty();
         let packets = this.session.outbox.take_with(frames, &mut this.unsent);
@@ -254,7 +290,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Drop for Wire<S> {
         match self.session.goodbye() {
             Some(why) if why.is_abrupt() => return,
             // The engine was faster than the farewell.
-            Some(why) if !matches!(self.farewell, Farewell::Said) => {
+            Some(why) if !self.farewell.is_said() => {
                 self.unsent.extend_from_slice(&close_frame(why));
             }
             _ => {}

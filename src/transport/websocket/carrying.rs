@@ -45,7 +45,7 @@ impl Carried for Carrying {
     }
 
     fn is_going_down(&self) -> bool {
-        (self.peer.farewell()).is_some_and(|end| end.why == Goodbye::Shutdown)
+        (self.peer.farewell()).is_some_and(|end| end.why.hears_on())
     }
 
     fn next(&mut self, cx: &mut Context<'_>) -> Next {
