@@ -1,11 +1,13 @@
 //! `cargo run --release -p bench`: measures Handshaken and a Node Socket.IO server in turn on this machine, and writes
 //! a table of both. README.md in this folder says what is measured, and how to read it.
 
+mod balancer;
 mod clock;
 mod cluster;
 mod cores;
 mod machine;
 mod measure;
+mod outside;
 mod pace;
 mod poller;
 mod prepare;
