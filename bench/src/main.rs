@@ -155,8 +155,10 @@ fn measure(scenario: Scenario, kind: Kind, round: usize, stage: &Stage, report: 
     }
 }
 
+/// As it was typed, without the folders of this machine.
 fn command_line() -> String {
-    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let name = |argument: String| argument.rsplit('/').next().map(str::to_owned);
+    let arguments: Vec<_> = std::env::args().skip(1).filter_map(name).collect();
     let mut line = "cargo run --release -p bench".to_owned();
     if !arguments.is_empty() {
         line += " -- ";
