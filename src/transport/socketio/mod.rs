@@ -28,6 +28,7 @@ use async_trait::async_trait;
 use axum::body::Body;
 use http::{Request, Response, header::CONTENT_LENGTH};
 use serde_json::value::RawValue;
+use socketioxide::ParserConfig;
 
 use self::{
     front::Front,
@@ -45,6 +46,9 @@ use crate::{
 /// Bytes that an idle WebSocket connection keeps for reading. Larger frames get what they need, and the
 /// wire reads more than that at a time.
 const READ_BUFFER: usize = 128;
+
+/// Binary attachments that one packet may have.
+const ATTACHMENTS: usize = 64;
 
 /// How often a drain looks whether everybody is gone.
 const DRAIN_PERIOD: Duration = Duration::from_millis(10);
@@ -80,6 +84,12 @@ impl SocketIo {
             .ws_max_message_size(limits.payload)
             .ws_max_frame_size(limits.payload)
             .ws_read_buffer_size(READ_BUFFER)
+            .with_parser(
+                ParserConfig::common()
+                    .max_incoming_binaries(ATTACHMENTS)
+                    // They are kept until all have come, and no clock runs meanwhile.
+                    .max_incoming_binary_buf_size(limits.message),
+            )
             .build_with_inner_svc(Nothing);
         let engine = Engine(service);
         let sessions = Sessions::new(engine.clone(), limits);
