@@ -76,6 +76,28 @@ describe('a session of one replica', () => {
   });
 });
 
+test('whoever waits for a replica that was stopped waits no longer than its lease', async (t) => {
+  const [one, other] = await start(t, 2);
+  const [polling, posting, upgraded] = [await handshake(one), await handshake(one), await handshake(one)];
+  await fetch(engine(other, `&sid=${polling.sid}`), { method: 'POST', body: '40' });
+  assert.match(await (await fetch(engine(other, `&sid=${polling.sid}`))).text(), /^40/);
+  const headers = { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==' };
+  const tunnel = await new Promise((resolve, reject) => {
+    const request = http.get(engine(other, `&sid=${upgraded.sid}`).replace('polling', 'websocket'), { headers });
+    request.once('upgrade', (answer, socket) => resolve(socket)).once('error', reject);
+  });
+  const closed = new Promise((resolve) => tunnel.once('close', resolve).on('error', () => {}).resume());
+  process.kill(one.pid, 'SIGSTOP');
+  try {
+    const signal = AbortSignal.timeout(40_000);
+    const asked = [fetch(engine(other, `&sid=${polling.sid}`), { signal }), fetch(engine(other, `&sid=${posting.sid}`), { method: 'POST', body: '40', signal })];
+    for (const answer of await Promise.all(asked)) assert.deepEqual([answer.status, await answer.text()], [400, UNKNOWN]);
+    await closed;
+  } finally {
+    process.kill(one.pid, 'SIGCONT');
+  }
+});
+
 test('a poll whose answer was lost with the replica in between is answered again, and no other one is', async (t) => {
   const [owner, lost, other] = await start(t, 3);
   const legacy = await legacyHandshake(owner);
