@@ -48,7 +48,7 @@ const SECRET: HeaderName = HeaderName::from_static("handshaken-secret");
 /// The address of the client, for a replica that believes the one who says so.
 const CLIENT: HeaderName = HeaderName::from_static("handshaken-client");
 
-/// Headers that concern one connection and not the request; RFC 9110, 7.6.1.
+/// Headers that concern one connection and not the request, besides those that `Connection` names; RFC 9110, 7.6.1.
 const OF_ONE_CONNECTION: [HeaderName; 6] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
@@ -296,7 +296,36 @@ fn without_body(request: &Request<Body>) -> Request<Body> {
 }
 
 fn drop_connection_headers(headers: &mut HeaderMap) {
-    for name in OF_ONE_CONNECTION {
+    let named = headers.get_all(CONNECTION).iter();
+    let named: Vec<HeaderName> = named
+        .filter_map(|names| names.to_str().ok())
+        .flat_map(|names| names.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in OF_ONE_CONNECTION.into_iter().chain(named) {
         headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_concerns_one_connection_is_not_passed_on() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "keep-alive, X-Hop"),
+            ("connection", "Upgrade,, not a name"),
+            ("keep-alive", "timeout=5"),
+            ("x-hop", "1"),
+            ("te", "trailers"),
+            ("cookie", "a=b"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        drop_connection_headers(&mut headers);
+        let left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(left, ["cookie"]);
     }
 }
