@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import http from 'node:http';
+import net from 'node:net';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 
@@ -192,6 +193,21 @@ describe('the listener for other replicas', () => {
     }
     assert.equal((await fetch(`${inside(one)}/health`, { headers: { 'handshaken-secret': SECRET } })).status, 404);
     assert.ok(!`${one.log()}${other.log()}`.includes(SECRET));
+  });
+
+  test('has room for those whose sessions are there, however many clients there are', async (t) => {
+    const args = ['--redis', redis.url, '--cluster-listen', '127.0.0.1:0', '--redis-prefix', `test-${process.hrtime.bigint()}`];
+    const one = await startServer({ args: [...args, '--max-connections', '3'] });
+    t.after(() => one.stop());
+    const other = await startServer({ args });
+    t.after(() => other.stop());
+    await knowsAll(other, 2);
+    const { sid } = await handshake(one);
+    const crowd = Array.from({ length: 3 }, () => net.connect(one.port, '127.0.0.1'));
+    t.after(() => crowd.forEach((client) => client.destroy()));
+    await eventually('it is full', async () => (await fetch(one.url, { headers: { connection: 'close' } })).status === 503);
+    const posted = await fetch(engine(other, `&sid=${sid}`), { method: 'POST', body: '40' });
+    assert.deepEqual([posted.status, await posted.text()], [200, 'ok']);
   });
 
   test('passes nothing further on', async (t) => {
