@@ -70,7 +70,7 @@ impl Attachment {
     /// The connection is gone, and with it the session.
     pub(super) fn lost(self) {
         let session = self.session.clone();
-        let current = !matches!(session.state.lock().take_packet(self.turn), Taken::Replaced);
+        let current = session.state.lock().is_current(self.turn);
         drop(self);
         if current {
             session.lost();

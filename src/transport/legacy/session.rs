@@ -247,7 +247,7 @@ impl Session {
 
     /// The client goes, in good order.
     pub(super) fn leave(self: &Arc<Self>) {
-        self.state.lock().push(packet::DISCONNECT);
+        self.state.lock().farewell();
         self.end();
         self.sessions.forget(self);
     }
