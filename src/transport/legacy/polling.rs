@@ -233,9 +233,7 @@ impl Scripts {
             return Poll::Ready(None);
         };
         let session = attachment.session.clone();
-        // Woken for what there is to be written, too.
-        session.flow.may_read(Reader::Wire, cx.waker());
-        match attachment.packet() {
+        match attachment.packet(cx.waker()) {
             Taken::Some(packet) => {
                 session.flow.taken(1);
                 session.flow.sent(packet.len());

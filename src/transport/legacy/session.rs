@@ -7,6 +7,7 @@ use std::{
     time::Instant,
 };
 
+use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -44,6 +45,8 @@ pub(super) struct Session {
     pub(super) last_poll: Mutex<Carrier>,
     /// For polls, which wait for something to say.
     pub(super) changed: Notify,
+    /// The stream that waits for the same.
+    pub(super) stream: AtomicWaker,
     seats: Mutex<Vec<Seat>>,
     goodbye: OnceLock<Goodbye>,
     /// Whose packets are being taken: one request at a time, so that they stay in order.
@@ -66,6 +69,7 @@ impl Session {
             sessions,
             last_poll: Mutex::default(),
             changed: Notify::new(),
+            stream: AtomicWaker::new(),
             seats: Mutex::default(),
             goodbye: OnceLock::new(),
             posting: tokio::sync::Mutex::default(),
@@ -116,6 +120,7 @@ impl Session {
 
     pub(super) fn tell_reader(&self) {
         self.changed.notify_waiters();
+        self.stream.wake();
         self.flow.wake();
     }
 
