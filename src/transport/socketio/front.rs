@@ -104,18 +104,21 @@ impl Front {
                 return Err(Error::BadRequest);
             }
         }
-        let protocol = match eio.as_deref() {
-            Some("4") => Protocol::Eio4,
-            Some("3") => Protocol::Eio3,
-            // A session that exists says itself what it speaks.
-            _ if sid
-                .as_deref()
-                .is_some_and(|sid| self.sessions.find(sid).is_none()) =>
-            {
-                return Err(Error::SessionIdUnknown);
-            }
-            _ => return Err(Error::UnsupportedProtocolVersion),
+        let session = sid.as_deref().map(|sid| self.sessions.find(sid));
+        let protocol = match (eio.as_deref(), &session) {
+            (Some("4"), _) => Protocol::Eio4,
+            (Some("3"), _) => Protocol::Eio3,
+            (_, None) => return Err(Error::UnsupportedProtocolVersion),
+            (_, Some(None)) => return Err(Error::SessionIdUnknown),
+            // In a session, whatever is not 4 is 3.
+            (_, Some(Some(_))) => Protocol::Eio3,
         };
+        if session
+            .flatten()
+            .is_some_and(|session| session.protocol != protocol)
+        {
+            return Err(Error::BadRequest);
+        }
         Ok(Query {
             protocol,
             transport,
@@ -182,7 +185,8 @@ impl Front {
         Response::from_parts(parts, Body::from(body))
     }
 
-    /// Takes a client's packets: all of a request or nothing of it.
+    /// Takes a client's packets: none of a request that is too large or wrongly framed, else one after the other until
+    /// all are taken or the session ends.
     async fn take(
         &self,
         request: Request<Body>,
