@@ -45,9 +45,6 @@ use crate::{
 /// How exactly heartbeats and the ends of absent sessions are timed.
 const LOOK_PERIOD: Duration = Duration::from_millis(250);
 
-/// How often a drain looks whether everybody is gone.
-const DRAIN_PERIOD: Duration = Duration::from_millis(10);
-
 /// How long a drain waits for answers that clients are slow to take. HTTP asks for more of one only when it has
 /// got rid of what it has, so nothing else would end them.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -166,12 +163,10 @@ impl Legacy {
     pub async fn drain(&self) {
         let sessions = &self.front.sessions;
         let begun = Instant::now();
-        sessions.close_all(Goodbye::Shutdown);
-        while !sessions.are_quiet() || sessions.have_links() && begun.elapsed() < LAST_WORDS {
-            tokio::time::sleep(DRAIN_PERIOD).await;
-            // Those who came in meanwhile.
-            sessions.close_all(Goodbye::Shutdown);
-        }
+        let send_away = || sessions.close_all(Goodbye::Shutdown);
+        let are_gone =
+            || sessions.are_quiet() && (!sessions.have_links() || begun.elapsed() > LAST_WORDS);
+        farewell::to_all(send_away, are_gone).await;
     }
 }
 

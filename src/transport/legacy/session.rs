@@ -210,14 +210,7 @@ impl Session {
         }
         self.send(packet::connect(endpoint));
         // The default one may still wait for a client to come.
-        let opened = {
-            let mut seats = self.seats.lock();
-            let seat = seats.iter_mut().find(|seat| seat.peer.endpoint == endpoint);
-            seat.and_then(|seat| Some((seat.peer.clone(), seat.greeted.take()?)))
-        };
-        if let Some((peer, conversation)) = opened {
-            inbox::open(peer, conversation);
-        }
+        self.open(endpoint);
     }
 
     fn sit(self: &Arc<Self>, endpoint: &str, query: &str) -> bool {

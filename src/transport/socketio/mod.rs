@@ -50,9 +50,6 @@ const READ_BUFFER: usize = 128;
 /// Binary attachments that one packet may have.
 const ATTACHMENTS: usize = 64;
 
-/// How often a drain looks whether everybody is gone.
-const DRAIN_PERIOD: Duration = Duration::from_millis(10);
-
 /// The times of Engine.IO.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
@@ -135,12 +132,7 @@ impl SocketIo {
 
     /// Answers a request of Socket.IO's path.
     pub async fn answer(&self, mut request: Request<Body>) -> Response<Body> {
-        let remote = request
-            .extensions()
-            .get()
-            .map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |Remote(address)| {
-                address.ip()
-            });
+        let remote = Remote::ip(request.extensions());
         let member = &*self.member;
         if member.is_empty() {
             return self.front.answer(request, remote).await;
@@ -170,12 +162,9 @@ impl SocketIo {
 
     /// Sends everybody away, and returns when they are gone and what they said has been dealt with.
     pub async fn drain(&self) {
-        self.front.sessions.close_all(Goodbye::Shutdown);
-        while !self.front.sessions.are_quiet() {
-            tokio::time::sleep(DRAIN_PERIOD).await;
-            // Those who came in meanwhile.
-            self.front.sessions.close_all(Goodbye::Shutdown);
-        }
+        let sessions = &self.front.sessions;
+        let send_away = || sessions.close_all(Goodbye::Shutdown);
+        farewell::to_all(send_away, || sessions.are_quiet()).await;
     }
 }
 

@@ -1,9 +1,6 @@
 //! A posted form, with what is known of who posted it; or why it is not taken.
 
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    time::Duration,
-};
+use std::{net::IpAddr, time::Duration};
 
 use axum::extract::Request;
 use http::{StatusCode, header::CONTENT_TYPE};
@@ -69,11 +66,10 @@ impl Form {
                 return Err(Told::refused(status, "The form took too long to arrive."));
             }
         };
-        let remote = head.extensions.get().map(|Remote(address)| address.ip());
         Ok(Self {
             fields: form_urlencoded::parse(&body).into_owned().collect(),
             cookies: cookies(&head.headers),
-            from: remote.unwrap_or(Ipv4Addr::UNSPECIFIED.into()),
+            from: Remote::ip(&head.extensions),
             by_tls: head.extensions.get::<ByTls>().is_some(),
         })
     }
