@@ -195,7 +195,7 @@ fn last_words_can_be_taken_and_then_it_is_over() {
 fn what_a_stream_took_has_arrived_once_a_heartbeat_that_followed_it_is_answered() {
     let mut session = Session::new();
     let turn = session.attach(Way::Stream, 0.0).unwrap();
-    let mut say = |session: &mut Session| {
+    let say = |session: &mut Session| {
         session.state.push(r#"5:::{"name":"a"}"#);
         while let Taken::Some(_) = session.state.take_packet(turn) {}
         session.state.not_arrived()

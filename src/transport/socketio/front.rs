@@ -13,7 +13,7 @@ use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
     header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, SEC_WEBSOCKET_KEY},
 };
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
@@ -28,6 +28,7 @@ use crate::{
     chat::peer::Goodbye,
     dialect::Handshake,
     transport::{
+        body::{self, Unread},
         forward::Hop,
         origin::{self, Allowed},
         upgrade,
@@ -203,13 +204,15 @@ impl Front {
             return respond(StatusCode::BAD_REQUEST, "text/html", String::new());
         }
         let limits = session.limits();
-        let body = Limited::new(request.into_body(), limits.payload).collect();
-        let body = match tokio::time::timeout(limits.stall, body).await {
-            Err(_) => return respond(StatusCode::REQUEST_TIMEOUT, "text/html", String::new()),
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => return too_large(&session),
-            // The client went away in the middle of it.
-            Ok(Err(_)) => return respond(StatusCode::BAD_REQUEST, "text/html", String::new()),
+        let body = match body::read(request.into_body(), limits.payload, limits.stall).await {
+            Ok(body) => body,
+            Err(Unread::TooLarge) => return too_large(&session),
+            Err(Unread::Late) => {
+                return respond(StatusCode::REQUEST_TIMEOUT, "text/html", String::new());
+            }
+            Err(Unread::Broken) => {
+                return respond(StatusCode::BAD_REQUEST, "text/html", String::new());
+            }
         };
         let packets = match session.protocol {
             Protocol::Eio4 => Ok(eio4::split(&body)),
