@@ -75,6 +75,8 @@ pub struct Server {
     gate: Arc<Gate>,
     stop: watch::Sender<bool>,
     connections: Connections,
+    /// From other replicas.
+    passed_on: Connections,
     /// Listeners, delivery, presence.
     tasks: JoinSet<()>,
     delivery: tokio::task::JoinHandle<()>,
@@ -193,11 +195,10 @@ impl Server {
         legacy.mount("/chat", native);
 
         let (stop, stopped) = watch::channel(false);
-        let connections = Connections::new(
-            settings.max_connections.get(),
-            settings.stall_timeout,
-            stopped,
-        );
+        let most = settings.max_connections.get();
+        let connections = Connections::new(most, settings.stall_timeout, stopped.clone());
+        // Of their own: no crowd of clients keeps those out whose sessions are here.
+        let passed_on = Connections::new(most, settings.stall_timeout, stopped);
         let transports = Transports {
             socketio: socketio.clone(),
             legacy: legacy.clone(),
@@ -216,7 +217,7 @@ impl Server {
             tasks.spawn(listener::serve(
                 inside.listener,
                 routes::internal(&transports, inside.secret),
-                connections.clone(),
+                passed_on.clone(),
             ));
             cluster_address = Some(inside.address);
             forward = Some(inside.forward);
@@ -264,6 +265,7 @@ impl Server {
             gate: transports.gate,
             stop,
             connections,
+            passed_on,
             tasks,
             delivery,
         })
@@ -330,7 +332,8 @@ impl Server {
         self.chat.close().await;
         // The tail ends with the log: whoever still reads has been told everything.
         let _ = self.delivery.await;
-        let _ = tokio::time::timeout(LAST_WORDS, self.connections.ended()).await;
+        let ended = async { tokio::join!(self.connections.ended(), self.passed_on.ended()) };
+        let _ = tokio::time::timeout(LAST_WORDS, ended).await;
         self.tasks.shutdown().await;
         self.logins.close().await;
         for why in Goodbye::ALL {

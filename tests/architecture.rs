@@ -45,7 +45,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
             "dialect",
             "chat::message",
             "chat::peer",
-            "cluster::members::Members",
+            "cluster::members",
         ],
     ),
     (

@@ -192,7 +192,7 @@ pub trait Outlet: Send + Sync + 'static {
     /// happens, in a task of its own: what it does costs the caller nothing.
     fn ask(&self, event: &str, payload: &RawValue, answered: Box<dyn FnOnce(Answer) + Send>);
 
-    /// How many events are queued and not known to have gone out. An outlet that cannot tell says none.
+    /// How many events are queued, or went out and are not known to have arrived. An outlet that cannot tell says none.
     fn waiting(&self) -> usize {
         0
     }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use redis::{RedisError, RedisResult};
+use redis::RedisResult;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::{sync::mpsc, time::interval};
@@ -145,10 +145,7 @@ impl Carrier {
         let mut batch = Vec::with_capacity(BATCH);
         loop {
             tokio::select! {
-                heard = channel.hear() => match heard {
-                    Some(heard) => self.tell(&heard).await,
-                    None => return Err(gone()),
-                },
+                heard = channel.hear() => self.tell(&heard?).await,
                 events = self.queue.recv_many(&mut batch, BATCH) => {
                     if events == 0 {
                         return Ok(());
@@ -199,8 +196,4 @@ async fn drop_all(queue: &mut mpsc::Receiver<Vec<u8>>, dropped: &AtomicU64) {
     while queue.recv().await.is_some() {
         dropped.fetch_add(1, Ordering::Relaxed);
     }
-}
-
-fn gone() -> RedisError {
-    std::io::Error::new(std::io::ErrorKind::ConnectionReset, "the connection ended").into()
 }

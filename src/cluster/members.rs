@@ -14,9 +14,11 @@ use std::{
 };
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::timeout,
+};
 
 use super::directory::{Directory, DirectoryError};
 
@@ -87,11 +89,17 @@ pub struct Member {
     pub sessions: usize,
 }
 
+/// Another replica, and where it is reached.
+pub struct Other {
+    pub id: MemberId,
+    pub address: SocketAddr,
+}
+
 /// The live replicas, as far as this one knows.
 pub struct Members {
     directory: Directory,
     me: Member,
-    known: RwLock<HashMap<MemberId, Option<SocketAddr>>>,
+    known: watch::Sender<HashMap<MemberId, Option<SocketAddr>>>,
     /// Somebody wants to know more.
     asked: Notify,
     /// Exchanges with the directory that have begun.
@@ -118,7 +126,7 @@ impl Members {
                 host,
                 sessions: 0,
             },
-            known: RwLock::default(),
+            known: watch::Sender::default(),
             asked: Notify::new(),
             begun: AtomicU64::new(0),
             ended: watch::Sender::default(),
@@ -132,41 +140,60 @@ impl Members {
 
     /// Whether the others do not know that this replica lives.
     pub fn is_lapsed(&self) -> bool {
-        self.is_lapsed.load(Ordering::Relaxed) || self.known.read().is_empty()
+        self.is_lapsed.load(Ordering::Relaxed) || self.known.borrow().is_empty()
     }
 
     /// How many replicas live, this one included.
     pub fn count(&self) -> usize {
-        self.known.read().len()
+        self.known.borrow().len()
     }
 
-    /// Where a session's replica is reached; `None` where that is this one, or none that lives.
-    pub async fn owner_of(&self, session: &str) -> Option<SocketAddr> {
+    /// The replica that a session lives on; `None` where that is this one, or none that lives.
+    pub async fn owner_of(&self, session: &str) -> Option<Other> {
         let id = MemberId::of_session(session)?;
         if id == self.me.id {
             return None;
         }
-        let known = self.known.read().get(&id).copied();
-        if let Some(known) = known {
-            return known;
+        if !self.known.borrow().contains_key(&id) {
+            // It may have come just now.
+            self.look_again().await;
         }
-        // It may have come just now.
-        self.look_again().await;
-        self.known.read().get(&id).copied().flatten()
+        let address = self.known.borrow().get(&id).copied().flatten()?;
+        Some(Other { id, address })
     }
 
-    /// Where some other replica is reached.
-    pub fn another(&self) -> Option<SocketAddr> {
-        let known = self.known.read();
+    /// Some other replica.
+    pub fn another(&self) -> Option<Other> {
+        let known = self.known.borrow();
         let others = known.iter().filter(|(id, _)| **id != self.me.id);
-        let others: Vec<_> = others.filter_map(|(_, address)| *address).collect();
+        let others: Vec<_> = others
+            .filter_map(|(id, address)| Some((id, (*address)?)))
+            .collect();
         let lot = getrandom::u32().unwrap_or_default() as usize;
-        others.get(lot % others.len().max(1)).copied()
+        let (id, address) = others.get(lot % others.len().max(1))?;
+        Some(Other {
+            id: (*id).clone(),
+            address: *address,
+        })
+    }
+
+    /// Returns when a replica has left the directory. One that lives is back within a lease, should Redis have lost the
+    /// directory.
+    pub async fn gone(&self, id: &MemberId) {
+        let mut known = self.known.subscribe();
+        loop {
+            // An error means that nobody is left to say so; that is this.
+            let _ = known.wait_for(|known| !known.contains_key(id)).await;
+            let back = known.wait_for(|known| known.contains_key(id));
+            if timeout(LEASE, back).await.is_err() {
+                return;
+            }
+        }
     }
 
     /// The other replicas that live.
     pub fn others(&self) -> Vec<MemberId> {
-        let known = self.known.read();
+        let known = self.known.borrow();
         let others = known.keys().filter(|id| **id != self.me.id);
         others.cloned().collect()
     }
@@ -197,7 +224,7 @@ impl Members {
             }
             tokio::time::sleep(PAUSE).await;
             // An error means that the time is over.
-            let _ = tokio::time::timeout(RENEWAL - PAUSE, self.asked.notified()).await;
+            let _ = timeout(RENEWAL - PAUSE, self.asked.notified()).await;
         }
     }
 
@@ -205,7 +232,7 @@ impl Members {
     pub async fn leave(&self) {
         // Boxed: the client library's futures are deep.
         let left = Box::pin(self.directory.leave(self.id()));
-        match tokio::time::timeout(PATIENCE, left).await {
+        match timeout(PATIENCE, left).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 tracing::warn!(%error, "could not give up the lease; it ends by itself")
@@ -220,7 +247,7 @@ impl Members {
         let mut ended = self.ended.subscribe();
         self.asked.notify_one();
         let another = ended.wait_for(|ended| *ended > begun);
-        let _ = tokio::time::timeout(PATIENCE, another).await;
+        let _ = timeout(PATIENCE, another).await;
     }
 
     async fn exchange(&self, sessions: usize) -> Result<(), DirectoryError> {
@@ -230,14 +257,19 @@ impl Members {
             ..self.me.clone()
         };
         let renewed = Box::pin(self.directory.renew(&me));
-        let renewed = tokio::time::timeout(PATIENCE, renewed)
+        let renewed = timeout(PATIENCE, renewed)
             .await
             .unwrap_or(Err(DirectoryError::Slow(PATIENCE)));
         let result = renewed.map(|members| {
             let members = members
                 .into_iter()
                 .map(|member| (member.id, member.address));
-            *self.known.write() = members.collect();
+            let members: HashMap<_, _> = members.collect();
+            self.known.send_if_modified(|known| {
+                let is_news = *known != members;
+                *known = members;
+                is_news
+            });
         });
         self.ended.send_modify(|ended| *ended += 1);
         result

@@ -124,10 +124,7 @@ impl Shared {
         let mut checked = Instant::now();
         loop {
             tokio::select! {
-                heard = channel.hear() => match heard {
-                    Some(published) => self.hear(&published).await?,
-                    None => return Ok(()),
-                },
+                published = channel.hear() => self.hear(&published?).await?,
                 _ = period.tick() => {
                     self.tell().await?;
                     self.look_around().await?;

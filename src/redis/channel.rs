@@ -1,9 +1,12 @@
 //! A channel of Redis' publish and subscribe, over one connection: what is published while nobody is
 //! connected is gone, and what is not taken in time as well.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use redis::{
@@ -50,9 +53,10 @@ impl Channel {
         })
     }
 
-    /// The next message; `None` once the connection is gone.
-    pub async fn hear(&mut self) -> Option<Vec<u8>> {
-        self.heard.recv().await
+    /// The next message; an error once the connection is gone.
+    pub async fn hear(&mut self) -> RedisResult<Vec<u8>> {
+        let gone = || io::Error::new(io::ErrorKind::ConnectionReset, "the connection ended");
+        Ok(self.heard.recv().await.ok_or_else(gone)?)
     }
 
     /// How many messages came in too fast since the last call.

@@ -74,7 +74,7 @@ pub(super) trait Carried {
 pub(super) enum Next {
     Text(Box<str>),
     Ping,
-    /// Nothing now; the flow's waker tells when to ask again.
+    /// Nothing now; the context's waker, or the flow's, is woken when to ask again.
     Wait,
     /// Nothing any more, but for a close frame.
     Over(Option<CloseFrame>),
@@ -180,7 +180,9 @@ struct Exchange<'a, C> {
 impl<C: Carried> Exchange<'_, C> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
-            let may_read = self.carried.flow().may_read(Reader::Wire, cx.waker());
+            // Once all is said, another connection may be the one to be woken.
+            let may_read = (!self.over || self.hears_on())
+                && self.carried.flow().may_read(Reader::Wire, cx.waker());
             if self.carried.is_cut() {
                 return Poll::Ready(End::Lost);
             }

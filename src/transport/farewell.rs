@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::chat::peer::Goodbye;
 
 /// How long a client may take to be told that the server goes down, and is heard meanwhile.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How often it is looked at whether everybody is gone.
+const PERIOD: Duration = Duration::from_millis(10);
 
 /// The WebSocket status (RFC 6455, 7.4.1) that tells why the server closes. None of those that were
 /// registered later: the `ws` package that Socket.IO 1.x clients use on Node takes them for an error.
@@ -27,5 +30,14 @@ pub(super) async fn one_by_one<T>(all: Vec<T>, over: Duration, send_away: impl F
     for (n, one) in all.into_iter().enumerate() {
         sleep_until(began + over.mul_f64(n as f64 / count as f64)).await;
         send_away(one);
+    }
+}
+
+/// Sends everybody away, those as well who come in meanwhile, and returns when they are gone.
+pub(super) async fn to_all(send_away: impl Fn(), are_gone: impl Fn() -> bool) {
+    send_away();
+    while !are_gone() {
+        sleep(PERIOD).await;
+        send_away();
     }
 }

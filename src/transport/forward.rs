@@ -27,11 +27,14 @@ use super::{
     gate,
     listener::{Pulse, Remote},
 };
-use crate::cluster::members::Members;
+use crate::cluster::members::{LEASE, Members, Other};
 
 /// How long another replica may take to accept a connection. The client meanwhile waits, and begins
 /// anew when this has passed.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long another replica's system may acknowledge nothing: as long as a lease, which says whether its process lives.
+const SILENCE: Duration = LEASE;
 
 /// How long a connection to another replica is kept for the next request.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -45,7 +48,7 @@ const SECRET: HeaderName = HeaderName::from_static("handshaken-secret");
 /// The address of the client, for a replica that believes the one who says so.
 const CLIENT: HeaderName = HeaderName::from_static("handshaken-client");
 
-/// Headers that concern one connection and not the request; RFC 9110, 7.6.1.
+/// Headers that concern one connection and not the request, besides those that `Connection` names; RFC 9110, 7.6.1.
 const OF_ONE_CONNECTION: [HeaderName; 6] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
@@ -87,6 +90,11 @@ impl Forward {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        // Polls and tunnels say nothing for a long time.
+        connector.set_keepalive(Some(SILENCE / 3));
+        connector.set_keepalive_interval(Some(SILENCE / 3));
+        #[cfg(target_os = "linux")]
+        connector.set_tcp_user_timeout(Some(SILENCE));
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
@@ -145,28 +153,30 @@ impl Forward {
     /// Gives the request back, without its body, where the replica did not answer.
     async fn pass_on(
         &self,
-        owner: SocketAddr,
+        owner: Other,
         mut request: Request<Body>,
     ) -> Result<Response<Body>, Request<Body>> {
         let upgrades = request.headers().get(UPGRADE).cloned();
         let client_side = upgrades.is_some().then(|| hyper::upgrade::on(&mut request));
         let left = without_body(&request);
-        let passed = match self
-            .client
-            .request(self.dress(request, owner, upgrades))
-            .await
-        {
+        let request = self.dress(request, owner.address, upgrades);
+        let passed = tokio::select! {
+            passed = self.client.request(request) => passed.map_err(|error| error.to_string()),
+            // One that was stopped answers nothing, and keeps its connections.
+            () = self.members.gone(&owner.id) => Err("its lease has ended".to_owned()),
+        };
+        let passed = match passed {
             Ok(passed) => passed,
             Err(error) => {
                 // Whether a replica that is gone took a POST is not known, so it is not sent again.
-                tracing::debug!(%owner, %error, "could not pass a request on");
+                tracing::debug!(owner = %owner.address, %error, "could not pass a request on");
                 self.members.doubt();
                 return Err(left);
             }
         };
         Ok(match client_side {
             Some(client_side) if passed.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                tunnel(passed, client_side)
+                self.tunnel(passed, client_side, owner)
             }
             _ => {
                 let (mut parts, body) = passed.into_parts();
@@ -205,6 +215,30 @@ impl Forward {
             parts.headers.insert(CLIENT, client);
         }
         Request::from_parts(parts, body)
+    }
+
+    /// Joins both ends once both sides have switched.
+    fn tunnel(
+        &self,
+        mut passed: Response<hyper::body::Incoming>,
+        client_side: hyper::upgrade::OnUpgrade,
+        owner: Other,
+    ) -> Response<Body> {
+        let owner_side = hyper::upgrade::on(&mut passed);
+        let members = self.members.clone();
+        tokio::spawn(async move {
+            let (Ok(client), Ok(owner_side)) = tokio::join!(client_side, owner_side) else {
+                return;
+            };
+            let (mut client, mut owner_side) = (TokioIo::new(client), TokioIo::new(owner_side));
+            // Either end may break at any time; the other one notices by its end.
+            tokio::select! {
+                _ = copy_bidirectional(&mut client, &mut owner_side) => {}
+                () = members.gone(&owner.id) => {}
+            }
+        });
+        let (parts, _) = passed.into_parts();
+        Response::from_parts(parts, Body::empty())
     }
 }
 
@@ -252,23 +286,6 @@ pub fn guarded(router: Router, secret: Secret) -> Router {
     ))
 }
 
-/// Joins both ends once both sides have switched.
-fn tunnel(
-    mut passed: Response<hyper::body::Incoming>,
-    client_side: hyper::upgrade::OnUpgrade,
-) -> Response<Body> {
-    let owner_side = hyper::upgrade::on(&mut passed);
-    tokio::spawn(async move {
-        let (Ok(client), Ok(owner)) = tokio::join!(client_side, owner_side) else {
-            return;
-        };
-        // Either end may break at any time; the other one notices by its end.
-        let _ = copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(owner)).await;
-    });
-    let (parts, _) = passed.into_parts();
-    Response::from_parts(parts, Body::empty())
-}
-
 /// What a transport needs to refuse the request.
 fn without_body(request: &Request<Body>) -> Request<Body> {
     let mut left = Request::new(Body::empty());
@@ -279,7 +296,36 @@ fn without_body(request: &Request<Body>) -> Request<Body> {
 }
 
 fn drop_connection_headers(headers: &mut HeaderMap) {
-    for name in OF_ONE_CONNECTION {
+    let named = headers.get_all(CONNECTION).iter();
+    let named: Vec<HeaderName> = named
+        .filter_map(|names| names.to_str().ok())
+        .flat_map(|names| names.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in OF_ONE_CONNECTION.into_iter().chain(named) {
         headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_concerns_one_connection_is_not_passed_on() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "keep-alive, X-Hop"),
+            ("connection", "Upgrade,, not a name"),
+            ("keep-alive", "timeout=5"),
+            ("x-hop", "1"),
+            ("te", "trailers"),
+            ("cookie", "a=b"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        drop_connection_headers(&mut headers);
+        let left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(left, ["cookie"]);
     }
 }

@@ -5,7 +5,7 @@
 use std::{
     convert::Infallible,
     io,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     pin::Pin,
     sync::{
         Arc,
@@ -16,7 +16,7 @@ use std::{
 };
 
 use axum::{Router, body::Body};
-use http::{HeaderValue, Request, Response, StatusCode, header::RETRY_AFTER};
+use http::{Extensions, HeaderValue, Request, Response, StatusCode, header::RETRY_AFTER};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -54,6 +54,14 @@ const ROOM_AFTER: HeaderValue = HeaderValue::from_static("5");
 /// Where a request came from; an extension of every request.
 #[derive(Clone, Copy, Debug)]
 pub struct Remote(pub SocketAddr);
+
+impl Remote {
+    /// The client's address, of a request with these extensions; unspecified where nothing says it.
+    pub fn ip(request: &Extensions) -> IpAddr {
+        let remote = request.get().map(|Remote(address)| address.ip());
+        remote.unwrap_or(Ipv4Addr::UNSPECIFIED.into())
+    }
+}
 
 /// What became of the connection of a request, which may end after the request was answered. An extension of every
 /// request.

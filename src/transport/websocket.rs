@@ -41,9 +41,6 @@ const KEY_BYTES: usize = 16;
 /// Bytes of an origin that go into a log line.
 const LOGGED_ORIGIN: usize = 200;
 
-/// How often a drain looks whether everybody is gone.
-const DRAIN_PERIOD: Duration = Duration::from_millis(10);
-
 /// WebSockets for the clients of one dialect.
 pub struct WebSocket {
     peers: Arc<Peers>,
@@ -89,7 +86,7 @@ impl WebSocket {
 
     /// Answers a request for a WebSocket.
     pub fn answer(&self, request: Request<Body>) -> Response<Body> {
-        let remote = remote(&request);
+        let remote = Remote::ip(request.extensions());
         self.upgrade(request, remote).unwrap_or_else(|refusal| {
             tracing::debug!(%remote, %refusal, "refused a WebSocket");
             refusal.response()
@@ -109,12 +106,8 @@ impl WebSocket {
 
     /// Sends everybody away, and returns when they are gone and what they said has been dealt with.
     pub async fn drain(&self) {
-        self.peers.close_all(Goodbye::Shutdown);
-        while !self.peers.are_quiet() {
-            tokio::time::sleep(DRAIN_PERIOD).await;
-            // Those who came in meanwhile.
-            self.peers.close_all(Goodbye::Shutdown);
-        }
+        let send_away = || self.peers.close_all(Goodbye::Shutdown);
+        farewell::to_all(send_away, || self.peers.are_quiet()).await;
     }
 
     fn upgrade(
@@ -178,15 +171,6 @@ fn wants_upgrade(headers: &HeaderMap) -> bool {
         .filter_map(|options| options.to_str().ok())
         .flat_map(|options| options.split(','))
         .any(|option| option.trim().eq_ignore_ascii_case("upgrade"))
-}
-
-fn remote(request: &Request<Body>) -> IpAddr {
-    request
-        .extensions()
-        .get()
-        .map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |Remote(address)| {
-            address.ip()
-        })
 }
 
 /// One connection, from its first frame to its last.

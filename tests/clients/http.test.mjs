@@ -61,6 +61,16 @@ describe('without other origins', () => {
     }
   });
 
+  test('a session is asked for in the protocol that it began with, which is 3 where none is named', async () => {
+    for (const [eio, packet, same, others] of [[4, '2', ['EIO=4&'], ['', 'EIO=3&', 'EIO=5&']], [3, '1:2', ['EIO=3&', '', 'EIO=5&'], ['EIO=4&']]]) {
+      const opened = await send(server, 'GET', `EIO=${eio}&transport=polling`);
+      const { sid } = JSON.parse(/{[^}]*}/.exec(opened.body)[0]);
+      const ping = (eio) => send(server, 'POST', `${eio}transport=polling&sid=${sid}`, { body: packet });
+      for (const other of others) refused(await ping(other), BAD_REQUEST, `${other} in a session of ${eio}`);
+      for (const each of same) assert.deepEqual((await ping(each)).status, 200, `${each} in a session of ${eio}`);
+    }
+  });
+
   test('a handshake tells the session and the ways to travel', async () => {
     for (const [eio, start] of [[4, /^0/], [3, /^\d+:0/]]) {
       const answer = await send(server, 'GET', `EIO=${eio}&transport=polling&b64=1`);

@@ -268,6 +268,48 @@ async fn garbage_harms_at_most_its_sender() {
     assert!(took < Duration::from_secs(5), "somebody is held: {took:?}");
 }
 
+/// The head of an event with attachments, from a client that is in the namespace.
+fn attached(attachments: usize, text: &str) -> Vec<u8> {
+    let head =
+        format!(r#"45{attachments}-/chat,["post",{{"_placeholder":true,"num":0}},"{text}"]"#);
+    frame(true, TEXT, head.as_bytes())
+}
+
+#[tokio::test]
+async fn an_event_is_as_large_as_its_text_and_its_attachments_together() {
+    let server = Server::start(&["--max-message", "10000"]);
+    let path = format!("{}&transport=websocket", Eio::V4.path());
+    let part = |length| frame(true, BINARY, &vec![0; length]);
+    for (text, attachment, answer) in [(4_000, 4_000, "43/chat,1"), (6_000, 6_000, "too_large")] {
+        let mut raw = Raw::upgrade(server.address(), &path).await.unwrap();
+        raw.text("40/chat,").await.unwrap();
+        let packet = [attached(1, &"x".repeat(text)), part(attachment)].concat();
+        raw.write(&packet).await.unwrap();
+        raw.text(r#"42/chat,1["rooms",{}]"#).await.unwrap();
+        let ended = raw.ends_before(answer).await;
+        assert!(!ended, "{text} and {attachment} bytes: no {answer}");
+    }
+}
+
+#[tokio::test]
+async fn attachments_that_never_end_are_not_kept() {
+    let server = Server::start(&["--max-message", "10000"]);
+    let path = format!("{}&transport=websocket", Eio::V4.path());
+    for (attachments, length, sent) in [(65, 1, 0), (9, 4_000, 3)] {
+        let mut raw = Raw::upgrade(server.address(), &path).await.unwrap();
+        raw.text("40/chat,").await.unwrap();
+        raw.write(&attached(attachments, "")).await.unwrap();
+        for _ in 0..sent {
+            // The server may hang up in the middle.
+            let _ = raw.write(&frame(true, BINARY, &vec![0; length])).await;
+        }
+        assert!(raw.ends_before("no such text").await);
+    }
+    server.terminate();
+    let (status, ..) = server.exit().await;
+    assert!(status.success(), "{status}");
+}
+
 #[tokio::test]
 async fn ids_that_were_never_given_out_are_answered() {
     let server = Server::start(&["--event-rate", "0"]);

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { join as joinLater, kinds as laterKinds } from '../clients/generations.mjs';
 import { eventually, startServer } from '../clients/harness.mjs';
 import { join, kinds } from './clients.mjs';
-import { newcomer, openPage, post, visitor } from './logins.mjs';
+import { badNetwork, newcomer, openPage, post, visitor } from './logins.mjs';
 
 const later = laterKinds.find(({ name }) => name === '4.8 over websocket');
 const [polling, websocket] = kinds.filter(({ release }) => release === '0.9.17');
@@ -111,6 +111,22 @@ describe('in one lobby', () => {
       assert.equal(fresh.told.at(-1).action, 'system', 'what was said comes first');
     });
   }
+});
+
+test('what a page was sent over a connection that was lost by then, it is told when it comes back', async (t) => {
+  const server = await startServer();
+  t.after(() => server.stop());
+  const talk = await joinLater(later, server.url);
+  t.after(() => talk.close());
+  const [login, network] = [await newcomer(server, 'Ann'), await badNetwork(t, server)];
+  const page = await openPage(t, websocket, network, login);
+  await finds(page, { action: 'system', name: 'Ann', message: ' joined the chat!' });
+  network.lose();
+  talk.socket.emit('message', 'into the void');
+  await eventually('the server has sent it', () => network.lost().includes('into the void'));
+  network.cut();
+  const again = await openPage(t, websocket, server, login, { silent: true });
+  await finds(again, { action: 'message', name: 'Guest', message: 'into the void' });
 });
 
 test('nobody whose login is over says anything, whatever it claims', async (t) => {

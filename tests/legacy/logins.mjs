@@ -64,6 +64,26 @@ export async function withCookie(t, server, cookie) {
   return `http://127.0.0.1:${proxy.address().port}`;
 }
 
+/** An address of the server on the way to which what the server says is taken and lost from some time on. */
+export async function badNetwork(t, server) {
+  const to = new URL(server.url);
+  const ends = new Set();
+  let [isBad, lost] = [false, ''];
+  const proxy = net.createServer((client) => {
+    const onward = net.connect(to.port, to.hostname);
+    client.pipe(onward);
+    onward.on('data', (data) => (isBad ? (lost += data) : client.write(data)));
+    for (const [end, other] of [[onward, client], [client, onward]]) {
+      ends.add(end);
+      end.on('error', () => {}).on('close', () => (ends.delete(end), other.destroy()));
+    }
+  });
+  await new Promise((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+  const cut = () => ends.forEach((end) => end.destroy());
+  t.after(() => (cut(), proxy.close()));
+  return { url: `http://127.0.0.1:${proxy.address().port}`, lose: () => (isBad = true), lost: () => lost, cut };
+}
+
 /**
  * A page of AMQPChat's or rabbitpubsub's, connected with a cookie: `told` is what every `chat` event said so far. It says that
  * it joins unless `silent`.

@@ -9,12 +9,13 @@ use handshaken::transport::legacy::Times;
 use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
+    time::{interval, timeout},
 };
 
 use super::{
     server::{self, LIMITS},
-    wire::{eventually, handshake, poll, post, read_answer, request, send},
+    wire::{PATIENCE, eventually, handshake, poll, post, read_answer, request, send},
 };
 
 async fn connected(server: SocketAddr) -> String {
@@ -328,4 +329,29 @@ async fn read_until(page: &mut TcpStream, read: &mut Vec<u8>, end: &str) {
             "{so_far} has no {end}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_stream_whose_client_reads_slowly_holds_up_no_drain() {
+    let server = server::start().await;
+    let sid = handshake(server.address).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(1).unwrap();
+    let mut stream = socket.connect(server.address).await.unwrap();
+    let head = format!("GET /socket.io/1/htmlfile/{sid} HTTP/1.1\r\nHost: x\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let reading = tokio::spawn(async move {
+        let mut period = interval(Duration::from_millis(200));
+        while stream.read(&mut [0; 600]).await.unwrap_or(0) > 0 {
+            period.tick().await;
+        }
+    });
+    // Until so much waits for it that what it says is left unread.
+    let said = format!("3:::{}", "x".repeat(9_000));
+    let said = || post(server.address, &sid, &said);
+    while timeout(Duration::from_secs(1), said()).await.is_ok() {}
+    assert!(!reading.is_finished(), "it was cut off");
+    let drained = timeout(PATIENCE, server.legacy.drain()).await;
+    assert!(drained.is_ok(), "the drain waits for it");
+    reading.abort();
 }

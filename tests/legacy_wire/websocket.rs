@@ -199,3 +199,19 @@ async fn a_drain_waits_until_everybody_is_told() {
     assert_eq!(socket.next().await, None);
     assert_eq!(poll(server.address, &polling).await, "7:::1+0");
 }
+
+#[tokio::test]
+async fn a_connection_that_takes_the_place_of_another_is_told_what_comes() {
+    let server = server::start().await;
+    let sid = handshake(server.address).await;
+    let mut older = Socket::open(server.address, &sid, "13").await;
+    expect(&mut older, &["1::"]).await;
+    for round in 0..50 {
+        let mut newer = Socket::open(server.address, &sid, "13").await;
+        assert_eq!(older.next().await, None);
+        post(server.address, &sid, &format!("3:::{round}")).await;
+        let echo = format!(r#"5:::{{"name":"echo","args":["{round}"]}}"#);
+        expect(&mut newer, &[&echo]).await;
+        older = newer;
+    }
+}

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import http from 'node:http';
+import net from 'node:net';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 
@@ -74,6 +75,28 @@ describe('a session of one replica', () => {
     await eventually('it is back under another id', async () => (await ready(other.url)).body.replicas.count === 2);
     assert.ok(!sid.startsWith((await ready(one.url)).body.replicas.id));
   });
+});
+
+test('whoever waits for a replica that was stopped waits no longer than its lease', async (t) => {
+  const [one, other] = await start(t, 2);
+  const [polling, posting, upgraded] = [await handshake(one), await handshake(one), await handshake(one)];
+  await fetch(engine(other, `&sid=${polling.sid}`), { method: 'POST', body: '40' });
+  assert.match(await (await fetch(engine(other, `&sid=${polling.sid}`))).text(), /^40/);
+  const headers = { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==' };
+  const tunnel = await new Promise((resolve, reject) => {
+    const request = http.get(engine(other, `&sid=${upgraded.sid}`).replace('polling', 'websocket'), { headers });
+    request.once('upgrade', (answer, socket) => resolve(socket)).once('error', reject);
+  });
+  const closed = new Promise((resolve) => tunnel.once('close', resolve).on('error', () => {}).resume());
+  process.kill(one.pid, 'SIGSTOP');
+  try {
+    const signal = AbortSignal.timeout(40_000);
+    const asked = [fetch(engine(other, `&sid=${polling.sid}`), { signal }), fetch(engine(other, `&sid=${posting.sid}`), { method: 'POST', body: '40', signal })];
+    for (const answer of await Promise.all(asked)) assert.deepEqual([answer.status, await answer.text()], [400, UNKNOWN]);
+    await closed;
+  } finally {
+    process.kill(one.pid, 'SIGCONT');
+  }
 });
 
 test('a poll whose answer was lost with the replica in between is answered again, and no other one is', async (t) => {
@@ -170,6 +193,21 @@ describe('the listener for other replicas', () => {
     }
     assert.equal((await fetch(`${inside(one)}/health`, { headers: { 'handshaken-secret': SECRET } })).status, 404);
     assert.ok(!`${one.log()}${other.log()}`.includes(SECRET));
+  });
+
+  test('has room for those whose sessions are there, however many clients there are', async (t) => {
+    const args = ['--redis', redis.url, '--cluster-listen', '127.0.0.1:0', '--redis-prefix', `test-${process.hrtime.bigint()}`];
+    const one = await startServer({ args: [...args, '--max-connections', '3'] });
+    t.after(() => one.stop());
+    const other = await startServer({ args });
+    t.after(() => other.stop());
+    await knowsAll(other, 2);
+    const { sid } = await handshake(one);
+    const crowd = Array.from({ length: 3 }, () => net.connect(one.port, '127.0.0.1'));
+    t.after(() => crowd.forEach((client) => client.destroy()));
+    await eventually('it is full', async () => (await fetch(one.url, { headers: { connection: 'close' } })).status === 503);
+    const posted = await fetch(engine(other, `&sid=${sid}`), { method: 'POST', body: '40' });
+    assert.deepEqual([posted.status, await posted.text()], [200, 'ok']);
   });
 
   test('passes nothing further on', async (t) => {

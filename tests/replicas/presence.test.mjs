@@ -2,10 +2,11 @@
 // replica that died is gone soon. Clients of 0.9 and of 4.x, and the pages with a login.
 
 import assert from 'node:assert/strict';
+import net from 'node:net';
 import { after, before, describe, test } from 'node:test';
 
 import { current, join as joinLater } from '../clients/generations.mjs';
-import { eventually } from '../clients/harness.mjs';
+import { eventually, startServer } from '../clients/harness.mjs';
 import { startDatabase } from '../express/parts.mjs';
 import { join as joinLegacy, kinds as legacyKinds } from '../legacy/clients.mjs';
 import { newcomer, openPage } from '../legacy/logins.mjs';
@@ -149,4 +150,31 @@ test('pages with a login are told on every replica who joined and left, once', a
   bob.socket.emit('left');
   for (const page of [ann, bob]) await eventually('Bob left', () => told(page, left) === 1);
   assert.deepEqual([told(ann, joined), told(ann, left)], [1, 1]);
+});
+
+test('a Redis that takes each connection and drops it again is a Redis that is away', async (t) => {
+  const to = new URL(redis.url);
+  let dropped = 0;
+  const proxy = net.createServer((client) => {
+    const onward = net.connect(to.port, to.hostname);
+    let isDoomed = false;
+    client.on('data', (data) => {
+      isDoomed ||= /SUBSCRIBE[^]*:presence/.test(data);
+      onward.write(data);
+    });
+    onward.on('data', (data) => {
+      client.write(data);
+      if (isDoomed) {
+        dropped += 1;
+        client.end();
+      }
+    });
+    for (const [end, other] of [[onward, client], [client, onward]]) end.on('error', () => {}).on('close', () => other.destroy());
+  });
+  await new Promise((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+  t.after(() => proxy.close());
+  const server = await startServer({ args: ['--redis', `redis://127.0.0.1:${proxy.address().port}`, '--redis-prefix', `test-${process.hrtime.bigint()}`] });
+  t.after(() => server.stop());
+  await eventually('it is dropped, and tries again', () => dropped > 2);
+  await eventually('it says so', () => /redis is away.*presence of other replicas/.test(server.log()));
 });

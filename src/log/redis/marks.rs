@@ -53,7 +53,7 @@ pub(super) async fn hear(redis: Redis, name: String, marks: broadcast::Sender<Ma
 async fn hear_one(mut channel: Channel, name: &str, marks: &broadcast::Sender<Mark>) -> RedisError {
     loop {
         match tokio::time::timeout(SILENCE, channel.hear()).await {
-            Ok(Some(heard)) => match serde_json::from_slice::<Published>(&heard) {
+            Ok(Ok(heard)) => match serde_json::from_slice::<Published>(&heard) {
                 Ok(published) if published.origin == name => {}
                 Ok(published) => {
                     if let Ok(mark) = mark(published) {
@@ -62,9 +62,7 @@ async fn hear_one(mut channel: Channel, name: &str, marks: &broadcast::Sender<Ma
                 }
                 Err(error) => tracing::warn!(%error, "a mark of another replica is unreadable"),
             },
-            Ok(None) => {
-                return std::io::Error::new(std::io::ErrorKind::ConnectionReset, "it ended").into();
-            }
+            Ok(Err(error)) => return error,
             Err(_) => {
                 if let Err(error) = channel.check().await {
                     return error;

@@ -3,6 +3,7 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
+    task::Waker,
     time::Instant,
 };
 
@@ -57,9 +58,22 @@ impl Attachment {
         }
     }
 
-    /// The next packet, for a stream.
-    pub(super) fn packet(&self) -> Taken<Box<str>> {
-        self.session.state.lock().take_packet(self.turn)
+    /// The next packet, for a stream. Where there is none, `waker` is woken when it is time to look again.
+    pub(super) fn packet(&self, waker: &Waker) -> Taken<Box<str>> {
+        let taken = {
+            let mut state = self.session.state.lock();
+            let taken = state.take_packet(self.turn);
+            // As long as nobody else can come: who was replaced must not be woken in another's place.
+            if !matches!(taken, Taken::Replaced) {
+                self.session.stream.register(waker);
+            }
+            taken
+        };
+        if matches!(taken, Taken::Replaced) {
+            // This one may just have had itself woken when there is more to read, in the place of the other.
+            self.session.tell_reader();
+        }
+        taken
     }
 
     /// The answer to the poll has gone out.
@@ -70,7 +84,7 @@ impl Attachment {
     /// The connection is gone, and with it the session.
     pub(super) fn lost(self) {
         let session = self.session.clone();
-        let current = !matches!(session.state.lock().take_packet(self.turn), Taken::Replaced);
+        let current = session.state.lock().is_current(self.turn);
         drop(self);
         if current {
             session.lost();

@@ -113,7 +113,7 @@ impl Front {
             }
         };
         let mut response = match self.sessions.begin(Handshake {
-            remote: remote(request),
+            remote: Remote::ip(request.extensions()),
             query: request.uri().query().unwrap_or_default().into(),
             auth: None,
             credentials: origin::credentials(request.headers(), &self.allowed),
@@ -196,15 +196,6 @@ impl Front {
         allow(&mut response, origin);
         response
     }
-}
-
-fn remote(request: &Request<Body>) -> std::net::IpAddr {
-    request
-        .extensions()
-        .get()
-        .map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |Remote(address)| {
-            address.ip()
-        })
 }
 
 fn parameter(request: &Request<Body>, name: &str) -> Option<String> {

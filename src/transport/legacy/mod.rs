@@ -15,7 +15,10 @@ mod sessions;
 pub mod state;
 mod websocket;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use ::http::{Request, Response};
 use axum::body::Body;
@@ -41,8 +44,9 @@ use crate::{
 /// How exactly heartbeats and the ends of absent sessions are timed.
 const LOOK_PERIOD: Duration = Duration::from_millis(250);
 
-/// How often a drain looks whether everybody is gone.
-const DRAIN_PERIOD: Duration = Duration::from_millis(10);
+/// How long a drain waits for answers that clients are slow to take. HTTP asks for more of one only when it has
+/// got rid of what it has, so nothing else would end them.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How packets travel, as settings, addresses and handshakes name it. Flash sockets are not spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -154,14 +158,14 @@ impl Legacy {
         farewell::one_by_one(sessions, over, |session| session.close(Goodbye::Shutdown)).await;
     }
 
-    /// Sends everybody away, and returns when they are gone and what they said has been dealt with.
+    /// Sends everybody away, and returns when they are gone, or had their time, and what they said has been dealt with.
     pub async fn drain(&self) {
-        self.front.sessions.close_all(Goodbye::Shutdown);
-        while !self.front.sessions.are_quiet() {
-            tokio::time::sleep(DRAIN_PERIOD).await;
-            // Those who came in meanwhile.
-            self.front.sessions.close_all(Goodbye::Shutdown);
-        }
+        let sessions = &self.front.sessions;
+        let begun = Instant::now();
+        let send_away = || sessions.close_all(Goodbye::Shutdown);
+        let are_gone =
+            || sessions.are_quiet() && (!sessions.have_links() || begun.elapsed() > LAST_WORDS);
+        farewell::to_all(send_away, are_gone).await;
     }
 }
 

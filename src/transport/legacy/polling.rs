@@ -12,7 +12,6 @@ use ::http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
 use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::{
     attachment::{Attachment, Carrier},
@@ -23,7 +22,11 @@ use super::{
 };
 use crate::{
     chat::peer::Goodbye,
-    transport::{flow::Reader, socketio::text},
+    transport::{
+        body::{self, Unread},
+        flow::Reader,
+        socketio::text,
+    },
 };
 
 const TEXT: &str = "text/plain; charset=UTF-8";
@@ -144,13 +147,11 @@ pub(super) async fn take(
     };
     let _turn = session.posting.lock().await;
     let limits = session.limits();
-    let body = Limited::new(request.into_body(), limits.payload).collect();
-    let body = match tokio::time::timeout(limits.stall, body).await {
-        Err(_) => return respond(StatusCode::REQUEST_TIMEOUT, Some(TEXT), ""),
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => return too_large(&session),
-        // The client went away in the middle of it.
-        Ok(Err(_)) => return respond(StatusCode::BAD_REQUEST, Some(TEXT), ""),
+    let body = match body::read(request.into_body(), limits.payload, limits.stall).await {
+        Ok(body) => body,
+        Err(Unread::TooLarge) => return too_large(&session),
+        Err(Unread::Late) => return respond(StatusCode::REQUEST_TIMEOUT, Some(TEXT), ""),
+        Err(Unread::Broken) => return respond(StatusCode::BAD_REQUEST, Some(TEXT), ""),
     };
     let payload = if form {
         form_field(&body).unwrap_or_default()
@@ -233,9 +234,7 @@ impl Scripts {
             return Poll::Ready(None);
         };
         let session = attachment.session.clone();
-        // Woken for what there is to be written, too.
-        session.flow.may_read(Reader::Wire, cx.waker());
-        match attachment.packet() {
+        match attachment.packet(cx.waker()) {
             Taken::Some(packet) => {
                 session.flow.taken(1);
                 session.flow.sent(packet.len());

@@ -7,6 +7,7 @@ use std::{
     time::Instant,
 };
 
+use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -45,6 +46,8 @@ pub(super) struct Session {
     pub(super) last_poll: Mutex<Carrier>,
     /// For polls, which wait for something to say.
     pub(super) changed: Notify,
+    /// The stream that waits for the same.
+    pub(super) stream: AtomicWaker,
     seats: Mutex<Vec<Seat>>,
     goodbye: OnceLock<Goodbye>,
     /// Whose packets are being taken: one request at a time, so that they stay in order.
@@ -67,6 +70,7 @@ impl Session {
             sessions,
             last_poll: Mutex::default(),
             changed: Notify::new(),
+            stream: AtomicWaker::new(),
             seats: Mutex::default(),
             goodbye: OnceLock::new(),
             posting: tokio::sync::Mutex::default(),
@@ -117,6 +121,7 @@ impl Session {
 
     pub(super) fn tell_reader(&self) {
         self.changed.notify_waiters();
+        self.stream.wake();
         self.flow.wake();
     }
 
@@ -206,14 +211,7 @@ impl Session {
         }
         self.send(packet::connect(endpoint));
         // The default one may still wait for a client to come.
-        let opened = {
-            let mut seats = self.seats.lock();
-            let seat = seats.iter_mut().find(|seat| seat.peer.endpoint == endpoint);
-            seat.and_then(|seat| Some((seat.peer.clone(), seat.greeted.take()?)))
-        };
-        if let Some((peer, conversation)) = opened {
-            inbox::open(peer, conversation);
-        }
+        self.open(endpoint);
     }
 
     fn sit(self: &Arc<Self>, endpoint: &str, query: &str) -> bool {
@@ -248,7 +246,7 @@ impl Session {
 
     /// The client goes, in good order.
     pub(super) fn leave(self: &Arc<Self>) {
-        self.state.lock().push(packet::DISCONNECT);
+        self.state.lock().farewell();
         self.end();
         self.sessions.forget(self);
     }

@@ -111,9 +111,14 @@ impl Sessions {
         self.shared.ended(why)
     }
 
-    /// Whether nobody is connected and everything that anybody said has been dealt with.
+    /// Whether there is no session and everything that anybody said has been dealt with.
     pub(super) fn are_quiet(&self) -> bool {
-        self.count() == 0 && self.links.load(Ordering::Acquire) == 0 && self.shared.is_quiet()
+        self.count() == 0 && self.shared.is_quiet()
+    }
+
+    /// Whether polls or streams are under way, of sessions that have ended too.
+    pub(super) fn have_links(&self) -> bool {
+        self.links.load(Ordering::Acquire) > 0
     }
 
     pub(super) fn close_all(&self, why: Goodbye) {

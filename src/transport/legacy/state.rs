@@ -98,9 +98,18 @@ pub struct State {
     turn: Turn,
     queue: VecDeque<Box<str>>,
     handed: Vec<Box<str>>,
-    /// Events that nobody was there to take.
+    unproven: Unproven,
+    /// Events that did not arrive, and never will.
     dropped: usize,
     ended: bool,
+}
+
+/// Events that a stream took, which may be lost with it: who answers a heartbeat has got what was sent before it.
+#[derive(Debug, Default)]
+struct Unproven {
+    /// Before the last heartbeat.
+    asked: usize,
+    since: usize,
 }
 
 #[derive(Debug)]
@@ -129,6 +138,7 @@ impl State {
             turn: Turn(0),
             queue: VecDeque::new(),
             handed: Vec::new(),
+            unproven: Unproven::default(),
             dropped: 0,
             ended: false,
         }
@@ -186,13 +196,24 @@ impl State {
 
     /// The next packet for a stream.
     pub fn take_packet(&mut self, turn: Turn) -> Taken<Box<str>> {
-        // There is one: that is what `Some` says.
-        self.look(turn)
-            .map(|()| self.queue.pop_front().unwrap_or_default())
+        self.look(turn).map(|()| {
+            // There is one: that is what `Some` says.
+            let packet = self.queue.pop_front().unwrap_or_default();
+            if *packet == *packet::HEARTBEAT {
+                self.unproven.asked += std::mem::take(&mut self.unproven.since);
+            }
+            self.unproven.since += usize::from(packet::is_event(&packet));
+            packet
+        })
+    }
+
+    /// Whether no later request or connection has taken the place of this one.
+    pub fn is_current(&self, turn: Turn) -> bool {
+        turn == self.turn
     }
 
     fn look(&self, turn: Turn) -> Taken<()> {
-        match (turn == self.turn, self.queue.is_empty(), self.ended) {
+        match (self.is_current(turn), self.queue.is_empty(), self.ended) {
             (false, ..) => Taken::Replaced,
             (true, false, _) => Taken::Some(()),
             (true, true, false) => Taken::Wait,
@@ -225,7 +246,14 @@ impl State {
         if let Link::Stream { next, asked } = &mut self.link {
             *asked = None;
             *next = now + times.heartbeat_interval;
+            self.unproven.asked = 0;
         }
+    }
+
+    /// The client goes in words: it wants nothing again.
+    pub fn farewell(&mut self) {
+        self.unproven = Unproven::default();
+        self.push(packet::DISCONNECT);
     }
 
     /// The client does something else: the answer to a heartbeat may be waiting behind it.
@@ -248,6 +276,7 @@ impl State {
         self.dropped = self.not_arrived();
         self.queue = VecDeque::new();
         self.handed = Vec::new();
+        self.unproven = Unproven::default();
     }
 
     pub fn has_ended(&self) -> bool {
@@ -277,7 +306,8 @@ impl State {
     /// How many events are not known to have arrived, those included that never will.
     pub fn not_arrived(&self) -> usize {
         let packets = self.queue.iter().chain(&self.handed);
-        packets.filter(|packet| packet::is_event(packet)).count() + self.dropped
+        let here = packets.filter(|packet| packet::is_event(packet)).count();
+        here + self.unproven.asked + self.unproven.since + self.dropped
     }
 
     fn is_expired(&self, now: Instant) -> bool {

@@ -190,3 +190,33 @@ fn last_words_can_be_taken_and_then_it_is_over() {
     assert_eq!(session.poll(1.0), text("0::"));
     assert!(session.attach(Way::Poll, 2.0).is_none());
 }
+
+#[test]
+fn what_a_stream_took_has_arrived_once_a_heartbeat_that_followed_it_is_answered() {
+    let mut session = Session::new();
+    let turn = session.attach(Way::Stream, 0.0).unwrap();
+    let say = |session: &mut Session| {
+        session.state.push(r#"5:::{"name":"a"}"#);
+        while let Taken::Some(_) = session.state.take_packet(turn) {}
+        session.state.not_arrived()
+    };
+    assert_eq!(say(&mut session), 1);
+    assert_eq!(session.due(25.0), Some(Due::Heartbeat));
+    // Goes out behind the heartbeat, whose answer says nothing of it.
+    assert_eq!(say(&mut session), 2);
+    session.state.heartbeat(session.at(26.0), &TIMES);
+    assert_eq!(session.state.not_arrived(), 1);
+    assert_eq!(say(&mut session), 2);
+    session.state.drop_queued();
+    assert_eq!(session.state.not_arrived(), 2, "it never will");
+}
+
+#[test]
+fn who_goes_in_words_is_told_nothing_again() {
+    let mut session = Session::new();
+    let turn = session.attach(Way::Stream, 0.0).unwrap();
+    session.state.push(r#"5:::{"name":"a"}"#);
+    while let Taken::Some(_) = session.state.take_packet(turn) {}
+    session.state.farewell();
+    assert_eq!(session.state.not_arrived(), 0);
+}

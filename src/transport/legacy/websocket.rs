@@ -98,8 +98,8 @@ impl Carried for Packets {
         self.session().hears_on()
     }
 
-    fn next(&mut self, _: &mut Context<'_>) -> Next {
-        match self.attachment.packet() {
+    fn next(&mut self, cx: &mut Context<'_>) -> Next {
+        match self.attachment.packet(cx.waker()) {
             Taken::Some(packet) => {
                 if std::mem::take(&mut self.attachment.first) {
                     self.session().open("");

@@ -13,7 +13,7 @@ use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
     header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, SEC_WEBSOCKET_KEY},
 };
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
@@ -29,6 +29,7 @@ use crate::{
     chat::peer::Goodbye,
     dialect::Handshake,
     transport::{
+        body::{self, Unread},
         forward::Hop,
         origin::{self, Allowed},
         upgrade,
@@ -105,18 +106,21 @@ impl Front {
                 return Err(Error::BadRequest);
             }
         }
-        let protocol = match eio.as_deref() {
-            Some("4") => Protocol::Eio4,
-            Some("3") => Protocol::Eio3,
-            // A session that exists says itself what it speaks.
-            _ if sid
-                .as_deref()
-                .is_some_and(|sid| self.sessions.find(sid).is_none()) =>
-            {
-                return Err(Error::SessionIdUnknown);
-            }
-            _ => return Err(Error::UnsupportedProtocolVersion),
+        let session = sid.as_deref().map(|sid| self.sessions.find(sid));
+        let protocol = match (eio.as_deref(), &session) {
+            (Some("4"), _) => Protocol::Eio4,
+            (Some("3"), _) => Protocol::Eio3,
+            (_, None) => return Err(Error::UnsupportedProtocolVersion),
+            (_, Some(None)) => return Err(Error::SessionIdUnknown),
+            // In a session, whatever is not 4 is 3.
+            (_, Some(Some(_))) => Protocol::Eio3,
         };
+        if session
+            .flatten()
+            .is_some_and(|session| session.protocol != protocol)
+        {
+            return Err(Error::BadRequest);
+        }
         Ok(Query {
             protocol,
             transport,
@@ -183,7 +187,8 @@ impl Front {
         Response::from_parts(parts, Body::from(body))
     }
 
-    /// Takes a client's packets: all of a request or nothing of it.
+    /// Takes a client's packets: none of a request that is too large or wrongly framed, else one after the other until
+    /// all are taken or the session ends.
     async fn take(
         &self,
         request: Request<Body>,
@@ -203,13 +208,15 @@ impl Front {
             return respond(StatusCode::BAD_REQUEST, "text/html", String::new());
         }
         let limits = session.limits();
-        let body = Limited::new(request.into_body(), limits.payload).collect();
-        let body = match tokio::time::timeout(limits.stall, body).await {
-            Err(_) => return respond(StatusCode::REQUEST_TIMEOUT, "text/html", String::new()),
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => return too_large(&session),
-            // The client went away in the middle of it.
-            Ok(Err(_)) => return respond(StatusCode::BAD_REQUEST, "text/html", String::new()),
+        let body = match body::read(request.into_body(), limits.payload, limits.stall).await {
+            Ok(body) => body,
+            Err(Unread::TooLarge) => return too_large(&session),
+            Err(Unread::Late) => {
+                return respond(StatusCode::REQUEST_TIMEOUT, "text/html", String::new());
+            }
+            Err(Unread::Broken) => {
+                return respond(StatusCode::BAD_REQUEST, "text/html", String::new());
+            }
         };
         let packets = match session.protocol {
             Protocol::Eio4 => Ok(eio4::split(&body)),

@@ -29,6 +29,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
 use http::{Request, Response, header::CONTENT_LENGTH};
+use socketioxide::ParserConfig;
 
 use self::{
     front::Front,
@@ -47,8 +48,8 @@ use crate::{
 /// wire reads more than that at a time.
 const READ_BUFFER: usize = 128;
 
-/// How often a drain looks whether everybody is gone.
-const DRAIN_PERIOD: Duration = Duration::from_millis(10);
+/// Binary attachments that one packet may have.
+const ATTACHMENTS: usize = 64;
 
 /// The times of Engine.IO.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +82,12 @@ impl SocketIo {
             .ws_max_message_size(limits.payload)
             .ws_max_frame_size(limits.payload)
             .ws_read_buffer_size(READ_BUFFER)
+            .with_parser(
+                ParserConfig::common()
+                    .max_incoming_binaries(ATTACHMENTS)
+                    // They are kept until all have come, and no clock runs meanwhile.
+                    .max_incoming_binary_buf_size(limits.message),
+            )
             .build_with_inner_svc(Nothing);
         let engine = Engine(service);
         let sessions = Sessions::new(engine.clone(), limits);
@@ -126,12 +133,7 @@ impl SocketIo {
 
     /// Answers a request of Socket.IO's path.
     pub async fn answer(&self, mut request: Request<Body>) -> Response<Body> {
-        let remote = request
-            .extensions()
-            .get()
-            .map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |Remote(address)| {
-                address.ip()
-            });
+        let remote = Remote::ip(request.extensions());
         let member = &*self.member;
         if member.is_empty() {
             return self.front.answer(request, remote).await;
@@ -161,11 +163,8 @@ impl SocketIo {
 
     /// Sends everybody away, and returns when they are gone and what they said has been dealt with.
     pub async fn drain(&self) {
-        self.front.sessions.close_all(Goodbye::Shutdown);
-        while !self.front.sessions.are_quiet() {
-            tokio::time::sleep(DRAIN_PERIOD).await;
-            // Those who came in meanwhile.
-            self.front.sessions.close_all(Goodbye::Shutdown);
-        }
+        let sessions = &self.front.sessions;
+        let send_away = || sessions.close_all(Goodbye::Shutdown);
+        farewell::to_all(send_away, || sessions.are_quiet()).await;
     }
 }

@@ -319,7 +319,7 @@ impl MessageHandler<LocalAdapter, Intake> for Intake {
             Some(rest) => Cow::Owned(format!("[{rest}")),
             None => Cow::Borrowed(packet),
         };
-        let size = array.len();
+        let size = array.len() + attached(&value);
         if size > peer.session.limits().message {
             return peer.session.close(Goodbye::TooLarge);
         }
@@ -344,5 +344,13 @@ impl MessageHandler<LocalAdapter, Intake> for Intake {
             held,
         };
         inbox::push(peer, Item::Hear(event));
+    }
+}
+
+/// Bytes of a packet's binary attachments.
+fn attached(packet: &Value) -> usize {
+    match packet {
+        Value::Str(_, Some(attachments)) => attachments.iter().map(|bytes| bytes.len()).sum(),
+        _ => 0,
     }
 }

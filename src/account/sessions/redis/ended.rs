@@ -29,16 +29,17 @@ pub(in super::super) async fn hear(sessions: &Sessions, redis: &Redis) {
 async fn hear_one(mut channel: Channel, sessions: &Sessions, retry: &mut Retry) -> RedisError {
     loop {
         if !sessions.tidy().await {
-            return gone("what was missed cannot be looked up");
+            let why = "what was missed cannot be looked up";
+            return std::io::Error::new(std::io::ErrorKind::ConnectionReset, why).into();
         }
         retry.succeeded();
         while channel.missed() == 0 {
             match timeout(SILENCE, channel.hear()).await {
-                Ok(Some(heard)) => match parse(&heard) {
+                Ok(Ok(heard)) => match parse(&heard) {
                     Some(login) => sessions.has_ended(login),
                     None => tracing::warn!("another replica ended a session that has no number"),
                 },
-                Ok(None) => return gone("the connection ended"),
+                Ok(Err(error)) => return error,
                 Err(_) => {
                     if let Err(error) = channel.check().await {
                         return error;
@@ -52,8 +53,4 @@ async fn hear_one(mut channel: Channel, sessions: &Sessions, retry: &mut Retry) 
 fn parse(heard: &[u8]) -> Option<Login> {
     let number = std::str::from_utf8(heard).ok()?;
     number.parse().ok().map(Login)
-}
-
-fn gone(why: &'static str) -> RedisError {
-    std::io::Error::new(std::io::ErrorKind::ConnectionReset, why).into()
 }

@@ -1,13 +1,9 @@
 //! A posted form, with what is known of who posted it; or why it is not taken.
 
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    time::Duration,
-};
+use std::{net::IpAddr, time::Duration};
 
 use axum::extract::Request;
 use http::{StatusCode, header::CONTENT_TYPE};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::{
     super::index::cookies,
@@ -15,6 +11,7 @@ use super::{
     origin::{self, Allowed},
     words::Told,
 };
+use crate::transport::body::{self, Unread};
 
 /// Largest form, in bytes: three fields of the longest that make sense, each byte encoded as three.
 const MAX_FORM: usize = 8 * 1024;
@@ -53,27 +50,23 @@ impl Form {
                 "A form of type application/x-www-form-urlencoded was expected.",
             ));
         }
-        let body = tokio::time::timeout(patience, Limited::new(body, MAX_FORM).collect());
-        let body = match body.await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                let status = StatusCode::PAYLOAD_TOO_LARGE;
-                return Err(Told::refused(status, "The form is too large."));
+        let read = body::read(body, MAX_FORM, patience).await;
+        let body = read.map_err(|unread| match unread {
+            Unread::TooLarge => {
+                Told::refused(StatusCode::PAYLOAD_TOO_LARGE, "The form is too large.")
             }
-            Ok(Err(_)) => {
-                let status = StatusCode::BAD_REQUEST;
-                return Err(Told::refused(status, "The form did not arrive whole."));
-            }
-            Err(_) => {
+            Unread::Late => {
                 let status = StatusCode::REQUEST_TIMEOUT;
-                return Err(Told::refused(status, "The form took too long to arrive."));
+                Told::refused(status, "The form took too long to arrive.")
             }
-        };
-        let remote = head.extensions.get().map(|Remote(address)| address.ip());
+            Unread::Broken => {
+                Told::refused(StatusCode::BAD_REQUEST, "The form did not arrive whole.")
+            }
+        })?;
         Ok(Self {
             fields: form_urlencoded::parse(&body).into_owned().collect(),
             cookies: cookies(&head.headers),
-            from: remote.unwrap_or(Ipv4Addr::UNSPECIFIED.into()),
+            from: Remote::ip(&head.extensions),
             by_tls: head.extensions.get::<ByTls>().is_some(),
         })
     }
