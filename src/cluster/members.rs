@@ -14,11 +14,15 @@ use std::{
 };
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use jiff::Timestamp;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 
-use super::directory::{Directory, DirectoryError};
+use super::{
+    clock::Clock,
+    directory::{Directory, DirectoryError},
+};
 
 /// How long an entry lives without being renewed: a crashed replica is gone after this.
 pub const LEASE: Duration = Duration::from_secs(6);
@@ -99,6 +103,7 @@ pub struct Members {
     /// Those that have ended, well or not.
     ended: watch::Sender<u64>,
     is_lapsed: AtomicBool,
+    clock: Clock,
 }
 
 impl Members {
@@ -113,7 +118,7 @@ impl Members {
             me: Member {
                 id: MemberId::draw()?,
                 address,
-                started: jiff::Timestamp::now().to_string(),
+                started: Timestamp::now().to_string(),
                 version: env!("CARGO_PKG_VERSION").into(),
                 host,
                 sessions: 0,
@@ -123,6 +128,7 @@ impl Members {
             begun: AtomicU64::new(0),
             ended: watch::Sender::default(),
             is_lapsed: AtomicBool::new(false),
+            clock: Clock::default(),
         }))
     }
 
@@ -233,7 +239,8 @@ impl Members {
         let renewed = tokio::time::timeout(PATIENCE, renewed)
             .await
             .unwrap_or(Err(DirectoryError::Slow(PATIENCE)));
-        let result = renewed.map(|members| {
+        let result = renewed.map(|(now, members)| {
+            self.clock.compare(Timestamp::now(), now);
             let members = members
                 .into_iter()
                 .map(|member| (member.id, member.address));
