@@ -9,7 +9,7 @@ use std::{
 
 /// Who may import what, from the room itself apart. The arrows go one way: transport → dialect → chat ← log.
 /// `account` stands aside of them. Only `server` knows several rooms as a whole; `settings` names the values that it reads.
-const MAY_IMPORT: [(&str, &[&str]); 14] = [
+const MAY_IMPORT: [(&str, &[&str]); 15] = [
     ("account", &["chat::message", "chat::peer", "redis"]),
     ("chat", &[]),
     ("log", &["chat", "redis"]),
@@ -19,6 +19,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
         &[
             "chat",
             "cluster::lease",
+            "complaints",
             "dialect::infinite",
             "dialect::talk",
             "dialect::amqpchat::AmqpChat",
@@ -46,6 +47,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
             "chat::message",
             "chat::peer",
             "cluster::members::Members",
+            "complaints",
         ],
     ),
     (
@@ -69,6 +71,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
             "transport::web::kschat",
         ],
     ),
+    ("complaints", &[]),
     ("telemetry", &["settings::LogFormat"]),
     (
         "server",
