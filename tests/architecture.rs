@@ -10,7 +10,10 @@ use std::{
 /// Who may import what, from the room itself apart. The arrows go one way: transport → dialect → chat ← log.
 /// `account` stands aside of them. Only `server` knows several rooms as a whole; `settings` names the values that it reads.
 const MAY_IMPORT: [(&str, &[&str]); 15] = [
-    ("account", &["chat::message", "chat::peer", "redis"]),
+    (
+        "account",
+        &["chat::message", "chat::peer", "complaints", "redis"],
+    ),
     ("chat", &[]),
     ("log", &["chat", "redis"]),
     ("redis", &[]),
@@ -121,6 +124,7 @@ const AT_HOME: [(&str, &[&str]); 14] = [
             "redis",
             "log/redis",
             "account/sessions",
+            "account/shared.rs",
             "cluster",
             "neighbour",
             "settings",
