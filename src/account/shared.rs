@@ -199,18 +199,20 @@ impl<K: Clone + Eq + Hash> Counted<'_, K> {
 struct There {
     shared: Arc<Shared>,
     kind: &'static str,
-    /// None once it has ended.
+    /// None once it has ended, or where Redis was away when it began.
     keys: Vec<String>,
 }
 
 impl There {
     fn end(mut self, how: &str) -> impl Future<Output = ()> + Send + use<> {
         let (shared, kind) = (self.shared.clone(), self.kind);
-        let mut end = vec!["end".to_owned(), how.to_owned()];
-        end.append(&mut self.keys);
+        let keys = std::mem::take(&mut self.keys);
+        let end = (!keys.is_empty()).then(|| [vec!["end".into(), how.into()], keys].concat());
         async move {
-            // Where Redis is away now, it counts as under way until the window ends.
-            shared.count(kind, &end).await;
+            if let Some(end) = end {
+                // Where Redis is away now, it counts as under way until the window ends.
+                shared.count(kind, &end).await;
+            }
         }
     }
 }
