@@ -9,6 +9,7 @@
 pub mod account;
 pub mod chat;
 pub mod cluster;
+pub mod complaints;
 pub mod dialect;
 pub mod doctor;
 pub mod log;

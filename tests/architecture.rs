@@ -9,8 +9,11 @@ use std::{
 
 /// Who may import what, from the room itself apart. The arrows go one way: transport → dialect → chat ← log.
 /// `account` stands aside of them. Only `server` knows several rooms as a whole; `settings` names the values that it reads.
-const MAY_IMPORT: [(&str, &[&str]); 14] = [
-    ("account", &["chat::message", "chat::peer", "redis"]),
+const MAY_IMPORT: [(&str, &[&str]); 15] = [
+    (
+        "account",
+        &["chat::message", "chat::peer", "complaints", "redis"],
+    ),
     ("chat", &[]),
     ("log", &["chat", "redis"]),
     ("redis", &[]),
@@ -19,6 +22,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
         &[
             "chat",
             "cluster::lease",
+            "complaints",
             "dialect::infinite",
             "dialect::talk",
             "dialect::amqpchat::AmqpChat",
@@ -46,6 +50,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
             "chat::message",
             "chat::peer",
             "cluster::members",
+            "complaints",
         ],
     ),
     (
@@ -69,6 +74,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
             "transport::web::kschat",
         ],
     ),
+    ("complaints", &[]),
     ("telemetry", &["settings::LogFormat"]),
     (
         "server",
@@ -118,6 +124,7 @@ const AT_HOME: [(&str, &[&str]); 14] = [
             "redis",
             "log/redis",
             "account/sessions",
+            "account/shared.rs",
             "cluster",
             "neighbour",
             "settings",

@@ -4,7 +4,7 @@
 #[path = "harness/mod.rs"]
 mod harness;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use handshaken::chat::{
     log::{After, Log, LogError, Tail, Told},
@@ -23,6 +23,7 @@ crate::promises! {
     an_id_that_this_history_does_not_have_is_a_gap,
     every_new_history_has_its_own_epoch_and_keeps_it,
     rooms_are_listed_by_their_newest_message,
+    a_moment_ago_is_one_of_the_clock_that_dates_messages,
     closing_finishes_what_was_accepted_and_refuses_what_comes_later,
     posts_are_kept_when_nobody_reads_the_tail_any_more,
 }
@@ -332,6 +333,16 @@ async fn rooms_are_listed_by_their_newest_message(home: Home) {
         assert_eq!(listed.last, newest[listed.room.as_str()]);
     }
     assert_eq!(log.rooms(2).await.unwrap(), listed[..2]);
+}
+
+async fn a_moment_ago_is_one_of_the_clock_that_dates_messages(home: Home) {
+    let (log, _tail) = home.open();
+    let message = log.append(post(&room("a"), "now")).await.unwrap();
+    let ago = async |seconds| log.lately(Duration::from_secs(seconds)).await.unwrap();
+    assert!(ago(0).await >= message.time);
+    for seconds in [60, 3600, u64::MAX] {
+        assert!(ago(seconds).await <= message.time, "{seconds} s ago");
+    }
 }
 
 async fn closing_finishes_what_was_accepted_and_refuses_what_comes_later(home: Home) {

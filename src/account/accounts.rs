@@ -1,17 +1,18 @@
 //! Registers and logs in: checks what was given, has a place for its hash or says that it is busy, counts it as an
 //! attempt, asks the table, hashes. In that order, so that what is refused costs nothing.
 
-use std::{net::IpAddr, time::Duration};
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 
 use super::{
-    attempts::{Attempts, Network, Refused},
+    attempts::{Network, Refused},
     errors::{LoginError, OpenError, RegisterError, UnfitName},
     mail::{self, Mailer},
     options::{Limits, Options},
     passwords::{self, HashError, Passwords, Place, Verdict},
     places::Places,
+    shared::{Limited, Shared},
     user::{Registered, User, UserId},
     users::{self, DatabaseUrl, Finished, Hashes, Kept, Key, NotAdded, Users},
 };
@@ -31,9 +32,10 @@ pub struct Accounts {
     users: Users,
     passwords: Passwords,
     limits: Limits,
-    logins: Attempts<Counted>,
-    registrations: Attempts<Network>,
+    logins: Limited<Counted>,
+    registrations: Limited<Network>,
     places: Mutex<Places>,
+    shared: Option<Arc<Shared>>,
     mailer: Option<Mailer>,
 }
 
@@ -45,6 +47,16 @@ enum Counted {
     /// An account, tried from where it has been logged in before. Counted apart, so that nobody who guesses from
     /// elsewhere keeps its owner out.
     AtHome(Key, Network),
+}
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(network) => write!(f, "address {network}"),
+            Self::Account(account) => write!(f, "account {}", account.as_str()),
+            Self::AtHome(account, network) => write!(f, "home {} {network}", account.as_str()),
+        }
+    }
 }
 
 impl Accounts {
@@ -61,11 +73,20 @@ impl Accounts {
             users,
             passwords: Passwords::new(options.hashes_at_once),
             limits: options.limits,
-            logins: Attempts::new(options.limits.failure_window),
-            registrations: Attempts::new(REGISTRATION_WINDOW),
+            logins: Limited::new("logins", options.limits.failure_window),
+            registrations: Limited::new("registrations", REGISTRATION_WINDOW),
             places: Mutex::default(),
+            shared: None,
             mailer,
         })
+    }
+
+    /// The same, with limits and places that all replicas have in common.
+    pub fn share(mut self, shared: Arc<Shared>) -> Self {
+        self.logins.share(shared.clone());
+        self.registrations.share(shared.clone());
+        self.shared = Some(shared);
+        self
     }
 
     /// Ends the sharing of the users' table with the old chat, which can log nobody in from then on.
@@ -93,19 +114,20 @@ impl Accounts {
         let network = Network::from(from);
         let attempt = self
             .registrations
-            .begin([(network, self.limits.registrations.get())]);
+            .begin([(network, self.limits.registrations.get())])
+            .await;
         let attempt = attempt.map_err(|refused| match refused {
             Refused::TooMany(retry_after) => RegisterError::TooMany { retry_after },
             Refused::TooManyAtOnce => RegisterError::Busy,
         })?;
         let made = self.make(place, name, mail).await;
         match made {
-            Err(RegisterError::Busy | RegisterError::Database(_)) => attempt.forgive(),
+            Err(RegisterError::Busy | RegisterError::Database(_)) => attempt.forgive().await,
             // It counts, whether the name was free or not: names can be guessed, too.
-            _ => drop(attempt),
+            _ => attempt.fail().await,
         }
         let registered = made?;
-        self.places.lock().add(Key::of(mail), network);
+        self.is_at_home(Key::of(mail), network).await;
         if let Some(mailer) = &self.mailer {
             mailer.welcome(registered.user.id.0, mail);
         }
@@ -170,7 +192,7 @@ impl Accounts {
         }
         let place = self.passwords.place().ok_or(LoginError::Busy)?;
         let (account, network) = (Key::of(mail), Network::from(from));
-        let counted = if self.places.lock().has(&account, network) {
+        let counted = if self.knows_at_home(&account, network).await {
             Counted::AtHome(account.clone(), network)
         } else {
             Counted::Account(account.clone())
@@ -182,33 +204,35 @@ impl Accounts {
                 self.limits.address_failures.get(),
             ),
         ]);
-        let attempt = attempt.map_err(|refused| match refused {
+        let attempt = attempt.await.map_err(|refused| match refused {
             Refused::TooMany(retry_after) => LoginError::TooMany { retry_after },
             Refused::TooManyAtOnce => LoginError::Busy,
         })?;
-
-        let row = if can_be_stored(mail) {
-            match self.users.by_mail(mail).await {
-                Ok(row) => row,
-                Err(error) => {
-                    attempt.forgive();
-                    return Err(LoginError::Database(error));
-                }
+        let checked = self.check(place, mail, password).await;
+        match checked {
+            Ok(_) => {
+                attempt.forgive().await;
+                self.is_at_home(account, network).await;
             }
+            Err(LoginError::Busy | LoginError::Database(_)) => attempt.forgive().await,
+            Err(_) => attempt.fail().await,
+        }
+        checked
+    }
+
+    /// Whose they are, whatever was tried before.
+    async fn check(&self, place: Place, mail: &str, password: &str) -> Result<User, LoginError> {
+        let row = if can_be_stored(mail) {
+            let row = self.users.by_mail(mail).await;
+            row.map_err(LoginError::Database)?
         } else {
             None
         };
         let stored = row.as_ref().and_then(|row| row.pass.clone());
         // Longer than any password: no need to keep so much until its turn comes.
         let given: String = password.chars().take(passwords::PASSWORD_MAX + 1).collect();
-        let verdict = match self.passwords.check(place, given, stored.clone()).await {
-            Ok(verdict) => verdict,
-            Err(error) => {
-                attempt.forgive();
-                no_hash(error);
-                return Err(LoginError::Busy);
-            }
-        };
+        let verdict = self.passwords.check(place, given, stored.clone()).await;
+        let verdict = verdict.map_err(no_hash).map_err(|()| LoginError::Busy)?;
         let (Some(row), Some(stored)) = (row, stored) else {
             return Err(LoginError::Wrong);
         };
@@ -224,13 +248,27 @@ impl Accounts {
                 return Err(LoginError::Wrong);
             }
         }
-        attempt.forgive();
-        self.places.lock().add(account, network);
         Ok(User {
             id: UserId(row.id),
             name: row.name.unwrap_or_default(),
             mail: row.mail.unwrap_or_default(),
         })
+    }
+
+    /// Whether an account has been logged in from there, here or on another replica.
+    async fn knows_at_home(&self, account: &Key, network: Network) -> bool {
+        self.places.lock().has(account, network)
+            || match &self.shared {
+                Some(shared) => shared.has(&Counted::AtHome(account.clone(), network)).await,
+                None => false,
+            }
+    }
+
+    async fn is_at_home(&self, account: Key, network: Network) {
+        if let Some(shared) = &self.shared {
+            shared.add(&Counted::AtHome(account.clone(), network)).await;
+        }
+        self.places.lock().add(account, network);
     }
 
     /// Refuses a name that an account has, in whatever case it is written.

@@ -4,6 +4,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    fmt,
     hash::Hash,
     net::{IpAddr, Ipv6Addr},
     time::{Duration, Instant},
@@ -12,11 +13,17 @@ use std::{
 use parking_lot::Mutex;
 
 /// Keys that are counted at once.
-const ROWS: usize = 65_536;
+pub(super) const ROWS: usize = 65_536;
 
 /// Who is at an address: the address itself, or the /64 that one customer of IPv6 has for itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Network(IpAddr);
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 impl From<IpAddr> for Network {
     fn from(address: IpAddr) -> Self {

@@ -1,5 +1,5 @@
 //! Who people are. `accounts` registers them and checks their passwords; below it `users` keeps the table, `passwords`
-//! hashes, `attempts` counts failures, `places` knows where they are at home, `mail` tells by SMTP. `sessions` remembers who is logged in,
+//! hashes, `attempts` counts failures, `places` knows where they are at home, `shared` does both for all replicas, `mail` tells by SMTP. `sessions` remembers who is logged in,
 //! `tokens` reads what an application says of its users. Knows no HTTP:
 //! whoever asks brings a name, a mail address, a password, cookies, and the address that the request came from.
 
@@ -11,6 +11,7 @@ mod options;
 mod passwords;
 mod places;
 pub mod sessions;
+mod shared;
 pub mod tokens;
 mod user;
 mod users;
@@ -19,5 +20,6 @@ pub use accounts::Accounts;
 pub use errors::{LoginError, OpenError, RegisterError, UnfitName};
 pub use mail::Smtp;
 pub use options::{Limits, Options};
+pub use shared::Shared;
 pub use user::{Registered, User, UserId};
 pub use users::{DatabaseError, DatabaseUrl, Finished, Look, Table, look};

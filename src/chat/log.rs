@@ -1,7 +1,7 @@
 //! What the chat asks of a log: one order per room, kept before it is acknowledged, told to every
 //! replica in that order. The implementations are in `crate::log`.
 
-use std::{pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -115,6 +115,10 @@ pub trait Log: Send + Sync + 'static {
 
     /// Notes something under a name where nothing is noted, and answers what is noted then.
     async fn first_bookmark(&self, name: &str, value: &str) -> Result<String, LogError>;
+
+    /// The moment so long ago, by the clock that messages are dated by, which need not be this machine's. Of a log that
+    /// nobody else writes to no earlier than it was opened: before that nobody missed anything.
+    async fn lately(&self, ago: Duration) -> Result<Timestamp, LogError>;
 
     /// What is acknowledged and read from now on, by anybody.
     fn marks(&self) -> Marks;

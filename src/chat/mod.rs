@@ -10,8 +10,6 @@ pub mod room;
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::Timestamp;
-
 use self::{
     direct::Mailboxes,
     log::{Conversation, Log, LogError, Receipt, RoomActivity, Standing, Tail},
@@ -161,9 +159,12 @@ impl Chat {
         Ok((messages, older > 0))
     }
 
-    /// Where a reader starts that wants what was said from a moment on, the last `limit` at most. Where that
-    /// cannot be read now, whoever follows finds out.
-    pub async fn since(&self, room: &RoomName, moment: Timestamp, limit: usize) -> Start {
+    /// Where a reader starts that wants what was said in this time before now, the last `limit` at most. Where
+    /// that cannot be read now, whoever follows finds out.
+    pub async fn lately(&self, room: &RoomName, ago: Duration, limit: usize) -> Start {
+        let Ok(moment) = self.log.lately(ago).await else {
+            return Start::Last(limit);
+        };
         let last = self.log.last(room, limit).await.unwrap_or_default();
         let before = last.iter().rfind(|message| message.time < moment);
         before.map_or(Start::Last(limit), |message| {

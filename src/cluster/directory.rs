@@ -1,13 +1,14 @@
 //! The entries of live replicas in Redis: one hash, changed by one script, so that renewing, learning of
 //! the others and forgetting the dead are one step by one clock.
 
+use jiff::Timestamp;
 use redis::{RedisError, Script};
 
 use super::members::{LEASE, Member, MemberId};
 use crate::redis::{Link, Redis};
 
 /// `KEYS[1]` the hash; `ARGV` id, entry, lease in milliseconds. A field is `<end of the lease> <entry>`.
-/// Returns the entries that live.
+/// Returns the time in ms, and the entries that live.
 const RENEW: &str = r"
 local now = redis.call('TIME')
 now = now[1] * 1000 + math.floor(now[2] / 1000)
@@ -23,7 +24,7 @@ for i = 1, #all, 2 do
   end
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
-return alive
+return { now, alive }
 ";
 
 /// Where leases are kept.
@@ -51,20 +52,25 @@ impl Directory {
         }
     }
 
-    /// Keeps an entry for [`LEASE`] and returns all that live. What is no entry of this version's is
-    /// left out.
-    pub(super) async fn renew(&self, entry: &Member) -> Result<Vec<Member>, DirectoryError> {
+    /// Keeps an entry for [`LEASE`] and returns what time it is there, and all that live. What is no entry of this
+    /// version's is left out.
+    pub(super) async fn renew(
+        &self,
+        entry: &Member,
+    ) -> Result<(Timestamp, Vec<Member>), DirectoryError> {
         let mut renewal = self.renew.prepare_invoke();
         renewal
             .key(&self.key)
             .arg(entry.id.as_str())
             .arg(serde_json::to_string(entry).expect("plain data encodes as JSON"))
             .arg(LEASE.as_millis() as u64);
-        let entries: Vec<String> = self.link.invoke(&renewal).await?;
+        let (now, entries): (i64, Vec<String>) = self.link.invoke(&renewal).await?;
         let entries = entries.iter();
-        Ok(entries
-            .filter_map(|entry| serde_json::from_str(entry).ok())
-            .collect())
+        let alive = entries.filter_map(|entry| serde_json::from_str(entry).ok());
+        Ok((
+            Timestamp::from_millisecond(now).unwrap_or_default(),
+            alive.collect(),
+        ))
     }
 
     /// Gives an entry up.

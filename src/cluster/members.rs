@@ -14,13 +14,17 @@ use std::{
 };
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{Notify, watch},
     time::timeout,
 };
 
-use super::directory::{Directory, DirectoryError};
+use super::{
+    clock::Clock,
+    directory::{Directory, DirectoryError},
+};
 
 /// How long an entry lives without being renewed: a crashed replica is gone after this.
 pub const LEASE: Duration = Duration::from_secs(6);
@@ -107,6 +111,7 @@ pub struct Members {
     /// Those that have ended, well or not.
     ended: watch::Sender<u64>,
     is_lapsed: AtomicBool,
+    clock: Clock,
 }
 
 impl Members {
@@ -121,7 +126,7 @@ impl Members {
             me: Member {
                 id: MemberId::draw()?,
                 address,
-                started: jiff::Timestamp::now().to_string(),
+                started: Timestamp::now().to_string(),
                 version: env!("CARGO_PKG_VERSION").into(),
                 host,
                 sessions: 0,
@@ -131,6 +136,7 @@ impl Members {
             begun: AtomicU64::new(0),
             ended: watch::Sender::default(),
             is_lapsed: AtomicBool::new(false),
+            clock: Clock::default(),
         }))
     }
 
@@ -260,7 +266,8 @@ impl Members {
         let renewed = timeout(PATIENCE, renewed)
             .await
             .unwrap_or(Err(DirectoryError::Slow(PATIENCE)));
-        let result = renewed.map(|members| {
+        let result = renewed.map(|(now, members)| {
+            self.clock.compare(Timestamp::now(), now);
             let members = members
                 .into_iter()
                 .map(|member| (member.id, member.address));

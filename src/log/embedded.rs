@@ -7,6 +7,7 @@
 use std::{path::Path, sync::Arc, thread, time::Duration};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use tokio::{
     sync::{Semaphore, broadcast, mpsc, oneshot},
     time::timeout,
@@ -92,6 +93,8 @@ const BOUNDS: Bounds = Bounds {
 /// Dropped without [`Log::close`], it finishes what was accepted on its own thread.
 pub struct EmbeddedLog {
     epoch: Epoch,
+    /// When it was opened.
+    since: Timestamp,
     queue: mpsc::Sender<Job>,
     queue_bytes: Arc<Semaphore>,
     bounds: Bounds,
@@ -118,6 +121,7 @@ impl EmbeddedLog {
         let (marks, _) = broadcast::channel(MARKS);
         let log = Self {
             epoch: opened.epoch,
+            since: Timestamp::now(),
             queue,
             queue_bytes: Arc::new(Semaphore::new(bounds.queue_bytes)),
             readers: Arc::new(Readers::new(opened.file.clone(), bounds.patience)),
@@ -325,6 +329,11 @@ impl Log for EmbeddedLog {
     async fn first_bookmark(&self, name: &str, value: &str) -> Result<String, LogError> {
         self.note(name, value, true).await?;
         Ok(self.bookmark(name).await?.unwrap_or_default())
+    }
+
+    async fn lately(&self, ago: Duration) -> Result<Timestamp, LogError> {
+        let moment = Timestamp::now().checked_sub(ago);
+        Ok(moment.map_or(self.since, |moment| moment.max(self.since)))
     }
 
     fn marks(&self) -> Marks {

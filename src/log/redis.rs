@@ -11,6 +11,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use redis::{RedisError, Script};
 use tokio::{
     sync::{Semaphore, broadcast, mpsc, oneshot},
@@ -259,6 +260,10 @@ impl Log for RedisLog {
 
     async fn first_bookmark(&self, name: &str, value: &str) -> Result<String, LogError> {
         self.reader.first_bookmark(name, value).await
+    }
+
+    async fn lately(&self, ago: Duration) -> Result<Timestamp, LogError> {
+        self.reader.lately(ago).await
     }
 
     fn marks(&self) -> Marks {

@@ -1,22 +1,18 @@
 //! What comes in from a neighbour: held to the same rules as what a peer says, and kept once.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
-use parking_lot::Mutex;
 use tokio::time::sleep;
 
 use super::{PAUSE, Site};
-use crate::chat::{
-    Refused,
-    log::LogError,
-    message::{AuthorName, Envelope, IdempotencyKey, NeighbourName, Post, RoomName},
+use crate::{
+    chat::{
+        Refused,
+        log::LogError,
+        message::{AuthorName, Envelope, IdempotencyKey, NeighbourName, Post, RoomName},
+    },
+    complaints::Complaints,
 };
-
-/// How often it is said, at most, that something was refused.
-const COMPLAINTS_PERIOD: Duration = Duration::from_secs(10);
 
 /// The longest host name of another server that is kept, in characters, as DNS has it.
 const HOST_NAME_MAX: usize = 253;
@@ -38,14 +34,7 @@ pub struct Foreign {
 pub struct Inbox {
     site: Arc<Site>,
     neighbour: NeighbourName,
-    complaints: Mutex<Complaints>,
-}
-
-#[derive(Default)]
-struct Complaints {
-    said: Option<Instant>,
-    /// Refused since then.
-    more: u64,
+    complaints: Complaints,
 }
 
 impl Inbox {
@@ -53,7 +42,7 @@ impl Inbox {
         Self {
             site,
             neighbour: neighbour.clone(),
-            complaints: Mutex::default(),
+            complaints: Complaints::default(),
         }
     }
 
@@ -105,22 +94,12 @@ impl Inbox {
 
     /// Something that is no message, or not one for us: it is not asked for again.
     pub fn refused(&self, why: &dyn std::fmt::Display) {
-        let mut complaints = self.complaints.lock();
-        let is_early = complaints
-            .said
-            .is_some_and(|said| said.elapsed() < COMPLAINTS_PERIOD);
-        if is_early {
-            complaints.more += 1;
-            return;
+        if let Some(unsaid_before) = self.complaints.due() {
+            tracing::warn!(
+                neighbour = %self.neighbour, %why, unsaid_before,
+                "refused what a neighbour sent"
+            );
         }
-        tracing::warn!(
-            neighbour = %self.neighbour, %why, unsaid_before = complaints.more,
-            "refused what a neighbour sent"
-        );
-        *complaints = Complaints {
-            said: Some(Instant::now()),
-            more: 0,
-        };
     }
 }
 

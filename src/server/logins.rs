@@ -6,7 +6,7 @@ use axum::Router;
 
 use crate::{
     account::{
-        Accounts,
+        Accounts, Shared,
         sessions::{Rules, Sessions},
         tokens::{self, Tokens},
     },
@@ -118,7 +118,12 @@ impl Logins {
             true => {
                 let options = settings.accounts.options(&settings.data);
                 let options = options.map_err(|mistakes| anyhow::anyhow!(mistakes.join("; ")))?;
-                Some(Arc::new(Accounts::open(options).await?))
+                let mut accounts = Accounts::open(options).await?;
+                // Whoever reaches all replicas through a balancer is to have no more tries than with one.
+                if let Some((redis, secret)) = redis.zip(settings.sessions.secrets().first()) {
+                    accounts = accounts.share(Shared::new(redis.clone(), secret));
+                }
+                Some(Arc::new(accounts))
             }
             false => None,
         };

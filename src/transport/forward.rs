@@ -27,7 +27,10 @@ use super::{
     gate,
     listener::{Pulse, Remote},
 };
-use crate::cluster::members::{LEASE, Members, Other};
+use crate::{
+    cluster::members::{LEASE, Members, Other},
+    complaints::Complaints,
+};
 
 /// How long another replica may take to accept a connection. The client meanwhile waits, and begins
 /// anew when this has passed.
@@ -259,17 +262,24 @@ impl Hop {
 
 /// Has only other replicas ask, and believes what they say of their clients.
 pub fn guarded(router: Router, secret: Secret) -> Router {
+    let complaints = Arc::new(Complaints::default());
     router.layer(axum::middleware::from_fn(
         move |mut request: Request<Body>, next: Next| {
             let shown = request.headers_mut().remove(SECRET);
             let client = request.headers_mut().remove(CLIENT);
             let is_replica =
                 shown.is_some_and(|shown| shown.as_bytes().ct_eq(secret.0.as_bytes()).into());
+            let complaints = complaints.clone();
             async move {
                 if !is_replica {
-                    tracing::warn!(
-                        "refused a request on the internal listener: no or another cluster secret"
-                    );
+                    let remote = request.extensions().get().map(|Remote(address)| *address);
+                    let remote = remote.map(tracing::field::display);
+                    if let Some(unsaid_before) = complaints.due() {
+                        tracing::warn!(
+                            remote, unsaid_before,
+                            "refused a request on the internal listener: no or another cluster secret"
+                        );
+                    }
                     return StatusCode::FORBIDDEN.into_response();
                 }
                 // This connection is the other replica's, and others' requests come over it as well.

@@ -6,8 +6,9 @@ mod faults;
 mod harness;
 mod limits;
 mod mail;
-#[path = "../harness/program.rs"]
-mod program;
+mod replicas;
+#[path = "../harness/mod.rs"]
+mod servers;
 mod shared;
 mod sqlite;
 mod takeover;

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::{
     databases::{PASSWORD, Server, connect, one},
     harness::{HERE, open, options},
-    program::without_settings,
+    servers::program::without_settings,
 };
 
 #[tokio::test]

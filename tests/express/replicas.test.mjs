@@ -20,10 +20,10 @@ after(() => database?.stop());
 let people = 0;
 const someone = (name) => `${name}-${(people += 1)}`;
 
-async function startTwo(t) {
+async function startTwo(t, more = []) {
   const redis = await startRedis();
   t.after(() => redis.stop());
-  const args = ['--redis', redis.url, '--database', database.url, '--session-secret', 'known to all replicas', '--views', viewsWith('<%= name %>')];
+  const args = ['--redis', redis.url, '--database', database.url, '--session-secret', 'known to all replicas', '--views', viewsWith('<%= name %>'), ...more];
   const replicas = await Promise.all([startServer({ args }), startServer({ args })]);
   t.after(() => Promise.all(replicas.map((replica) => replica.stop())));
   return { redis, replicas };
@@ -105,6 +105,16 @@ test('a login outlives the replica that it was made on', async (t) => {
   const there = await pageOf(t, websocket, a, login, ann);
   await login.twin().ask(b, '/logout');
   for (const each of [page, there]) await isSentAway(each);
+});
+
+test('whoever guesses has no more tries on two replicas than on one, and neither of them gets more', async (t) => {
+  const { replicas } = await startTwo(t, ['--account-failures', '4']);
+  const told = async (replica, pass) => (await new Visitor().json(replica, '/login', { mail: 'nobody@mail.example', pass })).error;
+  const answers = [];
+  for (let n = 0; n < 6; n += 1) answers.push(await told(replicas[n % 2], 'a guess'));
+  assert.equal(new Set(answers.slice(0, 4)).size, 1);
+  for (const refused of answers.slice(4)) assert.match(refused, /too often/);
+  assert.doesNotMatch(answers[0], /too often/);
 });
 
 test('while Redis is away sockets stay, nobody is logged in or out, and whoever asks is told to try again', async (t) => {

@@ -210,6 +210,23 @@ describe('the listener for other replicas', () => {
     assert.deepEqual([posted.status, await posted.text()], [200, 'ok']);
   });
 
+  test('says once in a while whom it refused, with how many it did not mention', async (t) => {
+    const [one] = await start(t, 1, ['--cluster-secret', SECRET]);
+    let refused = 0;
+    const knock = async () => {
+      assert.equal((await fetch(engine({ url: inside(one) }, ''))).status, 403);
+      refused += 1;
+    };
+    const told = () => [...one.log().matchAll(/unsaid_before=(\d+)/g)].map(([, before]) => Number(before));
+    for (let n = 0; n < 50; n += 1) await knock();
+    await eventually('it is told again', async () => {
+      if (told().length < 2) await knock();
+      return told().length === 2;
+    }, 40_000);
+    assert.deepEqual(told(), [0, refused - 2]);
+    assert.match(one.log(), /refused a request on the internal listener.*127\.0\.0\.1/);
+  });
+
   test('passes nothing further on', async (t) => {
     const [one, other] = await start(t, 2, ['--cluster-secret', SECRET]);
     const { sid } = await handshake(one);

@@ -138,18 +138,26 @@ describe('when Redis fails', () => {
   });
 });
 
-test('pages with a login are told on every replica who joined and left, once', async (t) => {
+test('pages with a login are told on every replica who joined and left, once for each page', async (t) => {
   const database = await startDatabase();
   const [one, other] = await start(t, 2, redis, ['--database', database.url, '--session-secret', 'a secret of all replicas']);
   t.after(() => database.stop());
   const ann = await openPage(t, polling, one, await newcomer(one, 'Ann'));
   const told = (page, what) => page.told.filter(({ name, message }) => name === 'Bob' && message === what).length;
-  const bob = await openPage(t, polling, other, await newcomer(other, 'Bob'));
+  const bobs = await newcomer(other, 'Bob');
+  const bob = await openPage(t, polling, other, bobs);
   const [joined, left] = [' joined the chat!', ' left the chat!'];
   for (const page of [ann, bob]) await eventually('Bob joined', () => told(page, joined) === 1);
   bob.socket.emit('left');
   for (const page of [ann, bob]) await eventually('Bob left', () => told(page, left) === 1);
   assert.deepEqual([told(ann, joined), told(ann, left)], [1, 1]);
+  // Two more of one person, as on one server.
+  const more = [await openPage(t, polling, other, bobs), await openPage(t, polling, one, bobs)];
+  await eventually('both joined', () => told(ann, joined) === 3);
+  more[1].socket.emit('left');
+  await eventually('one of them left', () => told(ann, left) === 2);
+  for (const page of more) await eventually('it is told so', () => told(page, left) === 1);
+  assert.deepEqual([told(ann, joined), told(ann, left)], [3, 2]);
 });
 
 test('a Redis that takes each connection and drops it again is a Redis that is away', async (t) => {

@@ -8,7 +8,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::Timestamp;
 use parking_lot::Mutex;
 
 use crate::{
@@ -37,7 +36,6 @@ pub(super) struct Screens(Arc<Inner>);
 
 struct Inner {
     chat: Arc<Chat>,
-    began: Timestamp,
     shown: Mutex<HashMap<Login, Vec<Shown>>>,
 }
 
@@ -72,7 +70,6 @@ impl Screens {
     pub(super) fn new(chat: Arc<Chat>) -> Self {
         Self(Arc::new(Inner {
             chat,
-            began: Timestamp::now(),
             shown: Mutex::default(),
         }))
     }
@@ -152,10 +149,8 @@ impl Back {
         match self.least() {
             Some(id) => Start::After(id, history),
             None => {
-                let Inner { chat, began, .. } = &*self.screens.0;
-                let lately = Timestamp::now().checked_sub(ABSENCE).unwrap_or(*began);
-                let since = lately.max(*began);
-                chat.since(&RoomName::lobby(), since, history).await
+                let chat = &self.screens.0.chat;
+                chat.lately(&RoomName::lobby(), ABSENCE, history).await
             }
         }
     }

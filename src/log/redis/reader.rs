@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use redis::{Cmd, FromRedisValue, Script, ScriptInvocation};
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -109,6 +110,14 @@ impl Reader {
                 })
             })
             .collect()
+    }
+
+    /// By the clock of Redis, which dates messages: those of replicas may be wrong.
+    pub async fn lately(&self, ago: Duration) -> Result<Timestamp, LogError> {
+        let time = redis::cmd("TIME");
+        let (seconds, micros) = self.ask::<(u64, u64)>(Question::Command(&time)).await?;
+        let now = row::time(seconds * 1000 + micros / 1000).map_err(failure)?;
+        Ok(now.checked_sub(ago).unwrap_or(Timestamp::MIN))
     }
 
     pub async fn bookmark(&self, name: &str) -> Result<Option<String>, LogError> {

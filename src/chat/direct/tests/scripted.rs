@@ -6,9 +6,11 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 
@@ -194,6 +196,10 @@ impl Log for Scripted {
     }
 
     async fn first_bookmark(&self, _: &str, _: &str) -> Result<String, LogError> {
+        Err(LogError::Closed)
+    }
+
+    async fn lately(&self, _: Duration) -> Result<Timestamp, LogError> {
         Err(LogError::Closed)
     }
 

@@ -1,11 +1,15 @@
 //! A log of one room that answers when the test lets it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 
@@ -118,6 +122,10 @@ impl Log for Scripted {
     }
 
     async fn first_bookmark(&self, _: &str, _: &str) -> Result<String, LogError> {
+        Err(LogError::Closed)
+    }
+
+    async fn lately(&self, _: Duration) -> Result<Timestamp, LogError> {
         Err(LogError::Closed)
     }
 
