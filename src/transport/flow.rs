@@ -122,8 +122,15 @@ impl Flow {
     #[must_use]
     pub(super) fn queued(&self, bytes: usize) -> bool {
         self.packets.fetch_add(1, Ordering::AcqRel);
-        let waiting = self.backlog.fetch_add(bytes, Ordering::AcqRel) + bytes;
-        waiting <= self.limits().backlog
+        let before = self.backlog.fetch_add(bytes, Ordering::AcqRel);
+        self.may_wait(before, before + bytes)
+    }
+
+    /// Whether so many bytes may wait where it were so many before. What finds no more than half of the backlog is taken
+    /// whatever its size: in a dialect's words a message may be several times as long as when it came, and a reader
+    /// that is cut off for one message would be cut off for it each time it comes back.
+    pub(super) fn may_wait(&self, before: usize, now: usize) -> bool {
+        before <= self.limits().backlog / 2 || now <= self.limits().backlog
     }
 
     /// Packets left the queue. This and [`Flow::sent`] may also see handshakes, framing, pings and
@@ -296,6 +303,19 @@ mod tests {
             false => std::task::Poll::Pending,
         })
         .await;
+    }
+
+    #[test]
+    fn one_event_is_taken_whatever_its_size_where_little_waits() {
+        let session = session();
+        let (flow, most) = (&session.0, session.0.limits().backlog);
+        assert!(flow.queued(4 * most));
+        assert!(!flow.queued(1));
+        flow.sent(4 * most - most / 2);
+        // Queued, though it was too much: what waits is cut off by then.
+        assert!(!flow.queued(most));
+        flow.sent(most + 1);
+        assert!(flow.queued(most));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -235,8 +235,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncWrite for Wire<S> 
             this.session.flow.sent(taken);
         }
         if taken < frames.len() {
+            let before = this.unsent.len();
             this.unsent.extend_from_slice(&frames[taken..]);
-            if this.unsent.len() > this.session.limits().backlog {
+            if !this.session.flow.may_wait(before, this.unsent.len()) {
                 this.session.close(Goodbye::SlowPeer);
             }
             this.session.flow.wake();
