@@ -81,6 +81,8 @@ pub(super) struct Flow {
     shared: Arc<Shared>,
     /// What waits to be sent, in bytes: in the queue and on the wire.
     backlog: AtomicUsize,
+    /// What may wait on top of the limit, in bytes: one event that is longer.
+    on_top: AtomicUsize,
     /// What waits in the queue, in packets.
     packets: AtomicUsize,
     progress: Notify,
@@ -103,6 +105,7 @@ impl Flow {
         Self {
             shared,
             backlog: AtomicUsize::new(0),
+            on_top: AtomicUsize::new(0),
             packets: AtomicUsize::new(0),
             progress: Notify::new(),
             unheard: AtomicUsize::new(0),
@@ -127,10 +130,15 @@ impl Flow {
     }
 
     /// Whether so many bytes may wait where it were so many before. What finds no more than half of the backlog is taken
-    /// whatever its size: in a dialect's words a message may be several times as long as when it came, and a reader
-    /// that is cut off for one message would be cut off for it each time it comes back.
+    /// whatever its size, and until it is gone what follows may wait besides: in a dialect's words a message may be
+    /// several times as long as when it came, and a reader that is cut off for one message would be cut off for it each
+    /// time it comes back.
     pub(super) fn may_wait(&self, before: usize, now: usize) -> bool {
-        before <= self.limits().backlog / 2 || now <= self.limits().backlog
+        let most = self.limits().backlog;
+        if now > most && before <= most / 2 {
+            self.on_top.fetch_max(now - before, Ordering::AcqRel);
+        }
+        now <= most + self.on_top.load(Ordering::Acquire)
     }
 
     /// Packets left the queue. This and [`Flow::sent`] may also see handshakes, framing, pings and
@@ -146,7 +154,11 @@ impl Flow {
 
     /// Bytes went out.
     pub(super) fn sent(&self, bytes: usize) {
-        self.lower(&self.backlog, bytes, self.limits().backlog / 2);
+        let half = self.limits().backlog / 2;
+        self.lower(&self.backlog, bytes, half);
+        if self.on_top.load(Ordering::Acquire) > 0 && self.backlog.load(Ordering::Acquire) <= half {
+            self.on_top.store(0, Ordering::Release);
+        }
     }
 
     fn lower(&self, count: &AtomicUsize, by: usize, half: usize) {
@@ -310,12 +322,11 @@ mod tests {
         let session = session();
         let (flow, most) = (&session.0, session.0.limits().backlog);
         assert!(flow.queued(4 * most));
+        assert!(flow.queued(most), "what follows waits besides");
         assert!(!flow.queued(1));
-        flow.sent(4 * most - most / 2);
-        // Queued, though it was too much: what waits is cut off by then.
-        assert!(!flow.queued(most));
-        flow.sent(most + 1);
+        flow.sent(5 * most + 1);
         assert!(flow.queued(most));
+        assert!(!flow.queued(1), "once it is gone, no more than ever");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -120,6 +120,22 @@ async fn a_message_that_is_longer_than_the_backlog_in_the_pages_words_reaches_ev
         newcomer.expect("the first of them", is_it).await;
         newcomer.expect("the second", is_it).await;
     }
+    // Whoever takes its time is told what is said meanwhile, too.
+    author.emit("message", &json!(text)).await.unwrap();
+    author.expect("its own message once more", is_it).await;
+    for at in 0..3 {
+        author
+            .emit("message", &json!(at.to_string()))
+            .await
+            .unwrap();
+    }
+    for reader in newcomers.iter_mut().chain([&mut author]) {
+        reader
+            .expect("the last", |packet| {
+                matches!(packet, Packet::Event(_, said) if said["text"] == "2").then_some(())
+            })
+            .await;
+    }
     assert!(!server.log().iter().any(|line| line.contains("slow_peer")));
 }
 
