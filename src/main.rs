@@ -6,28 +6,30 @@ use anyhow::Context;
 use handshaken::{
     doctor,
     server::{self, Server},
-    settings::{Settings, Task},
+    settings::{EXIT_USAGE, Settings, Task, env_file},
     telemetry,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
-    let env_file = read_env_file();
-    let settings = match Settings::parse(std::env::args_os()) {
-        Ok(settings) => settings,
-        Err(refusal) if refusal.exit_code == 0 => {
+    let env_file = env_file::read();
+    let settings = match (Settings::parse(std::env::args_os()), env_file) {
+        (Ok(settings), Ok(())) => settings,
+        (Err(refusal), _) if refusal.exit_code == 0 => {
             print!("{}", refusal.text);
             return ExitCode::SUCCESS;
         }
-        Err(refusal) => {
-            eprint!("{}", refusal.text);
-            return ExitCode::from(refusal.exit_code);
+        (settings, env_file) => {
+            // What follows may be wrong only because of it.
+            if let Err(error) = env_file {
+                eprintln!("handshaken: {error}");
+            }
+            if let Err(refusal) = settings {
+                eprint!("{}", refusal.text);
+            }
+            return ExitCode::from(EXIT_USAGE);
         }
     };
-    if let Err(error) = env_file {
-        eprintln!("handshaken: .env: {error}");
-        return ExitCode::from(64);
-    }
     if settings.check {
         println!("settings are right");
         return ExitCode::SUCCESS;
@@ -53,14 +55,6 @@ fn main() -> ExitCode {
             tracing::error!("{error:#}");
             ExitCode::FAILURE
         }
-    }
-}
-
-/// A file `.env` in the working folder, where there is one. What the environment says wins.
-fn read_env_file() -> Result<(), dotenvy::Error> {
-    match dotenvy::from_path(".env") {
-        Err(error) if error.not_found() => Ok(()),
-        read => read,
     }
 }
 

@@ -5,6 +5,7 @@
 mod accounts;
 mod cluster;
 mod direct;
+pub mod env_file;
 mod legacy;
 mod mistakes;
 mod neighbours;
@@ -13,6 +14,7 @@ mod redis_neighbours;
 mod sessions;
 mod shared;
 mod tokens;
+mod unshown;
 mod values;
 mod vcap;
 
@@ -29,9 +31,17 @@ use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
 pub use self::{
-    accounts::Accounts, cluster::Cluster, direct::Direct, legacy::Legacy, mistakes::Refusal,
-    neighbours::Neighbours, redis::Redis, redis_neighbours::RedisNeighbours, sessions::Sessions,
-    tokens::Tokens, values::Origin,
+    accounts::Accounts,
+    cluster::Cluster,
+    direct::Direct,
+    legacy::Legacy,
+    mistakes::{EXIT_USAGE, Refusal},
+    neighbours::Neighbours,
+    redis::Redis,
+    redis_neighbours::RedisNeighbours,
+    sessions::Sessions,
+    tokens::Tokens,
+    values::Origin,
 };
 use self::{
     values::{count, duration, host_name, origin, proxy, retain, time_zone},

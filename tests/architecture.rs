@@ -60,6 +60,7 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
             "account::Limits",
             "account::Options",
             "account::Smtp",
+            "account::tokens::InvalidSource",
             "account::tokens::JwksSource",
             "account::tokens::Path",
             "log::embedded::Retain",

@@ -471,9 +471,34 @@ fn a_secret_is_told_by_no_help_and_no_mistake() {
         Settings::parse(["x".into(), "--jwt-secret=hushhush".into()])
     );
     assert!(
-        settings.contains("Secret") && !settings.contains("hushhush"),
+        settings.contains("(not shown)") && !settings.contains("hushhush"),
         "{settings}"
     );
+}
+
+#[test]
+fn a_password_in_the_address_of_a_key_set_is_shown_nowhere() {
+    for (address, code_of_check) in [
+        ("https://a/keys?key=s3cret", 0),
+        ("https://ann:s3cret@a/", 64),
+        ("ftp://ann:s3cret@a/", 64),
+        ("https:/ann:s3cret@a/", 64),
+    ] {
+        for (asked, expected) in [("--check", code_of_check), ("--help", 0)] {
+            let from_flag = server(&[asked, "--jwt-jwks", address]).output();
+            let mut server = server(&[asked]);
+            let from_variable = server.env("HANDSHAKEN_JWT_JWKS", address).output();
+            for output in [from_flag.unwrap(), from_variable.unwrap()] {
+                assert_eq!(code(&output), expected, "{output:?}");
+                let told = format!("{}{}", stdout(&output), stderr(&output));
+                assert!(!told.contains("s3cret"), "{told}");
+                assert!(expected == 0 || told.contains("--jwt-jwks: "), "{told}");
+            }
+        }
+    }
+    let flag = "--jwt-jwks=https://a/keys?key=s3cret";
+    let settings = Settings::parse(["x".into(), flag.into()]).unwrap();
+    assert!(!format!("{settings:?}").contains("s3cret"), "{settings:?}");
 }
 
 #[test]
@@ -624,9 +649,30 @@ fn a_file_named_env_is_read_and_the_environment_wins_over_it() {
     let output = check.output().unwrap();
     assert_eq!(code(&output), 64, "{output:?}");
     assert!(
-        stderr(&output).starts_with("handshaken: .env: "),
+        stderr(&output).starts_with("handshaken: .env: line 1 is not NAME=value"),
         "{output:?}"
     );
+}
+
+#[test]
+fn a_wrong_line_of_the_file_named_env_is_told_before_what_it_brings_about_and_never_quoted() {
+    let folder = TempDir::new().unwrap();
+    let wrong = "HANDSHAKEN_SESSION_SECRET=correct horse\nHANDSHAKEN_CLUSTER_SECRET=s\n";
+    fs::write(folder.path().join(".env"), wrong).unwrap();
+    // The secret that this needs is in the file, behind the line that is wrong.
+    let mut check = server(&[
+        "--check",
+        "--redis",
+        "redis://h",
+        "--cluster-listen",
+        "0.0.0.0:0",
+    ]);
+    let output = check.current_dir(folder.path()).output().unwrap();
+    assert_eq!(code(&output), 64, "{output:?}");
+    let told: Vec<_> = stderr(&output).lines().collect();
+    assert!(told[0].starts_with("handshaken: .env: line 1 "), "{told:?}");
+    assert!(told[1].contains("set --cluster-secret"), "{told:?}");
+    assert!(!stderr(&output).contains("horse"), "{told:?}");
 }
 
 #[test]

@@ -285,7 +285,7 @@ impl Accounts {
         self.passwords.hashed()
     }
 
-    /// Waits for mails that are being sent and calls that are under way. Mails that wait for another try are given up.
+    /// Waits for calls that are under way, and a moment for mails that are being sent. Mails that wait are given up.
     pub async fn close(&self) {
         if let Some(mailer) = &self.mailer {
             mailer.close().await;

@@ -28,6 +28,9 @@ const LONGER: u32 = 8;
 /// How long the mail server may take for one command.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long a mail that is being sent may go on when the server stops.
+const LAST_PATIENCE: Duration = Duration::from_secs(3);
+
 const SUBJECT: &str = "Your account in the chat";
 const TEXT: &str = "Welcome to the chat!\n\
     \n\
@@ -145,7 +148,7 @@ impl Mailer {
             .ok()
     }
 
-    /// Gives up what waits for its next try, and waits for what is being sent.
+    /// Gives up what waits for its turn or its next try, and soon what is being sent.
     pub(super) async fn close(&self) {
         self.stop.cancel();
         self.tasks.close();
@@ -160,15 +163,23 @@ async fn send(
     user: i64,
     mail: Message,
 ) {
+    let given_up = || tracing::warn!(user, "registration mail not sent: the server stops");
     let mut wait = FIRST_WAIT;
     for tries_left in (0..TRIES).rev() {
         let error = {
-            let Ok(_turn) = sending.acquire().await else {
-                return;
+            let Some(_turn) = stop.run_until_cancelled(sending.acquire()).await else {
+                return given_up();
             };
-            match transport.send(mail.clone()).await {
-                Ok(_) => return tracing::debug!(user, "registration mail sent"),
-                Err(error) => error,
+            let late = async {
+                stop.cancelled().await;
+                sleep(LAST_PATIENCE).await;
+            };
+            tokio::select! {
+                sent = transport.send(mail.clone()) => match sent {
+                    Ok(_) => return tracing::debug!(user, "registration mail sent"),
+                    Err(error) => error,
+                },
+                () = late => return given_up(),
             }
         };
         // A refusal's words may quote the address, but nothing here knows a password.
@@ -178,7 +189,7 @@ async fn send(
         tracing::info!(user, %error, again_in = ?wait, "registration mail not sent yet");
         let stopped = stop.run_until_cancelled(sleep(wait)).await.is_none();
         if stopped {
-            return tracing::warn!(user, "registration mail not sent: the server stops");
+            return given_up();
         }
         wait *= LONGER;
     }

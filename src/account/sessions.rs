@@ -66,8 +66,16 @@ pub struct Sessions {
     names: Attempts<Network>,
     renewals: Attempts<Login>,
     watched: Arc<Watched>,
-    /// Used since that was last noted, with their ids. As many as there are sessions, at most.
-    used: Mutex<HashMap<Login, Box<str>>>,
+    used: Mutex<Used>,
+}
+
+/// Sessions that were used, with their ids: twice as many as there are sessions, at most.
+#[derive(Default)]
+struct Used {
+    /// Since that was last noted.
+    lately: HashMap<Login, Box<str>>,
+    /// Before, and noted then. That may be under way yet, or later than what a request has just read.
+    before: HashMap<Login, Box<str>>,
 }
 
 /// Which login a session is: the same for as long as it lasts, while its id may change. No secret.
@@ -164,9 +172,8 @@ impl Sessions {
             };
             let SessionId { login, text } = &kept.session.id;
             let mut used = self.used.lock();
-            // What was used since may not be noted yet.
-            if used.contains_key(login) || kept.expires > Timestamp::now() {
-                used.insert(*login, text.clone());
+            if used.contains(login) || kept.expires > Timestamp::now() {
+                used.lately.insert(*login, text.clone());
                 return Ok(Some(kept.session));
             }
         }
@@ -292,11 +299,11 @@ impl Sessions {
     /// Ends what there is no more, too: who else shares the store may have ended it. False where that is not known.
     async fn tidy(&self) -> bool {
         self.watched.forget_ended();
-        let used = std::mem::take(&mut *self.used.lock());
+        let used = self.used.lock().take();
         let watched = self.watched.sessions().into_iter();
         let mut noted: HashMap<_, _> = watched.map(|id| (id.login, id.text)).collect();
         // Theirs are the newer ids.
-        noted.extend(used.clone());
+        noted.extend(used);
         if noted.is_empty() && self.shared.is_some() {
             return true;
         }
@@ -309,7 +316,7 @@ impl Sessions {
             }
             Err(error) => {
                 error.log("could not tidy up sessions, trying again later");
-                self.used.lock().extend(used);
+                self.used.lock().put_back();
                 false
             }
         }
@@ -327,6 +334,30 @@ impl Sessions {
             record,
             is_late: false,
         })
+    }
+}
+
+impl Used {
+    fn contains(&self, login: &Login) -> bool {
+        self.lately.contains_key(login) || self.before.contains_key(login)
+    }
+
+    /// What is to be noted now.
+    fn take(&mut self) -> HashMap<Login, Box<str>> {
+        self.before = std::mem::take(&mut self.lately);
+        self.before.clone()
+    }
+
+    /// It could not be noted.
+    fn put_back(&mut self) {
+        let newer = std::mem::take(&mut self.lately);
+        self.lately = std::mem::take(&mut self.before);
+        self.lately.extend(newer);
+    }
+
+    fn remove(&mut self, login: &Login) {
+        self.lately.remove(login);
+        self.before.remove(login);
     }
 }
 

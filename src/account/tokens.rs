@@ -14,7 +14,11 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
 
-pub use self::{claims::Path, expiry::Watch, source::JwksSource};
+pub use self::{
+    claims::Path,
+    expiry::Watch,
+    source::{InvalidSource, JwksSource},
+};
 use self::{expiry::Expiries, keys::Keys};
 use crate::chat::{
     message::{AuthorName, UserId},

@@ -68,7 +68,7 @@ mod tests {
             author(&format!("{} {}", "x".repeat(39), "y".repeat(9))),
             "x".repeat(39)
         );
-        for name in ["", " ", "a\nb", "\u{202e}"] {
+        for name in ["", " ", "a\nb", "\u{202e}", "\u{200b}"] {
             assert_eq!(author(name), "user 7", "{name:?}");
         }
     }

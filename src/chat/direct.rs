@@ -39,6 +39,10 @@ pub trait Correspondent: Send + Sync + 'static {
 
     /// What waits for the user cannot be read now; it comes as soon as it can.
     fn trouble(&self) {}
+
+    /// Messages passed unseen, some of them perhaps the user's own, which no box holds: the peer's connection ends, and
+    /// it comes back for them.
+    fn break_off(&self);
 }
 
 /// The boxes of the users who have a peer on this replica.
@@ -90,15 +94,16 @@ impl Mailboxes {
         shown
     }
 
-    /// Reads all boxes anew: messages passed unseen, or places were given out a second time. What
-    /// waits is shown again.
+    /// Sends all peers away, to come back for what they missed: messages passed unseen, or places were given out a
+    /// second time. What waits is shown again then.
     pub fn start_anew(self: &Arc<Self>) {
         self.beginnings.fetch_add(1, Ordering::Relaxed);
         let users: Vec<_> = self.boxes.lock().keys().cloned().collect();
         for user in users {
             if let Some(hold) = Hold::find(self, &user) {
-                hold.mailbox.start_anew();
-                hold.work();
+                for peer in hold.mailbox.start_anew() {
+                    peer.break_off();
+                }
             }
         }
     }

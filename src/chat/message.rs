@@ -98,7 +98,7 @@ pub enum InvalidName {
 
 fn check_name(name: &str, max: usize) -> Result<&str, InvalidName> {
     let name = name.trim();
-    if name.is_empty() {
+    if name.chars().all(is_invisible) {
         return Err(InvalidName::Empty);
     }
     if name.chars().nth(max).is_some() {
@@ -114,6 +114,17 @@ fn check_name(name: &str, max: usize) -> Result<&str, InvalidName> {
 fn is_unprintable(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Whether nothing is shown for a character: two names that differ in such ones alone look the same. Unicode's
+/// `Default_Ignorable_Code_Point` (DerivedCoreProperties.txt); some of them make emoji and letters of others.
+pub fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Tells one history from another: a log that starts empty draws a new epoch, so that an id of a
@@ -269,7 +280,7 @@ mod tests {
             "x".repeat(65).parse::<RoomName>(),
             Err(InvalidName::TooLong(64))
         );
-        for empty in ["", " ", "\t\n", "\u{3000}"] {
+        for empty in ["", " ", "\t\n", "\u{3000}", "\u{200b}", "\u{3164}\u{feff}"] {
             assert_eq!(name(empty), Err(InvalidName::Empty), "{empty:?}");
         }
     }
@@ -287,7 +298,14 @@ mod tests {
                 "{name:?}"
             );
         }
-        for name in ["<script>", "عربي", "👩\u{200d}🚀", "a b", "../x"] {
+        for name in [
+            "<script>",
+            "عربي",
+            "می\u{200c}خواهم",
+            "👩\u{200d}🚀",
+            "a b",
+            "../x",
+        ] {
             assert_eq!(name.parse::<RoomName>().unwrap().as_str(), name);
         }
     }

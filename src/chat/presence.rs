@@ -41,8 +41,10 @@ struct Here {
     guests_unshared: bool,
     /// Whose arrival, new name or leaving has not been told yet.
     untold: IndexMap<PeerId, ()>,
-    /// Who is known to those who were told.
+    /// Who was named to anybody: its leaving is told.
     told: HashSet<PeerId>,
+    /// How many were there when changes were told last.
+    told_total: usize,
     guests_changed: bool,
 }
 
@@ -70,7 +72,7 @@ pub struct Roll {
     pub total: usize,
 }
 
-/// What changed in a room.
+/// What changed in a room. The counts are of all, and may run ahead of the names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     pub room: RoomName,
@@ -126,33 +128,41 @@ impl Presence {
 
     /// The people of a room, at most `limit` of them by name, and the counts of all.
     pub fn roll(&self, room: &RoomName, limit: usize) -> Roll {
-        let rooms = self.rooms.lock();
-        let Some(here) = rooms.get(room) else {
+        let mut rooms = self.rooms.lock();
+        let Some(here) = rooms.get_mut(room) else {
             return Roll::default();
         };
         let people = here.people.iter().take(limit);
+        let people: Vec<_> = people.map(|(id, somebody)| somebody.person(*id)).collect();
+        here.told.extend(people.iter().map(|person| person.id));
         Roll {
-            people: people.map(|(id, somebody)| somebody.person(*id)).collect(),
+            people,
             guests: here.guests(),
             total: here.total(),
         }
     }
 
-    /// The rooms that somebody is in, and how many are.
-    pub fn rooms(&self) -> Vec<(RoomName, usize)> {
-        self.rooms
-            .lock()
-            .iter()
-            .map(|(room, here)| (room.clone(), here.total()))
-            .collect()
+    /// How many are in a room.
+    pub fn total(&self, room: &RoomName) -> usize {
+        self.rooms.lock().get(room).map_or(0, Here::total)
     }
 
-    /// What changed since the last call, at most `limit` people by name for each room.
-    pub fn changes(&self, limit: usize) -> Vec<Change> {
+    /// At most so many of the rooms that somebody is in, these ones apart, and how many are there.
+    pub fn rooms_besides(&self, known: &HashSet<RoomName>, limit: usize) -> Vec<(RoomName, usize)> {
+        let rooms = self.rooms.lock();
+        let others = rooms.iter().filter(|(room, _)| !known.contains(*room));
+        let totals = others.map(|(room, here)| (room, here.total()));
+        let some = totals.filter(|(_, total)| *total > 0).take(limit);
+        some.map(|(room, total)| (room.clone(), total)).collect()
+    }
+
+    /// What changed since the last call, for each room at most so many who `joined`, and who `left`. Of more who joined
+    /// only the number is ever told; who else was named before is told with the next call.
+    pub fn changes(&self, joined: usize, left: usize) -> Vec<Change> {
         let mut rooms = self.rooms.lock();
         let changes = rooms
             .iter_mut()
-            .filter_map(|(room, here)| here.change(room, limit))
+            .filter_map(|(room, here)| here.change(room, joined, left))
             .collect();
         rooms.retain(|_, here| here.total() > 0 || here.is_unshared());
         changes
@@ -204,28 +214,30 @@ impl Here {
         self.guests_unshared |= is_shared;
     }
 
-    fn change(&mut self, room: &RoomName, limit: usize) -> Option<Change> {
+    fn change(&mut self, room: &RoomName, joined_most: usize, left_most: usize) -> Option<Change> {
         let (mut joined, mut left) = (Vec::new(), Vec::new());
         for (peer, ()) in std::mem::take(&mut self.untold) {
             match self.people.get(&peer) {
-                Some(somebody) => {
+                Some(somebody) if joined.len() < joined_most => {
                     self.told.insert(peer);
                     joined.push(somebody.person(peer));
                 }
-                None if self.told.remove(&peer) => left.push(peer),
-                // Came and went before anybody was told.
-                None => {}
+                None if left.len() < left_most && self.told.remove(&peer) => left.push(peer),
+                _ if self.told.contains(&peer) => _ = self.untold.insert(peer, ()),
+                // Nobody was told a name that would have to be changed or taken back.
+                _ => {}
             }
         }
-        let changed =
-            std::mem::take(&mut self.guests_changed) || !joined.is_empty() || !left.is_empty();
-        joined.truncate(limit);
+        let total = self.total();
+        let changed = std::mem::take(&mut self.guests_changed)
+            || std::mem::replace(&mut self.told_total, total) != total
+            || !(joined.is_empty() && left.is_empty());
         changed.then(|| Change {
             room: room.clone(),
             joined,
             left,
             guests: self.guests(),
-            total: self.total(),
+            total,
         })
     }
 }

@@ -78,6 +78,8 @@ struct State {
     recent: VecDeque<Arc<Message>>,
     recent_bytes: usize,
     audiences: Vec<Audience>,
+    /// How many seats were ever taken.
+    seats: u64,
     /// Nothing is delivered to this room any more.
     is_over: bool,
 }
@@ -90,6 +92,8 @@ struct Audience {
 
 struct Reader {
     outlet: Arc<dyn Outlet>,
+    /// Which of its seats this is: it may take another before it gives up the first.
+    seat: u64,
     /// The last message it was given before it took its seat. The log may have told it more than
     /// has passed the tail here.
     has: u64,
@@ -321,7 +325,8 @@ impl State {
             .skip_while(move |message| message.id.seq <= seq)
     }
 
-    fn seat(&mut self, outlet: Arc<dyn Outlet>, words: &Arc<dyn Render>, has: u64) {
+    /// Returns the number of the seat.
+    fn seat(&mut self, outlet: Arc<dyn Outlet>, words: &Arc<dyn Render>, has: u64) -> u64 {
         let audience = match self
             .audiences
             .iter_mut()
@@ -336,12 +341,19 @@ impl State {
                 self.audiences.last_mut().expect("one was just pushed")
             }
         };
-        audience.readers.insert(outlet.id(), Reader { outlet, has });
+        self.seats += 1;
+        let seat = self.seats;
+        let reader = Reader { outlet, seat, has };
+        audience.readers.insert(reader.outlet.id(), reader);
+        seat
     }
 
-    fn unseat(&mut self, reader: PeerId) {
+    fn unseat(&mut self, peer: PeerId, seat: u64) {
         for audience in &mut self.audiences {
-            audience.readers.swap_remove(&reader);
+            let reader = audience.readers.get(&peer);
+            if reader.is_some_and(|reader| reader.seat == seat) {
+                audience.readers.swap_remove(&peer);
+            }
         }
         self.audiences
             .retain(|audience| !audience.readers.is_empty());

@@ -32,6 +32,9 @@ mod words;
 /// People that one answer or event names at most; the counts tell of all.
 const PEOPLE_NAMED: usize = 200;
 
+/// People whose leaving one event tells at most; that of the others is told by the next ones.
+const PEOPLE_LEFT: usize = 1000;
+
 /// Rooms that one connection may be in.
 const ROOMS_JOINED: usize = 50;
 
@@ -340,16 +343,19 @@ impl Talking {
 
     async fn list_rooms(&self) -> Result<Answer, Problem> {
         self.named()?;
-        let mut here: HashMap<_, _> = self.chat.presence.rooms().into_iter().collect();
-        let mut rooms: Vec<_> = (self.chat.active_rooms(ROOMS_LISTED).await?.into_iter())
+        let presence = &self.chat.presence;
+        let active = self.chat.active_rooms(ROOMS_LISTED).await?;
+        let mut rooms: Vec<_> = active
+            .iter()
             .map(|active| {
-                let people = here.remove(&active.room).unwrap_or(0);
+                let people = presence.total(&active.room);
                 serde_json::json!({ "room": active.room.as_str(), "people": people, "last": iso(active.last) })
             })
             .collect();
-        let silent = here.into_iter().filter(|(_, people)| *people > 0);
+        let left = ROOMS_LISTED - rooms.len().min(ROOMS_LISTED);
+        let known = active.into_iter().map(|active| active.room).collect();
+        let silent = presence.rooms_besides(&known, left).into_iter();
         rooms.extend(silent.map(|(room, people)| serde_json::json!({ "room": room.as_str(), "people": people, "last": null })));
-        rooms.truncate(ROOMS_LISTED);
         Ok(fields(serde_json::json!({ "rooms": rooms })))
     }
 

@@ -1,10 +1,8 @@
 //! Settings of the accounts: where they are kept, how often they may be tried, by which mail server they are told.
 
 use std::{
-    fmt,
     num::{NonZeroU32, NonZeroUsize},
     path::Path,
-    str::FromStr,
     thread::available_parallelism,
     time::Duration,
 };
@@ -12,6 +10,7 @@ use std::{
 use clap::Args;
 
 use super::{
+    unshown::{self, Unshown},
     values::{count, duration},
     vcap::{self, Found, Services},
 };
@@ -31,9 +30,10 @@ pub struct Accounts {
         long,
         value_name = "URL",
         env = "HANDSHAKEN_DATABASE",
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = unshown::secret
     )]
-    pub database: Option<Secret>,
+    pub database: Option<Unshown<String>>,
 
     /// What the environment's services name instead.
     #[arg(skip)]
@@ -71,31 +71,14 @@ pub struct Accounts {
         long,
         value_name = "URL",
         env = "HANDSHAKEN_SMTP",
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = unshown::secret
     )]
-    pub smtp: Option<Secret>,
+    pub smtp: Option<Unshown<String>>,
 
     /// Sender of these mails, chat@mail.example or "The chat <chat@mail.example>"
     #[arg(long, value_name = "ADDRESS", env = "HANDSHAKEN_SMTP_FROM")]
     pub smtp_from: Option<String>,
-}
-
-/// A value that is shown nowhere. Reading it never fails, because clap quotes what it cannot read.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub(super) String);
-
-impl FromStr for Secret {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(not shown)")
-    }
 }
 
 impl Accounts {
@@ -143,7 +126,7 @@ impl Accounts {
 
     fn database(&self, data: &Path) -> Result<DatabaseUrl, String> {
         let (source, url) = match (&self.database, &self.service) {
-            (Some(Secret(url)), _) => ("--database".to_owned(), url.parse()),
+            (Some(Unshown(url)), _) => ("--database".to_owned(), url.parse()),
             (None, Some(service)) => (service.source(), service.url.0.parse()),
             (None, None) => {
                 let file = DatabaseUrl::file(&data.join(FILE));
@@ -157,7 +140,7 @@ impl Accounts {
     fn smtp(&self) -> Result<Option<Smtp>, String> {
         match (&self.smtp, &self.smtp_from) {
             (None, None) => Ok(None),
-            (Some(Secret(url)), Some(from)) => Smtp::new(url, from)
+            (Some(Unshown(url)), Some(from)) => Smtp::new(url, from)
                 .map(Some)
                 .map_err(|mistake| format!("--smtp {mistake}")),
             (Some(_), None) => Err("--smtp needs a sender: give --smtp-from too".into()),

@@ -1,10 +1,13 @@
 //! Settings of several replicas behind one balancer.
 
-use std::{fmt, net::SocketAddr};
+use std::net::SocketAddr;
 
 use clap::Args;
 
-use super::Switch;
+use super::{
+    Switch,
+    unshown::{self, Unshown},
+};
 
 /// How replicas reach each other.
 #[derive(Clone, Debug, Args)]
@@ -21,8 +24,8 @@ pub struct Cluster {
 
     /// What replicas prove to each other that they belong together, 16 to 200 visible ASCII
     /// characters; needed unless --cluster-listen is a loopback address [default: none]
-    #[arg(long, value_name = "TEXT", env = "HANDSHAKEN_CLUSTER_SECRET", hide_env_values = true, value_parser = Secret::read)]
-    pub cluster_secret: Option<Secret>,
+    #[arg(long, value_name = "TEXT", env = "HANDSHAKEN_CLUSTER_SECRET", hide_env_values = true, value_parser = unshown::secret)]
+    pub cluster_secret: Option<Unshown<String>>,
 
     /// Whether answers to handshakes carry a cookie, handshaken-replica, that names the replica, for
     /// balancers that can send a client to the same one again
@@ -35,26 +38,9 @@ pub struct Cluster {
     pub affinity_cookie: Switch,
 }
 
-/// Known to all replicas and nobody else.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
-    }
-}
-
-impl Secret {
-    /// Takes any text: a refusal here would be shown with it.
-    fn read(text: &str) -> Result<Self, std::convert::Infallible> {
-        Ok(Self(text.to_owned()))
-    }
-}
-
 impl Cluster {
     pub(super) fn check_together(&self, has_redis: bool, mistakes: &mut Vec<String>) {
-        if let Some(Secret(secret)) = &self.cluster_secret
+        if let Some(Unshown(secret)) = &self.cluster_secret
             && !((16..=200).contains(&secret.len())
                 && secret.bytes().all(|byte| byte.is_ascii_graphic()))
         {

@@ -17,7 +17,7 @@ pub struct Refusal {
 }
 
 /// `EX_USAGE` of sysexits.h.
-const EXIT_USAGE: u8 = 64;
+pub const EXIT_USAGE: u8 = 64;
 
 /// What clap could read of the flags and the environment, and the mistakes in them. Nothing where
 /// it could not go on; an error where help or the version was asked for.

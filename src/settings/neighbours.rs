@@ -1,10 +1,11 @@
 //! Settings of neighbours: other chat servers' buses, and which of them to be on.
 
-use std::convert::Infallible;
-
 use clap::Args;
 
-use super::vcap::{self, Services};
+use super::{
+    unshown::{self, Unshown},
+    vcap::{self, Services},
+};
 use crate::neighbour::amqp::{Address, Bus, InvalidAddress};
 
 /// The buses of other chat servers.
@@ -17,9 +18,9 @@ pub struct Neighbours {
         value_name = "URL",
         env = "HANDSHAKEN_AMQP",
         hide_env_values = true,
-        value_parser = |url: &str| Ok::<_, Infallible>(Given(url.parse()))
+        value_parser = unshown::judged_later::<Address>
     )]
-    given_amqp: Option<Given>,
+    given_amqp: Option<Unshown<Result<Address, InvalidAddress>>>,
 
     /// Exchange of the old chat there: messages (talk, chat-scaling), direct_logs (kschat),
     /// chatExchange (AMQPChat, rabbitpubsub); may be given several times [default: none]
@@ -36,15 +37,11 @@ pub struct Neighbours {
     pub amqp: Option<Address>,
 }
 
-/// What `--amqp` was given. Judged later: clap would repeat a wrong value, password and all.
-#[derive(Clone, Debug)]
-struct Given(Result<Address, InvalidAddress>);
-
 impl Neighbours {
     pub(super) fn check_together(&mut self, services: &Services, mistakes: &mut Vec<String>) {
         // A broker among the services may be there for others: it counts where an exchange is named.
         let named = match (&self.given_amqp, self.amqp_exchanges.is_empty()) {
-            (Some(Given(address)), is_empty) => {
+            (Some(Unshown(address)), is_empty) => {
                 if is_empty {
                     let names = Bus::ALL.map(Bus::name).join(", ");
                     mistakes.push(format!(

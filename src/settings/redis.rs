@@ -1,10 +1,11 @@
 //! Settings of the Redis that replicas share.
 
-use std::{convert::Infallible, str::FromStr};
+use std::str::FromStr;
 
 use clap::Args;
 
 use super::{
+    unshown::{self, Unshown},
     values::key_prefix,
     vcap::{self, Services},
 };
@@ -21,9 +22,9 @@ pub struct Redis {
         value_name = "URL",
         env = "HANDSHAKEN_REDIS",
         hide_env_values = true,
-        value_parser = |url: &str| Ok::<_, Infallible>(Given(url.parse()))
+        value_parser = unshown::judged_later::<Address>
     )]
-    given: Option<Given>,
+    given: Option<Unshown<Result<Address, InvalidAddress>>>,
 
     /// What the names of all keys and channels in Redis begin with, 1 to 64 characters: a-z, A-Z,
     /// 0-9, and any of -_.:
@@ -35,14 +36,10 @@ pub struct Redis {
     pub address: Option<Address>,
 }
 
-/// What `--redis`, or another flag for a Redis, was given. Judged later: clap would repeat a wrong value, password and all.
-#[derive(Clone, Debug)]
-pub(super) struct Given(pub Result<Address, InvalidAddress>);
-
 impl Redis {
     pub(super) fn check_together(&mut self, services: &Services, mistakes: &mut Vec<String>) {
         let named = match &self.given {
-            Some(Given(address)) => Some(("--redis:".to_owned(), address.clone())),
+            Some(Unshown(address)) => Some(("--redis:".to_owned(), address.clone())),
             None => address_of_the_environment().or_else(|| {
                 let found = services.find(&vcap::REDIS);
                 let found = found.unwrap_or_else(|mistake| {

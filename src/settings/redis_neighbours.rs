@@ -1,11 +1,12 @@
 //! Settings of the old chats whose Node servers meet on channels of a Redis, which need not be ours.
 
-use std::convert::Infallible;
-
 use clap::Args;
 
-use super::redis::{Given, Redis};
-use crate::redis::Address;
+use super::{
+    redis::Redis,
+    unshown::{self, Unshown},
+};
+use crate::redis::{Address, InvalidAddress};
 
 /// The longest name of a channel, in bytes.
 const NAME_MAX: usize = 200;
@@ -20,9 +21,9 @@ pub struct RedisNeighbours {
         value_name = "URL",
         env = "HANDSHAKEN_NEIGHBOUR_REDIS",
         hide_env_values = true,
-        value_parser = |url: &str| Ok::<_, Infallible>(Given(url.parse()))
+        value_parser = unshown::judged_later::<Address>
     )]
-    neighbour_redis: Option<Given>,
+    neighbour_redis: Option<Unshown<Result<Address, InvalidAddress>>>,
 
     /// Channel on which the servers of Infinite Chat meet, newMsg in its code, 1 to 200 bytes; what
     /// is said there is said here, and the other way round [default: none]
@@ -42,8 +43,8 @@ pub struct RedisNeighbours {
 impl RedisNeighbours {
     pub(super) fn check_together(&mut self, ours: &Redis, mistakes: &mut Vec<String>) {
         match &self.neighbour_redis {
-            Some(Given(Ok(address))) => self.address = Some(address.clone()),
-            Some(Given(Err(mistake))) => mistakes.push(format!("--neighbour-redis: {mistake}")),
+            Some(Unshown(Ok(address))) => self.address = Some(address.clone()),
+            Some(Unshown(Err(mistake))) => mistakes.push(format!("--neighbour-redis: {mistake}")),
             None => self.address = ours.address.clone(),
         }
         for (flag, name) in [

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{
-    accounts::Secret,
+    unshown::{self, Unshown},
     values::{duration, key_prefix},
 };
 
@@ -30,9 +30,10 @@ pub struct Sessions {
         value_name = "SECRET",
         env = "HANDSHAKEN_SESSION_SECRET",
         hide_env_values = true,
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = unshown::secret
     )]
-    pub secrets: Vec<Secret>,
+    pub secrets: Vec<Unshown<String>>,
 
     /// How long a login lasts after it was last used, 1m to 400d [default: as long as the browser
     /// runs, and a day after it was last used]
@@ -47,7 +48,7 @@ pub struct Sessions {
 
 impl Sessions {
     pub(super) fn check_together(&self, mistakes: &mut Vec<String>) {
-        if self.secrets.iter().any(|Secret(secret)| secret.is_empty()) {
+        if self.secrets.iter().any(|Unshown(secret)| secret.is_empty()) {
             mistakes.push("--session-secret: empty, anybody could sign with that".into());
         }
     }
@@ -55,13 +56,13 @@ impl Sessions {
     /// What cookies are signed with, and verified.
     pub fn secrets(&self) -> Vec<String> {
         let secrets = self.secrets.iter();
-        secrets.map(|Secret(secret)| secret.clone()).collect()
+        secrets.map(|Unshown(secret)| secret.clone()).collect()
     }
 
     /// Whether a stranger might find the secret that signs.
     pub fn has_short_secret(&self) -> bool {
         let first = self.secrets.first();
-        first.is_some_and(|Secret(secret)| secret.chars().count() < LONG_ENOUGH)
+        first.is_some_and(|Unshown(secret)| secret.chars().count() < LONG_ENOUGH)
     }
 }
 

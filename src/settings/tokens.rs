@@ -1,11 +1,15 @@
 //! Settings of tokens: what they are signed with, and what is where in them.
 
-use std::{convert::Infallible, fmt, net::SocketAddr, str::FromStr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use clap::Args;
 
-use super::{Switch, values::duration};
-use crate::account::tokens::{JwksSource, Path};
+use super::{
+    Switch,
+    unshown::{self, Unshown},
+    values::duration,
+};
+use crate::account::tokens::{InvalidSource, JwksSource, Path};
 
 /// Who users are to the application that the chat belongs to.
 #[derive(Clone, Debug, Args)]
@@ -18,9 +22,10 @@ pub struct Tokens {
         value_name = "SECRET",
         env = "HANDSHAKEN_JWT_SECRET",
         hide_env_values = true,
-        value_delimiter = '\n'
+        value_delimiter = '\n',
+        value_parser = unshown::secret
     )]
-    pub secrets: Vec<Secret>,
+    pub secrets: Vec<Unshown<String>>,
 
     /// Public keys that tokens are signed for (RS256, ES256, EdDSA), a JSON Web Key Set: a file, or an
     /// address of http or https [default: such tokens are not accepted]
@@ -28,8 +33,14 @@ pub struct Tokens {
         id = "jwt-jwks",
         long = "jwt-jwks",
         value_name = "URL|FILE",
-        env = "HANDSHAKEN_JWT_JWKS"
+        env = "HANDSHAKEN_JWT_JWKS",
+        hide_env_values = true,
+        value_parser = unshown::judged_later::<JwksSource>
     )]
+    given_jwks: Option<Unshown<Result<JwksSource, InvalidSource>>>,
+
+    /// Where they are, if they are anywhere.
+    #[arg(skip)]
     pub jwks: Option<JwksSource>,
 
     /// Issuer (iss) that a token must name [default: any]
@@ -100,28 +111,10 @@ pub struct Tokens {
     pub demo: Switch,
 }
 
-/// Known to nobody who reads a log.
-#[derive(Clone)]
-pub struct Secret(pub String);
-
-impl FromStr for Secret {
-    type Err = Infallible;
-
-    fn from_str(secret: &str) -> Result<Self, Infallible> {
-        Ok(Self(secret.to_owned()))
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
-    }
-}
-
 impl Tokens {
     /// Whether any token can be checked.
     pub fn are_accepted(&self) -> bool {
-        !self.secrets.is_empty() || self.jwks.is_some()
+        !self.secrets.is_empty() || self.given_jwks.is_some()
     }
 
     pub(super) fn check_together(&mut self, listen: &[SocketAddr], mistakes: &mut Vec<String>) {
@@ -131,10 +124,17 @@ impl Tokens {
         if given > 0 && self.secrets.is_empty() {
             mistakes.push("--jwt-secret: the secret is empty".into());
         }
-        if let Some(JwksSource::File(path)) = &self.jwks
-            && !path.is_file()
-        {
-            mistakes.push(format!("--jwt-jwks {}: not a file", path.display()));
+        match &self.given_jwks {
+            // A path that is none may be an address with a password.
+            Some(Unshown(Ok(JwksSource::File(path)))) if !path.is_file() => {
+                mistakes.push(
+                    "--jwt-jwks: there is no such file, and it is no address of http or https"
+                        .into(),
+                );
+            }
+            Some(Unshown(Ok(source))) => self.jwks = Some(source.clone()),
+            Some(Unshown(Err(mistake))) => mistakes.push(format!("--jwt-jwks: {mistake}")),
+            None => {}
         }
         if self.demo == Switch::On {
             if let Some(address) = listen.iter().find(|address| !address.ip().is_loopback()) {

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::accounts::Secret;
+use super::unshown::Unshown;
 
 const VARIABLE: &str = "VCAP_SERVICES";
 
@@ -54,7 +54,7 @@ pub(super) struct Services(Map<String, Value>);
 #[derive(Clone, Debug)]
 pub(super) struct Found {
     pub label: String,
-    pub url: Secret,
+    pub url: Unshown<String>,
 }
 
 impl Services {
@@ -107,7 +107,7 @@ impl Services {
         })?;
         Ok(Some(Found {
             label: label.clone(),
-            url: Secret(url),
+            url: Unshown(url),
         }))
     }
 }

@@ -81,6 +81,8 @@ pub(super) struct Flow {
     shared: Arc<Shared>,
     /// What waits to be sent, in bytes: in the queue and on the wire.
     backlog: AtomicUsize,
+    /// What may wait on top of the limit, in bytes: one event that is longer.
+    on_top: AtomicUsize,
     /// What waits in the queue, in packets.
     packets: AtomicUsize,
     progress: Notify,
@@ -103,6 +105,7 @@ impl Flow {
         Self {
             shared,
             backlog: AtomicUsize::new(0),
+            on_top: AtomicUsize::new(0),
             packets: AtomicUsize::new(0),
             progress: Notify::new(),
             unheard: AtomicUsize::new(0),
@@ -122,8 +125,20 @@ impl Flow {
     #[must_use]
     pub(super) fn queued(&self, bytes: usize) -> bool {
         let packets = self.packets.fetch_add(1, Ordering::AcqRel) + 1;
-        let waiting = self.backlog.fetch_add(bytes, Ordering::AcqRel) + bytes;
-        waiting <= self.limits().backlog && packets <= self.limits().backlog_packets
+        let before = self.backlog.fetch_add(bytes, Ordering::AcqRel);
+        self.may_wait(before, before + bytes) && packets <= self.limits().backlog_packets
+    }
+
+    /// Whether so many bytes may wait where it were so many before. What finds no more than half of the backlog is taken
+    /// whatever its size, and until it is gone what follows may wait besides: in a dialect's words a message may be
+    /// several times as long as when it came, and a reader that is cut off for one message would be cut off for it each
+    /// time it comes back.
+    pub(super) fn may_wait(&self, before: usize, now: usize) -> bool {
+        let most = self.limits().backlog;
+        if now > most && before <= most / 2 {
+            self.on_top.fetch_max(now - before, Ordering::AcqRel);
+        }
+        now <= most + self.on_top.load(Ordering::Acquire)
     }
 
     /// Packets left the queue. This and [`Flow::sent`] may also see handshakes, framing, pings and
@@ -139,7 +154,11 @@ impl Flow {
 
     /// Bytes went out.
     pub(super) fn sent(&self, bytes: usize) {
-        self.lower(&self.backlog, bytes, self.limits().backlog / 2);
+        let half = self.limits().backlog / 2;
+        self.lower(&self.backlog, bytes, half);
+        if self.on_top.load(Ordering::Acquire) > 0 && self.backlog.load(Ordering::Acquire) <= half {
+            self.on_top.store(0, Ordering::Release);
+        }
     }
 
     fn lower(&self, count: &AtomicUsize, by: usize, half: usize) {
@@ -300,6 +319,18 @@ mod tests {
     }
 
     #[test]
+    fn one_event_is_taken_whatever_its_size_where_little_waits() {
+        let session = session();
+        let (flow, most) = (&session.0, session.0.limits().backlog);
+        assert!(flow.queued(4 * most));
+        assert!(flow.queued(most), "what follows waits besides");
+        assert!(!flow.queued(1));
+        flow.sent(5 * most + 1);
+        assert!(flow.queued(most));
+        assert!(!flow.queued(1), "once it is gone, no more than ever");
+    }
+
+    #[test]
     fn what_waits_is_too_much_by_its_packets_or_by_its_bytes() {
         let session = session();
         let flow = &session.0;
@@ -309,7 +340,9 @@ mod tests {
         flow.taken(2);
         assert!(flow.queued(1));
         flow.taken(1);
-        assert!(!flow.queued(most.backlog));
+        assert!(flow.queued(most.backlog / 2));
+        flow.taken(1);
+        assert!(!flow.queued(most.backlog / 2));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -1,6 +1,6 @@
 //! Registration mails, against a small SMTP server that also refuses, breaks off or is not there.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use handshaken::account::{Options, Smtp};
 use parking_lot::Mutex;
@@ -124,6 +124,24 @@ async fn registration_answers_and_closing_ends_while_no_mail_server_is_there() {
         .await
         .unwrap();
     accounts.close().await;
+}
+
+#[tokio::test]
+async fn closing_ends_soon_while_a_mail_server_takes_connections_and_says_nothing() {
+    let folder = TempDir::new().unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let accounts = open(with_mail(&folder, silent.local_addr().unwrap().port())).await;
+    // More than are sent at once.
+    for at in 0..6 {
+        accounts
+            .register(&format!("ann{at}"), &format!("ann{at}@example.org"), HERE)
+            .await
+            .unwrap();
+    }
+    let _asked = silent.accept().await.unwrap();
+    // One turn after the other, each as long as the mail server may take for a command, would be 40 s.
+    let closed = tokio::time::timeout(Duration::from_secs(15), accounts.close());
+    assert!(closed.await.is_ok(), "mails keep the server from its end");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::harness::{
-    client::{Client, Packet},
+    client::{Client, Eio, Packet},
     server::Server,
     words::{Said, assert_dense, said},
 };
@@ -90,6 +90,53 @@ async fn a_room_of_long_messages_can_be_joined() {
         read.push(newcomer.said().await);
     }
     assert_dense(&read, 1);
+}
+
+#[tokio::test]
+async fn a_message_that_is_longer_than_the_backlog_in_the_pages_words_reaches_everybody() {
+    let server = Server::start(&["--max-message", "300000"]);
+    // As HTML this is four times as long, in ASCII 2.x clients are told the latter three times.
+    let text = "<".repeat(280_000) + &"é".repeat(5_000);
+    let page_shows = text.replace('<', "&lt;");
+    let is_it = |packet: &Packet| match packet {
+        Packet::Event(name, payload) if name == "message" => {
+            assert!(payload["text"] == page_shows, "another text");
+            Some(())
+        }
+        _ => None,
+    };
+    let mut author = Client::websocket(server.address(), "/").await;
+    author.emit("message", &json!(text)).await.unwrap();
+    author.expect("its own message", is_it).await;
+    author.emit("message", &json!(text)).await.unwrap();
+    author.expect("its own message again", is_it).await;
+    let mut newcomers = [
+        Client::small(server.address(), "/").await,
+        Client::polling(server.address(), "/").await,
+        Client::unjoined(server.address(), "/", Eio::V3).await,
+    ];
+    newcomers[2].join_namespace().await;
+    for newcomer in &mut newcomers {
+        newcomer.expect("the first of them", is_it).await;
+        newcomer.expect("the second", is_it).await;
+    }
+    // Whoever takes its time is told what is said meanwhile, too.
+    author.emit("message", &json!(text)).await.unwrap();
+    author.expect("its own message once more", is_it).await;
+    for at in 0..3 {
+        author
+            .emit("message", &json!(at.to_string()))
+            .await
+            .unwrap();
+    }
+    for reader in newcomers.iter_mut().chain([&mut author]) {
+        reader
+            .expect("the last", |packet| {
+                matches!(packet, Packet::Event(_, said) if said["text"] == "2").then_some(())
+            })
+            .await;
+    }
+    assert!(!server.log().iter().any(|line| line.contains("slow_peer")));
 }
 
 #[tokio::test]

@@ -119,6 +119,17 @@ test('what is wrong with a token is told, and not how to make a better one', asy
   assert.deepEqual([hello.ok, hello.user], [true, null], 'the connection goes on as nobody');
 });
 
+test('whoever brought a token that is refused is nobody only once another connection brings none', async (t) => {
+  const peer = await chat(t, { auth: { token: token({ sub: 'a' }, { key: 'guessed' }) } });
+  for (let hellos = 0; hellos < 2; hellos += 1) {
+    await refused(await peer.request('hello', { name: 'x' }), 'token_invalid', /^the token is not valid$/);
+  }
+  const better = await peer.request('hello', { token: ann() });
+  assert.deepEqual([better.ok, better.user], [true, '7']);
+  const renamed = await peer.request('hello', { name: 'x' });
+  assert.deepEqual([renamed.ok, renamed.user], [true, '7']);
+});
+
 test('two tokens are too many', async (t) => {
   const peer = await chat(t, { query: { token: ann() }, auth: { token: token({ sub: 'other' }, { key }) } });
   await refused(await peer.request('hello', { name: 'x' }), 'token_invalid', /more than one/);

@@ -129,12 +129,17 @@ impl Store for Embedded {
     }
 
     async fn renew(&self, id: &SessionId, new: Box<str>) -> Result<Box<str>, SessionError> {
-        let login = id.login;
+        let SessionId { login, text } = id.clone();
         self.run(move |conn| {
             let now = Timestamp::now().as_millisecond();
-            let sql = "UPDATE sessions SET former = id, id = ?2, renewed = ?3 WHERE login = ?1";
-            conn.execute(sql, params![login.0, &*new, now])?;
-            Ok(new)
+            let sql = "UPDATE sessions SET former = id, id = ?3, renewed = ?4
+                WHERE login = ?1 AND id = ?2";
+            if conn.execute(sql, params![login.0, &*text, &*new, now])? > 0 {
+                return Ok(new);
+            }
+            let present = "SELECT id FROM sessions WHERE login = ?1";
+            let present = conn.query_row(present, [login.0], |row| row.get::<_, String>(0));
+            Ok(present.optional()?.map_or(new, Into::into))
         })
         .await
     }
@@ -159,6 +164,8 @@ impl Store for Embedded {
 
     async fn tidy(&self, used: Vec<SessionId>) -> Result<Vec<Login>, SessionError> {
         let expires = self.lifetime.expiry().as_millisecond();
+        // Whoever comes while this waits for its turn is in time.
+        let now = Timestamp::now().as_millisecond();
         self.run(move |conn| {
             let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let mut gone = Vec::new();
@@ -171,7 +178,6 @@ impl Store for Embedded {
                     }
                 }
             }
-            let now = Timestamp::now().as_millisecond();
             tx.execute("DELETE FROM sessions WHERE expires <= ?1", [now])?;
             tx.commit()?;
             Ok(gone)

@@ -161,6 +161,21 @@ async fn a_renewed_session_is_known_by_both_ids_and_has_the_new_one() {
 }
 
 #[tokio::test]
+async fn requests_that_renew_a_session_at_the_same_time_get_the_same_id() {
+    let dir = tempfile::tempdir().unwrap();
+    let sessions = open(&dir, &["one"]);
+    let session = sessions.begin(ann()).await.unwrap();
+    let before = cookie(&sessions, &session.id);
+    // Both tabs were read under the old id before either got a new one.
+    let tabs = tokio::join!(sessions.renew(&session), sessions.renew(&session));
+    let (one, other) = (tabs.0.unwrap(), tabs.1.unwrap());
+    assert_eq!(cookie(&sessions, &one), cookie(&sessions, &other));
+    for cookie in [before, cookie(&sessions, &one)] {
+        assert!(sessions.of(&cookie).await.unwrap().is_some());
+    }
+}
+
+#[tokio::test]
 async fn a_session_gets_only_so_many_ids_at_once_and_lives_on() {
     let dir = tempfile::tempdir().unwrap();
     let sessions = open(&dir, &["one"]);
@@ -268,6 +283,20 @@ async fn what_is_used_or_watched_lasts_and_the_rest_expires() {
     let count = "SELECT count(*) FROM sessions";
     assert_eq!(file.query_row(count, [], |row| row.get(0)), Ok(2));
     assert!(sessions.of(&begun[1].0).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn what_was_used_is_good_while_that_is_being_noted() {
+    let dir = tempfile::tempdir().unwrap();
+    let sessions = open(&dir, &["one"]);
+    let session = sessions.begin(ann()).await.unwrap();
+    let cookie = cookie(&sessions, &session.id);
+    sessions.of(&cookie).await.unwrap().unwrap();
+    let file = rusqlite::Connection::open(dir.path().join("sessions.db")).unwrap();
+    file.execute("UPDATE sessions SET expires = 1", []).unwrap();
+    // The request reads the record first, and then looks whether it was used.
+    let (found, noted) = tokio::join!(sessions.of(&cookie), sessions.tidy());
+    assert!(found.unwrap().is_some() && noted);
 }
 
 #[tokio::test]

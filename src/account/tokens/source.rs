@@ -16,11 +16,16 @@ const LARGEST: usize = 256 * 1024;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where a key set is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum JwksSource {
     File(PathBuf),
     Url(Uri),
 }
+
+/// Why a text names none. Does not repeat the text: an address may hold a password.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidSource(&'static str);
 
 /// Why there is none.
 #[derive(Debug, thiserror::Error)]
@@ -96,24 +101,26 @@ async fn ask(url: &Uri) -> Result<Vec<u8>, SourceError> {
 }
 
 impl FromStr for JwksSource {
-    type Err = &'static str;
+    type Err = InvalidSource;
 
-    fn from_str(text: &str) -> Result<Self, &'static str> {
+    fn from_str(text: &str) -> Result<Self, InvalidSource> {
         if text.is_empty() {
-            return Err("neither a file nor an address");
+            return Err(InvalidSource("neither a file nor an address"));
         }
         if !text.contains("://") {
             return Ok(Self::File(text.into()));
         }
-        let url: Uri = text.parse().map_err(|_| "not an address")?;
+        let url: Uri = text.parse().map_err(|_| InvalidSource("not an address"))?;
         if !matches!(url.scheme_str(), Some("http" | "https")) {
-            return Err("not an address of http or https");
+            return Err(InvalidSource("not an address of http or https"));
         }
         if url
             .authority()
             .is_none_or(|authority| authority.as_str().contains('@'))
         {
-            return Err("an address without a host, or with a password in it");
+            return Err(InvalidSource(
+                "an address without a host, or with a password in it",
+            ));
         }
         Ok(Self::Url(url))
     }
@@ -134,6 +141,12 @@ impl fmt::Display for JwksSource {
                 )
             }
         }
+    }
+}
+
+impl fmt::Debug for JwksSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -162,6 +175,7 @@ mod tests {
     fn a_query_or_password_is_not_shown() {
         let source: JwksSource = "https://a:1/k?secret=x#y".parse().unwrap();
         assert_eq!(source.to_string(), "https://a:1/k");
+        assert_eq!(format!("{source:?}"), "https://a:1/k");
         assert!("https://user:pass@a/".parse::<JwksSource>().is_err());
     }
 }

@@ -171,14 +171,15 @@ impl Mailbox {
         })
     }
 
-    /// What is known of places here is not true any more.
-    pub fn start_anew(&self) {
+    /// What is known of places here is not true any more. Returns the peers, who are shown nothing from now on.
+    pub fn start_anew(&self) -> impl Iterator<Item = Arc<dyn Correspondent>> + use<> {
         let mut state = self.0.lock();
         state.window.clear();
         state.bytes = 0;
         state.acknowledged.clear();
         state.shown = 0;
         (state.is_reading, state.is_whole) = (false, false);
+        std::mem::take(&mut state.peers).into_values()
     }
 
     /// The log is closed.

@@ -1,7 +1,7 @@
 //! Boxes over a log whose answers and tail are told apart by hand: who is shown what, in which order and
 //! how often must not depend on which of them is ahead.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use parking_lot::Mutex;
 
@@ -24,6 +24,7 @@ struct Tab {
     shown: Mutex<Vec<u64>>,
     deliveries: Mutex<Vec<Delivery>>,
     marks: Mutex<Vec<Mark>>,
+    is_sent_away: AtomicBool,
 }
 
 impl Tab {
@@ -33,6 +34,7 @@ impl Tab {
             shown: Mutex::default(),
             deliveries: Mutex::default(),
             marks: Mutex::default(),
+            is_sent_away: AtomicBool::new(false),
         })
     }
 
@@ -67,6 +69,10 @@ impl Correspondent for Tab {
 
     fn mark(&self, mark: &Mark) {
         self.marks.lock().push(mark.clone());
+    }
+
+    fn break_off(&self) {
+        self.is_sent_away.store(true, Ordering::Relaxed);
     }
 }
 
@@ -306,14 +312,15 @@ async fn when_places_begin_anew_what_waits_is_shown_again_and_old_answers_count_
     eventually("all is shown", || bob.shown() == places(1..=5)).await;
     log.acknowledge(&user("bob"), vec![1, 2, 3]).await.unwrap();
     boxes.start_anew();
-    eventually("what waits is shown again", || {
-        bob.shown() == [1, 2, 3, 4, 5, 4, 5]
-    })
-    .await;
+    assert!(bob.is_sent_away.load(Ordering::Relaxed));
+    let back = Tab::new();
+    let _back = boxes.open(user("bob"), back.clone());
+    eventually("what waits is shown again", || back.shown() == [4, 5]).await;
+    assert_eq!(bob.shown(), [1, 2, 3, 4, 5]);
     bob.acknowledge(5);
     stillness().await;
     assert_eq!(log.acknowledged(), [1, 2, 3], "an answer of before counts");
-    bob.acknowledge(2);
+    back.acknowledge(2);
     eventually("the answers of now count", || log.is_empty()).await;
 }
 
@@ -332,8 +339,26 @@ async fn what_was_read_before_places_began_anew_is_not_believed() {
         log.keep(place);
     }
     boxes.start_anew();
+    let back = Tab::new();
+    let _back = boxes.open(user("bob"), back.clone());
     log.answer_all();
-    eventually("all is shown", || bob.shown() == [1, 2, 7, 8, 9]).await;
+    eventually("all is shown", || back.shown() == [1, 2, 7, 8, 9]).await;
+    assert!(bob.shown().is_empty());
+}
+
+#[tokio::test]
+async fn whoever_may_have_missed_its_own_message_is_sent_away_for_it() {
+    let log = Scripted::holding(0);
+    let boxes = Mailboxes::new(log.clone());
+    let (ann, other) = (Tab::new(), Tab::new());
+    let _seats = [&ann, &other].map(|tab| boxes.open(user("ann"), tab.clone()));
+    stillness().await;
+    // It never passes the tail here.
+    log.keep(1);
+    boxes.start_anew();
+    for tab in [ann, other] {
+        assert!(tab.is_sent_away.load(Ordering::Relaxed));
+    }
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ fn names(people: &[Person]) -> Vec<&str> {
 
 /// The one change there is.
 fn change(presence: &Presence) -> Change {
-    let mut changes = presence.changes(NAMED);
+    let mut changes = presence.changes(NAMED, NAMED);
     assert_eq!(changes.len(), 1, "{changes:?}");
     changes.remove(0)
 }
@@ -30,21 +30,21 @@ fn arrivals_and_departures_are_told_once() {
     let _ann = presence.enter(room(), ann, name("ann"));
     let leaves = presence.enter(room(), bob, name("bob"));
     assert_eq!(names(&change(&presence).joined), ["ann", "bob"]);
-    assert_eq!(presence.changes(NAMED), []);
+    assert_eq!(presence.changes(NAMED, NAMED), []);
     drop(leaves);
     let told = change(&presence);
     assert_eq!(
         (names(&told.joined), told.left, told.total),
         (vec![], vec![bob], 1)
     );
-    assert_eq!(presence.changes(NAMED), []);
+    assert_eq!(presence.changes(NAMED, NAMED), []);
 }
 
 #[test]
 fn a_guest_who_takes_a_name_is_counted_once() {
     let presence = Presence::new();
     let ann = presence.enter(room(), PeerId::next(), None);
-    presence.changes(NAMED);
+    presence.changes(NAMED, NAMED);
     ann.rename(name("ann").unwrap(), None);
     let told = change(&presence);
     assert_eq!(
@@ -59,8 +59,8 @@ fn a_guest_who_takes_a_name_is_counted_once() {
 fn who_comes_and_goes_between_two_tellings_is_not_told() {
     let presence = Presence::new();
     drop(presence.enter(room(), PeerId::next(), name("hasty")));
-    assert_eq!(presence.changes(NAMED), []);
-    assert_eq!(presence.rooms(), [], "an empty room is held");
+    assert_eq!(presence.changes(NAMED, NAMED), []);
+    assert!(presence.rooms.lock().is_empty(), "an empty room is held");
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn guests_are_counted_and_not_named() {
     drop(guest);
     let told = change(&presence);
     assert_eq!((told.left.len(), told.guests, told.total), (0, 0, 0));
-    assert_eq!(presence.rooms(), [], "an empty room is held");
+    assert!(presence.rooms.lock().is_empty(), "an empty room is held");
 }
 
 #[test]
@@ -118,11 +118,50 @@ fn only_so_many_are_named_and_all_are_counted() {
         .collect();
     let roll = presence.roll(&room(), 2);
     assert_eq!((names(&roll.people), roll.total), (vec!["0", "1"], 5));
-    let told = presence.changes(2).remove(0);
+    let told = presence.changes(2, NAMED).remove(0);
     assert_eq!((names(&told.joined), told.total), (vec!["0", "1"], 5));
     drop(stays);
-    let told = presence.changes(2).remove(0);
-    assert_eq!((told.left.len(), told.total), (5, 0));
+    let told = presence.changes(2, NAMED).remove(0);
+    assert_eq!((told.left.len(), told.total), (2, 0));
+}
+
+#[test]
+fn of_many_who_leave_at_once_all_who_were_named_are_told_a_few_at_a_time() {
+    let presence = Presence::new();
+    let _reader = presence.enter(room(), PeerId::next(), name("reader"));
+    let crowd: Vec<_> = (0..5).map(|_| PeerId::next()).collect();
+    for peer in &crowd {
+        presence.learn("other", vec![part(&[(*peer, "ann")], &[], 0)]);
+        change(&presence);
+    }
+    presence.forget("other");
+    let mut left = Vec::new();
+    for expected in [2, 2, 1] {
+        let told = presence.changes(NAMED, 2).remove(0);
+        assert_eq!((told.left.len(), told.total), (expected, 1));
+        left.extend(told.left);
+    }
+    assert_eq!(presence.changes(NAMED, 2), []);
+    left.sort();
+    let mut crowd = crowd;
+    crowd.sort();
+    assert_eq!(left, crowd);
+}
+
+#[test]
+fn who_was_named_to_a_newcomer_alone_is_told_as_leaving_and_who_was_never_named_is_only_counted() {
+    let presence = Presence::new();
+    let [ann, bob, cyd] = [PeerId::next(), PeerId::next(), PeerId::next()];
+    let first = presence.enter(room(), ann, name("ann"));
+    let _bob = presence.enter(room(), bob, name("bob"));
+    let last = presence.enter(room(), cyd, name("cyd"));
+    presence.changes(0, NAMED);
+    assert_eq!(names(&presence.roll(&room(), 1).people), ["ann"]);
+    drop(last);
+    let told = change(&presence);
+    assert_eq!((told.left, told.total), (vec![], 2));
+    drop(first);
+    assert_eq!(change(&presence).left, [ann]);
 }
 
 #[test]
@@ -132,10 +171,11 @@ fn leaving_one_room_is_not_told_in_another() {
     let other: RoomName = "other".parse().unwrap();
     let leaves = presence.enter(room(), ann, name("ann"));
     let _stays = presence.enter(other.clone(), ann, name("ann"));
-    presence.changes(NAMED);
+    presence.changes(NAMED, NAMED);
     drop(leaves);
     assert_eq!(change(&presence).room, room());
-    assert_eq!(presence.rooms(), [(other, 1)]);
+    let others = presence.rooms_besides(&HashSet::from([room()]), NAMED);
+    assert_eq!(others, [(other, 1)]);
 }
 /// Another replica's part of the room.
 fn part(people: &[(PeerId, &str)], left: &[PeerId], guests: usize) -> Part {
@@ -182,7 +222,7 @@ fn who_is_on_a_replica_that_is_gone_is_gone() {
     assert_eq!((told.left, told.guests, told.total), (vec![ann], 1, 2));
     presence.forget("other");
     change(&presence);
-    assert_eq!(presence.rooms(), [], "an empty room is held");
+    assert!(presence.rooms.lock().is_empty(), "an empty room is held");
 }
 
 #[test]
@@ -195,7 +235,7 @@ fn of_a_replica_that_tells_all_anew_only_what_changed_is_told() {
     let told = change(&presence);
     assert_eq!((names(&told.joined), told.left), (vec!["cyd"], vec![ann]));
     presence.replace("one", vec![part(&[(bob, "bob"), (cyd, "cyd")], &[], 1)]);
-    assert_eq!(presence.changes(NAMED), []);
+    assert_eq!(presence.changes(NAMED, NAMED), []);
 }
 
 #[test]
@@ -224,8 +264,8 @@ fn the_last_to_leave_is_still_told_to_others() {
     let leaves = presence.enter(room(), ann, name("ann"));
     presence.own_changes();
     drop(leaves);
-    presence.changes(NAMED);
+    presence.changes(NAMED, NAMED);
     assert_eq!(presence.own_changes(), [part(&[], &[ann], 0)]);
-    presence.changes(NAMED);
-    assert_eq!(presence.rooms(), [], "an empty room is held");
+    presence.changes(NAMED, NAMED);
+    assert!(presence.rooms.lock().is_empty(), "an empty room is held");
 }

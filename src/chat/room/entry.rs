@@ -83,7 +83,7 @@ impl Entry {
             mut cursor,
             ..
         } = self;
-        loop {
+        let seat = loop {
             for message in std::mem::take(&mut first_page) {
                 cursor = message.id.seq;
                 let rendered = words.render(&message);
@@ -95,7 +95,7 @@ impl Entry {
                 let mut state = place.room.state.lock();
                 if state.is_over {
                     reader.close(Goodbye::FellBehind);
-                    break;
+                    break None;
                 }
                 if state
                     .recent
@@ -112,8 +112,7 @@ impl Entry {
                         let rendered = words.render(&message);
                         reader.emit(rendered.event, &rendered.payload);
                     }
-                    state.seat(reader.clone(), &words, cursor);
-                    break;
+                    break Some(state.seat(reader.clone(), &words, cursor));
                 }
                 state.recent.front().map(|first| first.id.epoch)
             };
@@ -128,13 +127,14 @@ impl Entry {
                 After::Complete(messages) => first_page = messages,
                 After::Gap => {
                     reader.close(Goodbye::FellBehind);
-                    break;
+                    break None;
                 }
             }
-        }
+        };
         Ok(Seat {
             place,
             reader: reader.id(),
+            seat,
         })
     }
 }
@@ -143,10 +143,14 @@ impl Entry {
 pub struct Seat {
     place: Place,
     reader: PeerId,
+    /// None where it was sent away at the door.
+    seat: Option<u64>,
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.place.room.state.lock().unseat(self.reader);
+        if let Some(seat) = self.seat {
+            self.place.room.state.lock().unseat(self.reader, seat);
+        }
     }
 }

@@ -233,6 +233,23 @@ async fn what_is_said_while_a_reader_catches_up_comes_once_and_in_order() {
 }
 
 #[tokio::test]
+async fn a_seat_that_is_given_up_late_leaves_the_next_one_of_its_reader_alone() {
+    let rooms = Rooms::new(Scripted::holding(messages(1..=3)));
+    let (listener, words) = (Listener::new(), words());
+    let mut seats = Vec::new();
+    for _ in 0..2 {
+        let entry = rooms.enter(RoomName::lobby(), Start::Last(0)).await;
+        let seat = entry.unwrap().follow(listener.clone(), words.clone()).await;
+        seats.push(seat.unwrap());
+    }
+    drop(seats.remove(0));
+    tell(&rooms, messages(4..=4));
+    assert_eq!(listener.heard(), [4]);
+    drop(seats);
+    assert_eq!(rooms.in_use(), 0);
+}
+
+#[tokio::test]
 async fn a_page_is_given_no_faster_than_it_is_taken() {
     let kept = (1..=20).map(|seq| message(seq, SEAT_BYTES)).collect();
     let log = Scripted::holding(kept);

@@ -103,6 +103,8 @@ impl Page {
     }
 
     fn read(&mut self, is_opened: impl Future<Output = bool> + Send + 'static) {
+        // First: what it was being told is not to come in between.
+        self.reading = None;
         let place = Arc::new(Mutex::new(Place::OnTheWay));
         let (shared, peer) = (self.shared.clone(), self.peer.clone());
         let (words, author) = (self.words.clone(), self.author.clone());

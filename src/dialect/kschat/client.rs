@@ -19,7 +19,7 @@ use crate::{
         direct::{Correspondent, Delivery},
         log::{Became, Mark},
         message::{Direct, IdempotencyKey, Message, MessageId, UserId},
-        peer::{Answer, Outlet, PeerId},
+        peer::{Answer, Goodbye, Outlet, PeerId},
     },
     dialect::{escape, json},
 };
@@ -206,5 +206,9 @@ impl Correspondent for Page {
     fn trouble(&self) {
         let away = object!({ "RC": 1, "ER": 2 });
         self.0.ask("RESPRECEIVER", &away, || {});
+    }
+
+    fn break_off(&self) {
+        self.0.peer.close(Goodbye::FellBehind);
     }
 }

@@ -14,7 +14,7 @@ use crate::{
         direct::{Correspondent, Delivery, Seat},
         log::{Became, Conversation, Mark, Receipt},
         message::{AuthorName, Direct, Message, MessageId, RoomName, UserId},
-        peer::{self, Outlet, PeerId},
+        peer::{self, Goodbye, Outlet, PeerId},
     },
     dialect::{Event, iso, json},
 };
@@ -178,6 +178,10 @@ impl Correspondent for Told {
                 self.peer.ask("direct", &payload, acknowledged);
             }
         }
+    }
+
+    fn break_off(&self) {
+        self.peer.close(Goodbye::FellBehind);
     }
 
     fn mark(&self, mark: &Mark) {

@@ -17,7 +17,7 @@ use crate::{
 pub(super) struct Proof {
     /// Absent where this server takes none.
     tokens: Option<Arc<Tokens>>,
-    /// Not looked at yet.
+    /// Until one is accepted.
     brought: Result<Option<String>, SeveralTokens>,
     /// Who it is, and the end of that.
     known: Option<(Identity, Watch)>,
@@ -36,14 +36,15 @@ impl Proof {
         }
     }
 
-    /// Checks this token, or the one that was brought along; `None` without either.
+    /// Checks this token, or the one that was brought along; `None` without either. Whoever brought one that is
+    /// refused is not taken for nobody.
     pub(super) async fn check(
-        &mut self,
+        &self,
         peer: &Arc<dyn Outlet>,
         given: Option<String>,
     ) -> Result<Option<Identity>, Problem> {
-        let brought = std::mem::replace(&mut self.brought, Ok(None));
-        let Some(token) = given.map_or(brought, |given| Ok(Some(given)))? else {
+        let token = given.map_or_else(|| self.brought.clone(), |given| Ok(Some(given)));
+        let Some(token) = token? else {
             return Ok(None);
         };
         let tokens = self.tokens.as_ref().ok_or(Problem::NoTokens)?;
@@ -57,6 +58,7 @@ impl Proof {
     pub(super) fn accept(&mut self, peer: &Arc<dyn Outlet>, identity: Identity) {
         if let Some(tokens) = &self.tokens {
             let watch = tokens.watch(peer, &identity);
+            self.brought = Ok(None);
             self.known = Some((identity, watch));
         }
     }

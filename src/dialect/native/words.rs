@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-use super::PEOPLE_NAMED;
+use super::{PEOPLE_LEFT, PEOPLE_NAMED};
 use crate::{
     chat::{
         Chat,
@@ -33,7 +33,7 @@ pub async fn tell_presence(chat: Arc<Chat>, fleeting: Arc<dyn Fleeting>) {
     period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         period.tick().await;
-        for change in chat.presence.changes(PEOPLE_NAMED) {
+        for change in chat.presence.changes(PEOPLE_NAMED, PEOPLE_LEFT) {
             let people = People {
                 room: change.room.as_str(),
                 joined: change.joined.iter().map(PersonWords::from).collect(),

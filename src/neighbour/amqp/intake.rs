@@ -31,7 +31,7 @@ const LONGEST_BODY: usize = 2_000_000;
 
 /// Bytes by which one body is told from another. In a key they are 24 characters, beside an exchange's name and a number
 /// of up to 20 digits: within the 64 that a key may have.
-const FINGERPRINT: usize = 12;
+pub(super) const FINGERPRINT: usize = 12;
 
 /// What a body says, in the words of its exchange.
 pub(super) struct Said {
@@ -170,7 +170,7 @@ fn is_ours(delivery: &Delivery, mark: &str) -> bool {
     by.is_some_and(|by| by.as_str() == app(mark))
 }
 
-/// What tells a message from others as far as that can be told, as 32 hexadecimal digits. Nobody who does not
+/// What tells a message from others as far as that can be told, in hexadecimal digits. Nobody who does not
 /// know the mark can find it out: a key may be given by a client as well.
 fn fingerprint(delivery: &Delivery, mark: &str) -> String {
     let id = delivery.properties.message_id().as_ref();

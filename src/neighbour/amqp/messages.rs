@@ -39,7 +39,7 @@ impl Words for Messages {
         struct Body<'a> {
             text: Cow<'a, str>,
             date: String,
-            ip: &'a str,
+            ip: Cow<'a, str>,
             /// Where one is known; the old servers have none.
             #[serde(skip_serializing_if = "Option::is_none")]
             author: Option<Cow<'a, str>>,
@@ -47,7 +47,8 @@ impl Words for Messages {
         let body = Body {
             text: escape(&message.text),
             date: iso(message.time),
-            ip: &message.replica,
+            // Another neighbour may have named it.
+            ip: escape(&message.replica),
             author: message.author.as_ref().map(|name| escape(name.as_str())),
         };
         serde_json::to_vec(&body).expect("strings encode as JSON")
@@ -82,6 +83,11 @@ mod tests {
         let expected =
             "{\"text\":\"a&lt;b>\\\"c\",\"date\":\"2026-01-02T03:04:05.678Z\",\"ip\":\"host\"}";
         assert_eq!(String::from_utf8(body).unwrap(), expected);
+        let mut message = said_by(Some("<ann>"), "hi");
+        message.replica = "<img>".into();
+        let body = String::from_utf8(Messages.write(&message)).unwrap();
+        let told = r#""ip":"&lt;img>","author":"&lt;ann>"}"#;
+        assert!(body.ends_with(told), "{body}");
     }
 
     #[test]

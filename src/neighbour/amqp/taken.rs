@@ -85,6 +85,7 @@ impl Taken {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::neighbour::amqp::{Bus, intake::FINGERPRINT};
 
     fn taken(next: u64, last: &[(u64, &str)]) -> Taken {
         let last = last
@@ -149,8 +150,10 @@ mod tests {
 
     #[test]
     fn the_longest_key_is_one() {
-        let mut taken = taken(99_999_999_999, &[]);
-        taken.exchange = "chatExchange";
-        taken.key(&"f".repeat(32), false);
+        let names = Bus::ALL.map(Bus::name);
+        let longest = names.into_iter().max_by_key(|name| name.len());
+        let mut taken = taken(u64::MAX - 1, &[]);
+        taken.exchange = longest.unwrap();
+        taken.key(&"f".repeat(2 * FINGERPRINT), false);
     }
 }

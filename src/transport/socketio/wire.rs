@@ -244,10 +244,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncWrite for Wire<S> 
             // Nothing comes after a close frame. The engine goes on, for what its client may still say.
             return Poll::Ready(Ok(data.len()));
         }
-        let all_is_out = this.unsent.is_empty();
+        let before = this.unsent.len();
         let packets = this.session.outbox.take_with(frames, &mut this.unsent);
         this.session.taken(packets);
-        if all_is_out
+        if before == 0
             && !this.unsent.is_empty()
             && let Poll::Ready(written) = Pin::new(stream).poll_write(cx, &this.unsent)
         {
@@ -259,7 +259,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncWrite for Wire<S> 
             // As when it is written on.
             this.unsent = BytesMut::new();
         } else {
-            if this.unsent.len() > this.session.limits().backlog {
+            if !this.session.flow.may_wait(before, this.unsent.len()) {
                 this.session.close(Goodbye::SlowPeer);
             }
             this.session.flow.wake();
