@@ -28,7 +28,7 @@ export async function startDatabase() {
   const port = await freePort();
   const options = [`--datadir=${data}`, user, `--socket=${folder}/socket`, `--init-file=${first}`, `--port=${port}`];
   const child = start(program('mariadbd'), ['--no-defaults', ...options, '--bind-address=127.0.0.1', '--skip-name-resolve', '--innodb-buffer-pool-size=16M']);
-  await eventually('the database answers', () => accepts(port), 30_000);
+  await eventually('the database answers', () => accepts(port));
   return {
     url: `mysql://chat:secret@127.0.0.1:${port}/chat`,
     stop: () => end(child),

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
 import { openBrowser } from '../clients/browser.mjs';
-import { eventually, startServer } from '../clients/harness.mjs';
+import { DEADLINE_MS, eventually, startServer } from '../clients/harness.mjs';
 import { kinds } from '../legacy/clients.mjs';
 import { openPage } from '../legacy/logins.mjs';
 import { startRedis } from '../replicas/cluster.mjs';
@@ -42,7 +42,7 @@ async function who(t, replica, visitor) {
   const name = await new Promise((resolve, reject) => {
     page.socket.emit('joined', resolve);
     page.socket.on('disconnect', (reason) => reject(new Error(`sent away: ${reason}`)));
-    setTimeout(() => reject(new Error('no answer')), 10_000).unref();
+    setTimeout(() => reject(new Error('no answer')), DEADLINE_MS).unref();
   });
   page.close();
   return name;
@@ -129,10 +129,10 @@ test('while Redis is away sockets stay, nobody is logged in or out, and whoever 
   assert.ok(page.isConnected());
 
   await redis.restart();
-  await eventually('the login counts', async () => (await who(t, a, login)) === ann, 20_000);
+  await eventually('the login counts', async () => (await who(t, a, login)) === ann);
   assert.deepEqual(await login.ask(b, '/').then(({ status, text }) => [status, text]), [200, ann]);
   page.socket.send('all the same');
-  await eventually('it is told', () => page.told.some(({ message }) => message === 'all the same'), 20_000);
+  await eventually('it is told', () => page.told.some(({ message }) => message === 'all the same'));
   assert.deepEqual(page.disconnects, []);
   for (const replica of [a, b]) {
     const log = replica.log();

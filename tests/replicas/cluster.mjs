@@ -51,7 +51,7 @@ export async function startReplicas(count, redis, args = []) {
 
 /** Waits until a replica knows of so many, itself included. */
 export const knowsAll = (replica, count) =>
-  eventually('a replica knows all', async () => (await (await fetch(`${replica.url}/ready`)).json()).replicas.count === count, 20_000);
+  eventually('a replica knows all', async () => (await (await fetch(`${replica.url}/ready`)).json()).replicas.count === count);
 
 /** Sends each request to the next replica, whatever client it comes from. */
 export async function startBalancer(replicas) {
