@@ -145,6 +145,8 @@ function leaveOnRequest(chat, outbox) {
     const { name } = chat.active;
     const unsent = outbox.unkept(name);
     if (unsent === 0 || await confirmLeaving(unsent)) chat.leave(name);
+    // The button that was pressed is gone with the last room.
+    if (chat.active === null) byId('find-room').focus();
   });
 }
 
