@@ -45,9 +45,9 @@ bench: $(LIBRARIES) $(bench_packages)
 	cargo run --release --package bench -- $(ARGS)
 
 $(LIBRARIES): package.json package-lock.json
-	@$(STEP) 'browser libraries from npm' npm ci --silent
+	@$(STEP) 'browser libraries from npm' npm ci --loglevel=error --no-audit --no-fund
 	@touch $@
 
 %/node_modules/.package-lock.json: %/package.json %/package-lock.json
-	@$(STEP) 'npm packages of $*' npm ci --silent --prefix $*
+	@$(STEP) 'npm packages of $*' npm ci --loglevel=error --no-audit --no-fund --prefix $*
 	@touch $@

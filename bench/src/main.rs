@@ -1,11 +1,13 @@
 //! `cargo run --release -p bench`: measures Handshaken and a Node Socket.IO server in turn on this machine, and writes
 //! a table of both. README.md in this folder says what is measured, and how to read it.
 
+mod balancer;
 mod clock;
 mod cluster;
 mod cores;
 mod machine;
 mod measure;
+mod outside;
 mod pace;
 mod poller;
 mod prepare;
@@ -153,8 +155,10 @@ fn measure(scenario: Scenario, kind: Kind, round: usize, stage: &Stage, report: 
     }
 }
 
+/// As it was typed, without the folders of this machine.
 fn command_line() -> String {
-    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let name = |argument: String| argument.rsplit('/').next().map(str::to_owned);
+    let arguments: Vec<_> = std::env::args().skip(1).filter_map(name).collect();
     let mut line = "cargo run --release -p bench".to_owned();
     if !arguments.is_empty() {
         line += " -- ";

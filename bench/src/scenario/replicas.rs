@@ -3,6 +3,7 @@
 
 mod polling;
 
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -10,29 +11,34 @@ use anyhow::Result;
 
 use super::audience::{Heard, Reader, Speech, Talker};
 use super::{CONNECT_LIMIT, LEAD, MAIN, Stage, post};
+use crate::balancer::Balancer;
 use crate::clock;
 use crate::cluster::Cluster;
 use crate::machine::connections_within_limit;
 use crate::measure::{Goal, Measure};
 use crate::server::Kind;
 use crate::swarm::Swarm;
+use crate::wire::language::Language;
 
 const REPLICAS: usize = 3;
+const STICKY: &str = "sticky";
 const READERS: usize = 999;
 const RATE: u32 = 100;
 const RETURNING: usize = 10_000;
 /// For the replicas to notice whom they lost.
 const LULL: Duration = Duration::from_millis(1_500);
 
-/// Node's server has nothing to be compared with: it needs a sticky balancer.
+/// Of Node's server only what a sticky balancer before it gives: without one it needs all clients to speak WebSocket.
 pub fn measure(kind: Kind, stage: &Stage) -> Result<Vec<Measure>> {
-    if kind == Kind::Node {
-        return Ok(Vec::new());
-    }
     let mut measures = Vec::new();
-    let cluster = Cluster::start(REPLICAS, stage)?;
-    measures.extend(measure_polls(&cluster, stage)?);
-    drop(cluster);
+    if kind == Kind::Node {
+        let server = stage.start(kind, Language::SocketIo("/chat"))?;
+        let balancer = Balancer::start(&[&[server.address]], stage)?;
+        polling::converse(&balancer.listeners, stage.pace.warm_up)?;
+        measure_polls(STICKY, &balancer.listeners, stage, &mut measures)?;
+        return Ok(measures);
+    }
+    measure_ways(stage, &mut measures)?;
     for count in 1..=REPLICAS {
         measures.extend(measure_room(count, stage)?);
     }
@@ -41,26 +47,46 @@ pub fn measure(kind: Kind, stage: &Stage) -> Result<Vec<Measure>> {
     Ok(measures)
 }
 
-fn measure_polls(cluster: &Cluster, stage: &Stage) -> Result<Vec<Measure>> {
-    let (_balancer, sticky, any) = cluster.balance(stage)?;
-    polling::converse(&[any], stage.pace.warm_up)?;
-    let mut measures = Vec::new();
-    let mut medians = Vec::new();
-    for (name, listeners) in [("sticky", &sticky[..]), ("any replica", &[any])] {
-        let (connects, polls) = polling::converse(listeners, stage.pace.window)?;
-        medians.push(polls.percentile(50.0));
-        let mean = |what: &str, value| Measure::mean(&format!("polls, {name}: {what}"), value);
-        measures.extend([
-            mean("p50, ms", polls.percentile(50.0)),
-            mean("p99, ms", polls.percentile(99.0)),
-            mean("connect p50, ms", connects.percentile(50.0)),
-        ]);
-    }
+/// To the replica of the session; the same with one more proxy in between, for what any hop costs; to any replica.
+fn measure_ways(stage: &Stage, measures: &mut Vec<Measure>) -> Result<()> {
+    let cluster = Cluster::start(REPLICAS, stage)?;
+    let replicas = cluster.addresses();
+    let each: Vec<_> = replicas.iter().map(std::slice::from_ref).collect();
+    let sticky = Balancer::start(&each, stage)?;
+    let each: Vec<_> = (sticky.listeners.iter().map(std::slice::from_ref)).collect();
+    let twice = Balancer::start(&each, stage)?;
+    let any = Balancer::start(&[&replicas], stage)?;
+    polling::converse(&any.listeners, stage.pace.warm_up)?;
+    let kept = measure_polls(STICKY, &sticky.listeners, stage, measures)?;
+    measure_polls("sticky, by two nginx", &twice.listeners, stage, measures)?;
+    let passed = measure_polls("any replica", &any.listeners, stage, measures)?;
     measures.push(
-        Measure::mean("polls, any replica ÷ sticky: p50", medians[1] / medians[0])
-            .goal(Goal::AtMost(1.1)),
+        Measure::mean("polls, any replica ÷ sticky: p50", passed / kept).goal(Goal::AtMost(1.1)),
     );
-    Ok(measures)
+    Ok(())
+}
+
+/// Returns the p50 of a poll, in ms.
+fn measure_polls(
+    way: &str,
+    listeners: &[SocketAddr],
+    stage: &Stage,
+    measures: &mut Vec<Measure>,
+) -> Result<f64> {
+    let polling::Told {
+        connects,
+        polls,
+        messages,
+    } = polling::converse(listeners, stage.pace.window)?;
+    let mean = |what: &str, value| Measure::mean(&format!("polls, {way}: {what}"), value);
+    measures.extend([
+        mean("p50, ms", polls.percentile(50.0)),
+        mean("p99, ms", polls.percentile(99.0)),
+        mean("connect p50, ms", connects.percentile(50.0)),
+        mean("post and its message p50, ms", messages.percentile(50.0)),
+        mean("post and its message p99, ms", messages.percentile(99.0)),
+    ]);
+    Ok(polls.percentile(50.0))
 }
 
 /// One sender on the first replica, and readers on all.

@@ -1,4 +1,5 @@
-//! Clients that poll, one request after the other, each over one connection that is kept: what one request takes.
+//! Clients that poll, one after the other: what a request for an answer that is there takes, and what it takes from
+//! a post until the poll that waits for it brings the message.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -13,14 +14,26 @@ const CLIENTS: usize = 20;
 const PATIENCE: Duration = Duration::from_secs(10);
 const HELLO: &str = r#"42/chat,1["hello",{"name":"bench"}]"#;
 
-/// Has clients ask and poll for some time. How long they took to connect, and each poll for an answer that is there.
-pub fn converse(balancers: &[SocketAddr], time: Duration) -> Result<(Latencies, Latencies)> {
-    let (mut connects, mut polls) = (Latencies::default(), Latencies::default());
+/// What clients were told, and how long each thing took.
+#[derive(Default)]
+pub struct Told {
+    pub connects: Latencies,
+    /// For an answer that is there.
+    pub polls: Latencies,
+    /// From a post until its author has got it as a message.
+    pub messages: Latencies,
+}
+
+/// Has clients poll for some time, and then post for as long.
+pub fn converse(balancers: &[SocketAddr], time: Duration) -> Result<Told> {
+    let mut told = Told::default();
     let mut clients = Vec::new();
-    for balancer in balancers.iter().cycle().take(CLIENTS) {
+    for (n, balancer) in balancers.iter().cycle().take(CLIENTS).enumerate() {
         let began = clock::now();
-        clients.push(Client::connect(*balancer)?);
-        connects.record(clock::now() - began);
+        let mut client = Client::connect(*balancer)?;
+        told.connects.record(clock::now() - began);
+        client.enter(&format!("room {n}"))?;
+        clients.push(client);
     }
     let end = Instant::now() + time;
     while Instant::now() < end {
@@ -28,35 +41,59 @@ pub fn converse(balancers: &[SocketAddr], time: Duration) -> Result<(Latencies, 
             client.post(HELLO)?;
             // The answer is there, or on its way.
             let began = clock::now();
-            let answer = client.poll()?;
-            polls.record(clock::now() - began);
-            if !answer.contains("43/chat,1") {
-                // A ping came first.
-                client.post("3")?;
-                client.poll()?;
+            client.begin_poll()?;
+            let answer = client.end_poll()?;
+            told.polls.record(clock::now() - began);
+            client.await_from(answer, "43/chat,1[")?;
+        }
+    }
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        for client in &mut clients {
+            client.begin_poll()?;
+            let began = clock::now();
+            client.post(&client.message.clone())?;
+            let mut answer = client.end_poll()?;
+            // Which of the two comes first is not fixed.
+            let (mut is_shown, mut is_answered) = (false, false);
+            loop {
+                if !is_shown && has(&answer, "42/chat,[\"message\"") {
+                    told.messages.record(clock::now() - began);
+                    is_shown = true;
+                }
+                is_answered |= has(&answer, "43/chat,3[");
+                if is_shown && is_answered {
+                    break;
+                }
+                client.begin_poll()?;
+                answer = client.end_poll()?;
             }
         }
     }
-    Ok((connects, polls))
+    Ok(told)
 }
 
+/// As a browser has it: one connection on which a poll waits, and one for what is sent meanwhile.
 struct Client {
-    stream: TcpStream,
+    polling: TcpStream,
+    posting: TcpStream,
     sid: String,
     polls: u64,
+    /// What it posts.
+    message: String,
 }
 
 impl Client {
     fn connect(balancer: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(balancer)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
         let mut client = Self {
-            stream,
+            polling: dial(balancer)?,
+            posting: dial(balancer)?,
             sid: String::new(),
             polls: 0,
+            message: String::new(),
         };
-        let opened = client.poll()?;
+        client.begin_poll()?;
+        let opened = client.end_poll()?;
         let sid = opened
             .split("\"sid\":\"")
             .nth(1)
@@ -66,32 +103,74 @@ impl Client {
             sid.context("no session in the answer to a handshake")?
         );
         client.post("40/chat,")?;
-        while !client.poll()?.contains("40/chat") {}
+        client.await_from(String::new(), "40/chat,")?;
         Ok(client)
     }
 
-    fn poll(&mut self) -> Result<String> {
+    /// A room of its own.
+    fn enter(&mut self, room: &str) -> Result<()> {
+        self.post(HELLO)?;
+        self.await_from(String::new(), "43/chat,1[")?;
+        self.post(&format!(r#"42/chat,2["join",{{"room":"{room}"}}]"#))?;
+        self.await_from(String::new(), "43/chat,2[")?;
+        self.message = format!(
+            r#"42/chat,3["post",{{"room":"{room}","text":"{}"}}]"#,
+            "a ".repeat(60)
+        );
+        Ok(())
+    }
+
+    fn begin_poll(&mut self) -> Result<()> {
         self.polls += 1;
-        let head = format!(
+        let path = format!(
             "GET /socket.io/?EIO=4&transport=polling&t={}{}",
             self.polls, self.sid
         );
-        self.ask(&head, "")
+        ask(&mut self.polling, &path, "")
+    }
+
+    fn end_poll(&mut self) -> Result<String> {
+        let answer = read_answer(&mut self.polling)?;
+        if answer.split('\u{1e}').any(|packet| packet == "2") {
+            self.post("3")?;
+        }
+        Ok(answer)
+    }
+
+    /// Polls until a packet has come that begins so; `answer` is what came last.
+    fn await_from(&mut self, mut answer: String, packet: &str) -> Result<()> {
+        while !has(&answer, packet) {
+            self.begin_poll()?;
+            answer = self.end_poll()?;
+        }
+        Ok(())
     }
 
     fn post(&mut self, packets: &str) -> Result<()> {
-        let head = format!("POST /socket.io/?EIO=4&transport=polling{}", self.sid);
-        self.ask(&head, packets).map(drop)
+        let path = format!("POST /socket.io/?EIO=4&transport=polling{}", self.sid);
+        ask(&mut self.posting, &path, packets)?;
+        read_answer(&mut self.posting).map(drop)
     }
+}
 
-    fn ask(&mut self, head: &str, body: &str) -> Result<String> {
-        let request = format!(
-            "{head} HTTP/1.1\r\nHost: bench\r\nContent-Type: text/plain;charset=UTF-8\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        self.stream.write_all(request.as_bytes())?;
-        read_answer(&mut self.stream)
-    }
+/// Whether a packet of an answer begins so.
+fn has(answer: &str, packet: &str) -> bool {
+    answer.split('\u{1e}').any(|it| it.starts_with(packet))
+}
+
+fn dial(balancer: SocketAddr) -> Result<TcpStream> {
+    let stream = TcpStream::connect(balancer)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+fn ask(stream: &mut TcpStream, path: &str, body: &str) -> Result<()> {
+    let request = format!(
+        "{path} HTTP/1.1\r\nHost: bench\r\nContent-Type: text/plain;charset=UTF-8\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    Ok(stream.write_all(request.as_bytes())?)
 }
 
 /// The body of an answer that says how long it is.
