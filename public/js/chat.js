@@ -32,9 +32,7 @@ export class Chat extends Emitter {
       connection.on(event, (payload) => this.#receive(event, payload));
     }
     this.directs = new Directs(connection, this);
-    const unsent = storage.outbox.map(({ room }) => room);
-    // What waits to be sent in a conversation is sent when that has been loaded.
-    for (const name of new Set([...storage.rooms, ...unsent])) this.add(name).wanted = true;
+    for (const name of storage.rooms) this.add(name);
   }
 
   /** Shows a room, joining it if it is not. */

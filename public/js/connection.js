@@ -35,8 +35,8 @@ export class Connection extends Emitter {
   /** Empty while the token may know it. */
   name = null;
   token;
-  /** Who the token says we are, once the server has taken it. */
-  user = null;
+  /** Who the token says we are, null for nobody; undefined until the server has said it. */
+  user;
   id = null;
   maxText = Infinity;
 
@@ -44,6 +44,7 @@ export class Connection extends Emitter {
   constructor(io, token) {
     super();
     this.token = token;
+    this.user = token === null ? null : undefined;
     this.#socket = io('/chat', { autoConnect: false, reconnectionDelay: 400, reconnectionDelayMax: 5_000, timeout: 10_000 });
     this.#socket.on('connect', () => this.#greet());
     this.#socket.on('disconnect', () => this.#lost());
@@ -144,13 +145,15 @@ export class Connection extends Emitter {
   }
 
   #lost() {
-    if (this.#goodbye?.reconnect === false) {
+    this.emit('lost');
+    if (this.#goodbye?.reconnect !== false) {
+      this.#notConnected();
+    } else if (this.#signedOut(this.#goodbye)) {
+      this.reopen();
+    } else {
       this.#socket.disconnect();
       this.#enter('closed');
-    } else {
-      this.#notConnected();
     }
-    this.emit('lost');
   }
 
   /** Says why there is no connection, and sees to it that there will be one. */

@@ -53,7 +53,7 @@ function start(io) {
   new DirectPanel(chat, chat.directs, open);
   watchMarks(chat, chat.directs);
 
-  followToken(connection, chat, status);
+  followToken(connection, chat, outbox, status);
   followAddress(chat, connection, open);
   nameTheRoom(chat);
   watchUnread(chat);
@@ -81,12 +81,13 @@ function placeInAddress(connection) {
   return name === null ? null : placeNamed(name, connection.token !== null);
 }
 
-function followToken(connection, chat, status) {
+function followToken(connection, chat, outbox, status) {
   connection.on('signed-out', (error) => {
     forgetToken();
     // The name was the token's.
     connection.name = storage.name ?? '';
-    status.problem([`You are not signed in any more: ${error.message}. Open this page from your application again.`]);
+    const waits = outbox.needsToken ? ' What you have not sent yet waits for that.' : '';
+    status.problem([`You are not signed in any more: ${error.message}. Open this page from your application again.${waits}`]);
     if (chat.active?.isDirect) chat.open(storage.rooms.at(-1) ?? FIRST_ROOM);
   });
 }
@@ -144,6 +145,8 @@ function leaveOnRequest(chat, outbox) {
     const { name } = chat.active;
     const unsent = outbox.unkept(name);
     if (unsent === 0 || await confirmLeaving(unsent)) chat.leave(name);
+    // The button that was pressed is gone with the last room.
+    if (chat.active === null) byId('find-room').focus();
   });
 }
 

@@ -1,5 +1,6 @@
 // What was written and is not acknowledged: kept through outages and reloads of this tab, sent in
-// order, and again with the same key until the server answers. Shown by waiting-view.js.
+// order, and again with the same key until the server answers; in the name of whoever wrote it, or not at all.
+// Shown by waiting-view.js.
 
 import { Emitter } from './emitter.js';
 import { storage } from './storage.js';
@@ -25,21 +26,28 @@ export class Outbox extends Emitter {
     this.#chat = chat;
     chat.on('joined', (room) => this.#send(room.name));
     chat.on('arrived', (room, message) => this.#arrived(room, message));
-    chat.on('left', (room) => this.#remove((post) => post.room === room));
+    chat.on('left', (room) => this.#remove((post) => post.room === room && this.#isOurs(post)));
+    connection.on('named', () => this.#signedIn());
+  }
+
+  /** Whether there are posts that go out only while whoever wrote them is signed in. */
+  get needsToken() {
+    return this.#posts.some(({ user, state }) => typeof user === 'string' && state !== 'kept');
   }
 
   /** The posts of a room that are to be shown as not sent yet. */
   of(room) {
-    return this.#posts.filter((post) => post.room === room && post.shownAs === null);
+    return this.#posts.filter((post) => post.room === room && this.#isOurs(post) && post.shownAs === null);
   }
 
   /** How many posts of a room would be lost if it were left now. */
   unkept(room) {
-    return this.#posts.filter((post) => post.room === room && post.state !== 'kept').length;
+    return this.#posts.filter((post) => post.room === room && this.#isOurs(post) && post.state !== 'kept').length;
   }
 
   add(room, text) {
-    this.#posts.push({ key: uuid(), room, text, time: new Date().toISOString(), state: 'waiting', reason: null, shownAs: null });
+    const { user } = this.#connection;
+    this.#posts.push({ key: uuid(), user, room, text, time: new Date().toISOString(), state: 'waiting', reason: null, shownAs: null });
     this.#changed(room);
     this.#send(room);
   }
@@ -57,13 +65,26 @@ export class Outbox extends Emitter {
     this.#remove((post) => post.key === key);
   }
 
+  #isOurs({ user }) {
+    return user === this.#connection.user;
+  }
+
+  /** Whose posts are sent from now on. */
+  #signedIn() {
+    for (const post of this.#posts) {
+      if (post.user === undefined) post.user = this.#connection.user;
+      if (this.#isOurs(post)) (this.#chat.rooms.get(post.room) ?? this.#chat.add(post.room)).wanted = true;
+    }
+    for (const room of new Set(this.#posts.map((post) => post.room))) this.#changed(room);
+  }
+
   /** One post of a room at a time, so that they are kept in the order in which they were written. */
   async #send(room) {
     if (this.#sending.has(room)) return;
     this.#sending.add(room);
     let pause = FIRST_PAUSE_MS;
     for (;;) {
-      const post = this.#posts.find((candidate) => candidate.room === room && candidate.state === 'waiting');
+      const post = this.#posts.find((candidate) => candidate.room === room && this.#isOurs(candidate) && candidate.state === 'waiting');
       if (!post || this.#chat.rooms.get(room)?.state !== 'joined') break;
       try {
         post.sent = true;
@@ -102,7 +123,7 @@ export class Outbox extends Emitter {
     this.#remove((post) => post.room === room.name && passed(post));
     if (!(message.mine ?? message.author === this.#connection.name)) return;
     // The message may overtake the answer that would tell its id: do not show both meanwhile.
-    const mine = this.#posts.find((post) => post.room === room.name && post.state === 'waiting'
+    const mine = this.#posts.find((post) => post.room === room.name && this.#isOurs(post) && post.state === 'waiting'
       && post.sent && post.shownAs === null && post.text === message.text);
     if (!mine) return;
     mine.shownAs = message.id;
@@ -118,7 +139,7 @@ export class Outbox extends Emitter {
   #changed(room) {
     storage.outbox = this.#posts
       .filter((post) => post.state !== 'kept')
-      .map(({ key, room: name, text, time }) => ({ key, room: name, text, time }));
+      .map(({ key, user, room: name, text, time }) => ({ key, user, room: name, text, time }));
     this.emit('change', room);
   }
 }

@@ -54,7 +54,12 @@ export class PeopleView {
     const { active } = this.#chat;
     const user = active.isDirect && id === active.name ? active.user : active.users.get(id);
     // Names are anybody's; who is signed in is who they say.
-    if (user !== undefined) item.append(el('span', 'user', `@${user}`));
+    if (user !== undefined) {
+      const mark = el('span', 'user', `@${user}`);
+      // Where it is cut off.
+      mark.title = mark.textContent;
+      item.append(mark);
+    }
     if (id === this.#connection.id) item.append(el('span', 'aside', 'you'));
     else if (user !== undefined && !active.isDirect && this.#connection.user !== null && user !== this.#connection.user) item.append(this.#write(name, user));
     return item;

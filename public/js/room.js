@@ -33,7 +33,7 @@ export class Room {
   firstUnread = null;
   readId = null;
   draft = '';
-  /** To be joined with every new connection: all rooms are, of conversations those that somebody opened. */
+  /** Of conversations: to be loaded with every new connection, because somebody opened it or wrote there. */
   wanted = false;
 
   constructor(name) {

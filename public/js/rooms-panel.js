@@ -19,6 +19,7 @@ export class RoomsPanel {
   #input = byId('room-input');
   #submit = byId('room-submit');
   #joinedList = byId('joined-rooms');
+  #joinedHead = byId('joined-rooms-head');
   #otherList = byId('other-rooms');
   #otherHead = byId('other-rooms-head');
 
@@ -75,6 +76,7 @@ export class RoomsPanel {
     const focused = document.activeElement?.dataset.room;
     this.#joinedList.replaceChildren(...joined.map((room) => this.#joinedItem(room)));
     this.#otherList.replaceChildren(...others.map((room) => this.#otherItem(room)));
+    this.#joinedHead.hidden = joined.length === 0;
     this.#otherHead.hidden = others.length === 0;
     this.#submit.hidden = wanted === '';
     const exists = this.#chat.rooms.has(wanted) || this.#others.some(({ room }) => room === wanted);

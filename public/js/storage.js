@@ -65,11 +65,11 @@ export const storage = {
     remember('browser', 'read', Object.fromEntries(ids));
   },
 
-  /** Posts of this tab that the server has not acknowledged. */
+  /** Posts of this tab that the server has not acknowledged, each with its `user` (null for a guest) where that was known. */
   get outbox() {
     const posts = recall('tab', 'outbox');
     if (!Array.isArray(posts)) return [];
-    return posts.filter((post) => [post?.key, post?.room, post?.text, post?.time].every((field) => typeof field === 'string'));
+    return posts.filter((post) => [post?.key, post?.room, post?.text, post?.time, post?.user ?? ''].every((field) => typeof field === 'string'));
   },
   set outbox(posts) {
     remember('tab', 'outbox', posts);

@@ -11,7 +11,10 @@ export function takeToken() {
     const room = given.get('room');
     // The address is copied, bookmarked, photographed: the token must not stay in it, nor in the history.
     history.replaceState(null, '', pathname + search + (room ? `#${encodeURIComponent(room)}` : ''));
-    storage.token = given.get('token') || null;
+    const token = given.get('token') || null;
+    // What was written before the server said whose the last token was is nobody's from now on.
+    if (token !== storage.token) storage.outbox = storage.outbox.filter(({ user }) => user !== undefined);
+    storage.token = token;
   }
   return storage.token;
 }

@@ -3,7 +3,7 @@
 
 import { createRequire } from 'node:module';
 
-import { eventually } from './harness.mjs';
+import { DEADLINE_MS, eventually } from './harness.mjs';
 
 const require = createRequire(import.meta.url);
 
@@ -33,7 +33,7 @@ export function open(kind, url, { namespace = '/', query, prepare, reconnect = f
     reconnectionDelay: 50,
     reconnectionDelayMax: 200,
     randomizationFactor: 0,
-    timeout: 10_000,
+    timeout: reconnect ? 10_000 : DEADLINE_MS,
     ...more,
   });
   const peer = {
@@ -62,19 +62,15 @@ export async function join(kind, url, options) {
 }
 
 /** Waits until a peer is connected the way it wants to travel. */
-export async function arrived({ kind, socket }, deadlineMs = 15_000) {
+export async function arrived({ kind, socket }) {
   const last = WAYS[kind.way].at(-1);
-  await eventually(
-    `${kind.name} is connected`,
-    () => socket.connected && socket.io.engine.transport.name === last,
-    deadlineMs,
-  );
+  await eventually(`${kind.name} is connected`, () => socket.connected && socket.io.engine.transport.name === last);
 }
 
 /** What the server acknowledges an event with. */
-export function request(socket, event, payload, deadlineMs = 10_000) {
+export function request(socket, event, payload) {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`${event}: no answer within ${deadlineMs} ms`)), deadlineMs);
+    const timer = setTimeout(() => reject(new Error(`${event}: no answer within ${DEADLINE_MS} ms`)), DEADLINE_MS);
     socket.emit(event, payload, (answer) => {
       clearTimeout(timer);
       resolve(answer);

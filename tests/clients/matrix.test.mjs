@@ -46,7 +46,7 @@ describe('in one room', () => {
       });
       t.after(() => peer.close());
       const own = () => peer.texts().filter((text) => text.startsWith(`${kind.name} early`));
-      await eventually('all early messages', () => own().length >= texts.length, 20_000);
+      await eventually('all early messages', () => own().length >= texts.length);
       assert.deepEqual(own(), texts);
     });
 
@@ -71,7 +71,7 @@ describe('in one room', () => {
     }
     const heard = (peer) => peer.messages.filter(({ text }) => text.startsWith('round '));
     for (const peer of peers) {
-      await eventually(`${peer.kind.name} heard all`, () => heard(peer).length >= said.length, 20_000);
+      await eventually(`${peer.kind.name} heard all`, () => heard(peer).length >= said.length);
     }
     const order = heard(peers[0]);
     assert.deepEqual(order.map(({ text }) => text).sort(), said.sort());

@@ -75,7 +75,7 @@ test('every message that was acknowledged or shown before a kill is there after 
       await new Promise((resolve) => setImmediate(resolve));
     }
   })();
-  await eventually('a thousand are acknowledged', () => acknowledged.length >= 1000, 30_000);
+  await eventually('a thousand are acknowledged', () => acknowledged.length >= 1000);
   await server.kill9();
   going = false;
   await speaking;
@@ -113,12 +113,10 @@ for (const [what, leave] of [
   ['went away without a word', async (server) => (await connected(server)).close()],
 ]) {
   test(`a session that ${what} does not hold up the end of the server`, async (t) => {
-    const server = await startServer({ args: ['--drain-timeout', '10s'] });
+    // Minutes, if it waited for anybody at all: `stop` does not wait so long.
+    const server = await startServer({ args: ['--drain-timeout', '5m', '--stall-timeout', '5m', '--ping-timeout', '5m'] });
     t.after(() => server.stop());
     await leave(server);
-    const start = performance.now();
     await server.stop();
-    const took = performance.now() - start;
-    assert.ok(took < 5_000, `it took ${Math.round(took)} ms\n${server.log()}`);
   });
 }

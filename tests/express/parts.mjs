@@ -3,11 +3,11 @@
 
 import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
-import net from 'node:net';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { eventually, freshFolder } from '../clients/harness.mjs';
+import { answers, freePort } from '../clients/ports.mjs';
 
 const NODE_SERVER = fileURLToPath(new URL('server.mjs', import.meta.url));
 
@@ -28,7 +28,7 @@ export async function startDatabase() {
   const port = await freePort();
   const options = [`--datadir=${data}`, user, `--socket=${folder}/socket`, `--init-file=${first}`, `--port=${port}`];
   const child = start(program('mariadbd'), ['--no-defaults', ...options, '--bind-address=127.0.0.1', '--skip-name-resolve', '--innodb-buffer-pool-size=16M']);
-  await eventually('the database answers', () => accepts(port), 30_000);
+  await eventually('the database answers', () => answers(port));
   return {
     url: `mysql://chat:secret@127.0.0.1:${port}/chat`,
     stop: () => end(child),
@@ -116,21 +116,4 @@ function program(name) {
   const found = ['/usr/sbin', '/usr/bin'].map((folder) => path.join(folder, name)).find(existsSync);
   if (!found) throw new Error(`${name} is missing: install it with apt-get install mariadb-server`);
   return found;
-}
-
-async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
-function accepts(port) {
-  return new Promise((resolve, reject) => {
-    const socket = net.connect(port, '127.0.0.1');
-    // It speaks first.
-    socket.once('data', () => (socket.destroy(), resolve(true)));
-    socket.once('error', reject);
-  });
 }

@@ -1,6 +1,6 @@
 //! Thousands of clients come and go, each kind in its own way, and leave nothing behind.
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use crate::harness::{
     client::{Client, Eio},
@@ -47,7 +47,7 @@ const VISITS: [Visit; 6] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn thousands_of_visitors_of_every_kind_leave_nothing_behind() {
-    let server = Server::start(&["--ping-interval", "1s", "--ping-timeout", "3s"]);
+    let server = Server::patient(&["--ping-interval", "1s", "--ping-timeout", "3s"]);
     let address = server.address();
     let (mut memory, mut files) = (server.memory(), server.files());
     let mut levels = Vec::new();
@@ -66,9 +66,8 @@ async fn thousands_of_visitors_of_every_kind_leave_nothing_behind() {
     }
     println!("{levels:?}");
     server.terminate();
-    let (status, took, _) = server.exit().await;
+    let (status, _) = server.exit().await;
     assert!(status.success(), "{status}");
-    assert!(took < Duration::from_secs(5), "somebody is held: {took:?}");
 }
 
 /// Waits until nobody else is in the room.

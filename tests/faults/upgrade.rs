@@ -27,7 +27,7 @@ const HALF_WAYS: [(&str, &[&[u8]]); 8] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_whose_upgrade_fails_goes_on_polling() {
-    let server = Server::start(&["--ping-interval", "2s", "--ping-timeout", "2s"]);
+    let server = Server::patient(&["--ping-interval", "2s", "--ping-timeout", "2s"]);
     let address = server.address();
     for eio in [Eio::V3, Eio::V4] {
         for hangs_up in [true, false] {
@@ -67,9 +67,8 @@ async fn a_session_whose_upgrade_fails_goes_on_polling() {
     assert_eq!(cut_short, "polls on");
 
     server.terminate();
-    let (status, took, _) = server.exit().await;
+    let (status, _) = server.exit().await;
     assert!(status.success(), "{status}");
-    assert!(took < std::time::Duration::from_secs(5), "{took:?}");
 }
 
 /// Asks until the session answers an event, or is over.

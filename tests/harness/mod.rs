@@ -16,13 +16,25 @@ pub mod redis;
 pub mod server;
 pub mod words;
 
-use std::time::{Duration, Instant};
+use std::{
+    process::{Child, Command},
+    time::{Duration, Instant},
+};
 
 /// What takes longer than this does not happen. Machines that run tests are slow at times.
 pub const DEADLINE: Duration = Duration::from_secs(40);
 
 /// How often a condition is looked at that nobody announces.
 const PERIOD: Duration = Duration::from_millis(20);
+
+/// Sends a process a signal: `TERM`, `STOP`, `CONT`.
+pub fn signal(process: &Child, name: &str) {
+    let sent = Command::new("sh")
+        .args(["-c", &format!("kill -{name} {}", process.id())])
+        .status()
+        .unwrap();
+    assert!(sent.success());
+}
 
 /// Waits until a check holds; the check says why it does not yet.
 pub async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Result<T, String>) -> T {

@@ -11,7 +11,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::DEADLINE;
+use super::{DEADLINE, signal};
 
 /// A redis-server; killed when dropped.
 pub struct RedisServer {
@@ -76,11 +76,11 @@ impl RedisServer {
 
     /// Stops the process in the middle of whatever it does; its connections stay open.
     pub fn pause(&self) {
-        self.signal("STOP");
+        signal(&self.child, "STOP");
     }
 
     pub fn resume(&self) {
-        self.signal("CONT");
+        signal(&self.child, "CONT");
     }
 
     /// The file that it appends what it keeps to.
@@ -90,14 +90,6 @@ impl RedisServer {
         let mut files = files.map(|file| file.unwrap().path());
         let is_tail = |file: &PathBuf| file.to_string_lossy().ends_with(".incr.aof");
         files.find(is_tail).expect("no append-only file")
-    }
-
-    fn signal(&self, name: &str) {
-        let sent = Command::new("sh")
-            .args(["-c", &format!("kill -{name} {}", self.child.id())])
-            .status()
-            .unwrap();
-        assert!(sent.success());
     }
 
     fn wait_until_ready(&self) {

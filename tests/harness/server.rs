@@ -7,13 +7,14 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, mpsc},
     thread,
-    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
-use super::{DEADLINE, eventually, program::without_settings};
+use super::{DEADLINE, eventually, program::without_settings, signal};
+
+const PATIENCE: [&str; 4] = ["--drain-timeout", "5m", "--stall-timeout", "5m"];
 
 /// A running server; killed when dropped.
 pub struct Server {
@@ -37,6 +38,11 @@ impl Server {
         let flags = flags.iter().map(|flag| flag.to_string()).collect();
         let folder = tempfile::tempdir().unwrap();
         Self::launch(([127, 0, 0, 1], 0).into(), folder, flags)
+    }
+
+    /// Starts one whose stop waits for minutes where it waits for anybody: `exit` does not, and fails.
+    pub fn patient(flags: &[&str]) -> Self {
+        Self::start(&[&PATIENCE, flags].concat())
     }
 
     fn launch(address: SocketAddr, folder: TempDir, flags: Vec<String>) -> Self {
@@ -133,35 +139,26 @@ impl Server {
 
     /// Sends SIGTERM.
     pub fn terminate(&self) {
-        self.signal("TERM");
+        signal(&self.child, "TERM");
     }
 
     /// Stops the process in the middle of whatever it does; its connections stay open.
     pub fn pause(&self) {
-        self.signal("STOP");
+        signal(&self.child, "STOP");
     }
 
     pub fn resume(&self) {
-        self.signal("CONT");
+        signal(&self.child, "CONT");
     }
 
-    fn signal(&self, name: &str) {
-        let sent = Command::new("sh")
-            .args(["-c", &format!("kill -{name} {}", self.child.id())])
-            .status()
-            .unwrap();
-        assert!(sent.success());
-    }
-
-    /// Waits until it ends by itself; tells how long that took.
-    pub async fn exit(mut self) -> (ExitStatus, Duration, Ended) {
-        let start = Instant::now();
+    /// Waits until it ends by itself.
+    pub async fn exit(mut self) -> (ExitStatus, Ended) {
         let status = eventually("the process ends", async || {
             let status = self.child.try_wait().unwrap();
             status.ok_or_else(|| format!("{:#?}", self.log()))
         })
         .await;
-        (status, start.elapsed(), self.ended())
+        (status, self.ended())
     }
 
     fn ended(mut self) -> Ended {

@@ -22,7 +22,7 @@ export const kinds = [
 export async function join(t, { name, open }, url) {
   const peer = open(url.replace('http:', 'ws:'));
   t.after(() => peer.end());
-  await eventually(`${name} is told the history`, () => peer.lines.length > 0 || peer.failed(), 20_000);
+  await eventually(`${name} is told the history`, () => peer.lines.length > 0 || peer.failed());
   if (peer.failed()) throw new Error(`${name}: ${peer.failed()}`);
   return peer;
 }
@@ -49,11 +49,12 @@ function face(send, end) {
 
 function onNode(WebSocket, url, options) {
   const socket = new WebSocket(url, options);
-  const peer = face((text) => socket.send(text), () => socket.terminate());
+  const peer = Object.assign(face((text) => socket.send(text), () => socket.terminate()), { socket, pings: 0 });
   socket.on('message', (data) => peer.told(data.toString()));
   socket.on('close', (code, reason) => (peer.closed = { code, reason: reason.toString() }));
   socket.on('error', (error) => (peer.error = error.message));
-  return Object.assign(peer, { socket });
+  socket.on('ping', () => (peer.pings += 1));
+  return peer;
 }
 
 function onPython(url) {

@@ -199,13 +199,13 @@ test('a login outlives the server, and a page that comes back is told what it mi
   page.socket.send('before');
   await eventually('it is told', () => messages(page).length === 1);
   await server.kill9();
-  await eventually('it notices', () => !page.isConnected(), 20_000);
+  await eventually('it notices', () => !page.isConnected());
   await server.restart();
   const talk = await join(t, websocket, server.url);
   talk.socket.emit('message', 'early');
   // By another connection: nothing else says which of the two is said first.
   await eventually('it is kept', () => talk.texts().includes('early'));
-  await eventually('it is back', () => page.isConnected() && page.connections > 1, 30_000);
+  await eventually('it is back', () => page.isConnected() && page.connections > 1);
   page.socket.send('after');
   await eventually('all is told', () => messages(page).length >= 3);
   assert.deepEqual(messages(page).map(({ name, message }) => [name, message]), [['Ann', 'before'], ['Guest', 'early'], ['Ann', 'after']]);

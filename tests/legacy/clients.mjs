@@ -3,7 +3,7 @@
 
 import { createRequire } from 'node:module';
 
-import { eventually } from '../clients/harness.mjs';
+import { DEADLINE_MS, eventually } from '../clients/harness.mjs';
 
 const require = createRequire(import.meta.url);
 
@@ -33,6 +33,8 @@ export function open(kind, url, { namespace = '', query, reconnect = false } = {
     connections: 0,
     disconnects: [],
     errors: [],
+    // What keeps a connection that nothing else comes over: heartbeats, and polls that are answered with nothing.
+    signs: 0,
     texts: () => peer.messages.map(({ text }) => text),
     isConnected: () => socket.socket.connected,
     transport: () => socket.socket.transport?.name,
@@ -49,14 +51,21 @@ export function open(kind, url, { namespace = '', query, reconnect = false } = {
 /** The same, once it is connected the way it wants to travel, in its namespace. */
 export async function join(t, kind, url, options) {
   const peer = open(kind, url, options);
+  const { socket } = peer;
   t.after(() => peer.close());
   await eventually(`${kind.name} is connected`, () => peer.connections > 0 && peer.transport() === kind.way);
+  const { transport } = socket.socket;
+  const { onPacket } = transport;
+  transport.onPacket = (packet) => {
+    if (packet.type === 'heartbeat' || packet.type === 'noop') peer.signs += 1;
+    onPacket.call(transport, packet);
+  };
   return peer;
 }
 
 function request(peer, event, ...args) {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`${event}: ${peer.kind.name} got no answer`)), 10_000);
+    const timer = setTimeout(() => reject(new Error(`${event}: ${peer.kind.name} got no answer`)), DEADLINE_MS);
     peer.socket.emit(event, ...args, (answer) => {
       clearTimeout(timer);
       resolve(answer);

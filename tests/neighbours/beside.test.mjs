@@ -59,7 +59,7 @@ test('a program that listens on `messages` prints what is said in every front en
   const texts = people.flat().map((_, i) => `for the record, ${i}`);
   for (const [i, person] of people.flat().entries()) await person.say(texts[i]);
   const logged = () => [...logger.printed().matchAll(/^logged (.*)$/gm)].map(([, line]) => JSON.parse(line).text);
-  await eventually('all is printed', () => isIn(texts, logged()), 20_000);
+  await eventually('all is printed', () => isIn(texts, logged()));
   assert.deepEqual(logged().sort(), texts.sort());
 });
 

@@ -8,6 +8,7 @@ import net from 'node:net';
 import path from 'node:path';
 
 import { eventually, freshFolder } from '../clients/harness.mjs';
+import { answers } from '../clients/ports.mjs';
 import { startRedis as startOne } from '../replicas/cluster.mjs';
 
 // Debian's /usr/sbin/rabbitmq-server changes to a user of its own; the one behind it runs as whoever starts it.
@@ -25,7 +26,7 @@ process.on('exit', () => {
 export async function startRabbitmq() {
   if (!existsSync(RABBITMQ)) throw new Error(`no program at ${RABBITMQ}: install it with apt-get install rabbitmq-server`);
   const folder = freshFolder();
-  const [port, distribution, names] = [await freePort(), await freePort(), await freePort()];
+  const [port, distribution, names] = [await steadyPort(), await steadyPort(), await steadyPort()];
   // Erlang finds its nodes by name; this name is known to a name server of ours alone.
   const nameServer = run('epmd', 'erlang-base', ['-port', String(names), '-address', '127.0.0.1']);
   writeFileSync(path.join(folder, 'rabbitmq.conf'), `listeners.tcp.1 = 127.0.0.1:${port}\nloopback_users = none\ndisk_free_limit.absolute = 50MB\n`);
@@ -107,7 +108,7 @@ const isRunning = (child) => child.exitCode === null && child.signalCode === nul
  * A port that nobody listens on, below those that the kernel gives to connections: RabbitMQ refuses one that a connection of
  * a minute ago had, and one that stops must find its port again.
  */
-async function freePort() {
+async function steadyPort() {
   for (;;) {
     const port = randomInt(PORTS.from, PORTS.to);
     const server = net.createServer();
@@ -116,15 +117,4 @@ async function freePort() {
     await new Promise((resolve) => server.close(resolve));
     return port;
   }
-}
-
-/** Whether what listens there answers `question` with something that begins with `answer`. */
-function answers(port, question, answer) {
-  return new Promise((resolve, reject) => {
-    const socket = net.connect(port, '127.0.0.1', () => socket.write(question));
-    socket.setTimeout(1000, () => socket.destroy(new Error('no answer')));
-    socket.once('data', (data) => (socket.destroy(), resolve(data.toString('latin1').startsWith(answer))));
-    socket.once('error', reject);
-    socket.once('close', () => reject(new Error('it closed the connection')));
-  });
 }

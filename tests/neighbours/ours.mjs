@@ -20,7 +20,7 @@ export async function startOurs(t, count, brokers, fronts, { args = [], env = {}
   const servers = await Promise.all(Array.from({ length: count }, start));
   t.after(() => Promise.all(servers.map((server) => server.stop())));
   for (const { bus } of fronts) {
-    await eventually(`one of ours is on ${bus}`, async () => (await states(servers, bus)).includes('connected'), 20_000);
+    await eventually(`one of ours is on ${bus}`, async () => (await states(servers, bus)).includes('connected'));
   }
   return servers;
 }

@@ -1,8 +1,15 @@
 //! Clients that read too slowly, stall, or say too much, and a server that goes down.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::future::join_all;
+use tokio::io::AsyncWriteExt;
 
 use crate::{
     chatter::Chatter,
@@ -17,8 +24,11 @@ use crate::{
 
 const CLOSE: u8 = 8;
 
-/// A drain that waits for nobody, on a slow machine.
-const QUICK: Duration = Duration::from_secs(5);
+/// Whoever is not heard for so long is not heard.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// Bytes of pings that are heard in any case: their answers are half of what may wait.
+const HEARD: usize = 512 * 1024;
 
 /// The close frame of a connection, past all that comes before it.
 async fn close_of(raw: &mut Raw) -> (u16, String) {
@@ -45,10 +55,7 @@ async fn whoever_floods_is_slowed_down_told_and_cut_off() {
     // Far more than 10,000 a second would be, as fast as it is taken.
     let sending = tokio::spawn(async move {
         let many = message.repeat(1000);
-        while tokio::io::AsyncWriteExt::write_all(&mut writing, &many)
-            .await
-            .is_ok()
-        {}
+        while writing.write_all(&many).await.is_ok() {}
     });
     let mut came = Vec::new();
     let _ = soon(
@@ -144,23 +151,37 @@ async fn a_reader_that_takes_nothing_is_gone_after_the_stall_timeout() {
 #[tokio::test]
 async fn whoever_asks_for_more_than_it_reads_is_not_heard_further() {
     let server = Server::start(&["--event-rate", "0"]);
-    let mut raw = Raw::upgrade(server.address(), "/").await.unwrap();
+    let raw = Raw::upgrade(server.address(), "/").await.unwrap();
+    let (_unread, mut writing) = raw.stream.into_split();
     let before = server.memory();
     // Each ping of 125 bytes wants a pong; nothing is read.
     let pings = frame(true, 9, &[b'x'; 125]).repeat(1000);
-    let mut sent = 0;
-    while let Ok(written) = tokio::time::timeout(Duration::from_secs(1), raw.write(&pings)).await {
-        written.unwrap();
-        sent += pings.len();
-        assert!(sent < 100 << 20, "it reads on for ever");
-    }
+    let sent = Arc::new(AtomicUsize::new(0));
+    let counted = sent.clone();
+    let asking = tokio::spawn(async move {
+        loop {
+            let at = counted.load(Ordering::Relaxed) % pings.len();
+            let taken = writing.write(&pings[at..]).await.unwrap();
+            counted.fetch_add(taken, Ordering::Relaxed);
+        }
+    });
+    let mut heard = 0;
+    eventually("it is not heard", async || {
+        let earlier = std::mem::replace(&mut heard, sent.load(Ordering::Relaxed));
+        assert!(heard < 100 << 20, "it reads on for ever");
+        tokio::time::sleep(QUIET).await;
+        let stands = heard == earlier && heard > HEARD;
+        stands.then_some(()).ok_or(format!("{heard} bytes"))
+    })
+    .await;
     let held = server.memory().saturating_sub(before);
     assert!(held < 20 * 1024, "{held} KiB are held");
+    asking.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drain_tells_everybody_why_and_keeps_what_was_said() {
-    let server = Server::start(&["--event-rate", "0"]);
+    let server = Server::patient(&["--event-rate", "0"]);
     let address = server.address();
     let mut readers = join_all((0..50).map(|_| Chatter::open(address))).await;
     let mut silent = Raw::upgrade(address, "/").await.unwrap();
@@ -184,9 +205,8 @@ async fn a_drain_tells_everybody_why_and_keeps_what_was_said() {
         );
     }
     assert_eq!(close_of(&mut silent).await.0, 1001);
-    let (status, took, ended) = server.exit().await;
+    let (status, ended) = server.exit().await;
     assert!(status.success(), "{status}");
-    assert!(took < QUICK, "it waited {took:?} for somebody");
     let server = ended.start_again();
     let mut newcomer = Chatter::open(server.address()).await;
     assert_eq!(newcomer.texts(21).await.last().unwrap(), "19");
@@ -194,7 +214,7 @@ async fn a_drain_tells_everybody_why_and_keeps_what_was_said() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drain_does_not_wait_for_whoever_takes_nothing() {
-    let server = Server::start(&["--event-rate", "0", "--max-backlog", "100000000"]);
+    let server = Server::patient(&["--event-rate", "0", "--max-backlog", "100000000"]);
     let stalled = Chatter::small(server.address()).await;
     // Frames of Socket.IO 0.9 go the same way.
     let handshake = ask(server.address(), "GET", "/socket.io/1/", "", b"").await;
@@ -211,9 +231,8 @@ async fn a_drain_does_not_wait_for_whoever_takes_nothing() {
     }
     server.terminate();
     sender.rest().await;
-    let (status, took, _) = server.exit().await;
+    let (status, _) = server.exit().await;
     assert!(status.success(), "{status}");
-    assert!(took < QUICK, "it waited {took:?} for somebody");
     drop((stalled, old));
 }
 

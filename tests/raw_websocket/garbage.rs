@@ -86,7 +86,7 @@ fn frames() -> Vec<Vec<u8>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn garbage_harms_at_most_its_sender() {
-    let server = Server::start(&["--max-message", "1000000"]);
+    let server = Server::patient(&["--max-message", "1000000"]);
     let address = server.address();
     let mut healthy = Chatter::open(address).await;
     healthy.line().await;
@@ -117,9 +117,8 @@ async fn garbage_harms_at_most_its_sender() {
         .collect();
     assert_eq!(panics, [""; 0]);
     server.terminate();
-    let (status, took, _) = server.exit().await;
+    let (status, _) = server.exit().await;
     assert!(status.success(), "{status}");
-    assert!(took < Duration::from_secs(5), "somebody is held: {took:?}");
 }
 
 #[tokio::test]

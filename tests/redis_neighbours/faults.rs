@@ -163,7 +163,7 @@ async fn survives(mut meeting: Meeting, fault: Fault, at_once: usize) {
         Fault::Killed => drop(worker.kill()),
         Fault::SentAway => {
             worker.terminate();
-            let (status, ..) = worker.exit().await;
+            let (status, _) = worker.exit().await;
             assert!(status.success(), "{status}");
         }
         Fault::Paused => {

@@ -3,10 +3,10 @@
 
 import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import net from 'node:net';
 import path from 'node:path';
 
 import { eventually, freshFolder, startServer } from '../clients/harness.mjs';
+import { answers, freePort } from '../clients/ports.mjs';
 
 const running = new Set();
 process.on('exit', () => {
@@ -51,7 +51,7 @@ export async function startReplicas(count, redis, args = []) {
 
 /** Waits until a replica knows of so many, itself included. */
 export const knowsAll = (replica, count) =>
-  eventually('a replica knows all', async () => (await (await fetch(`${replica.url}/ready`)).json()).replicas.count === count, 20_000);
+  eventually('a replica knows all', async () => (await (await fetch(`${replica.url}/ready`)).json()).replicas.count === count);
 
 /** Sends each request to the next replica, whatever client it comes from. */
 export async function startBalancer(replicas) {
@@ -105,21 +105,4 @@ function run(program, debianPackage, args) {
   });
   child.over = new Promise((resolve) => child.once('exit', resolve)).finally(() => running.delete(child));
   return child;
-}
-
-async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
-function answers(port, question, answer) {
-  return new Promise((resolve, reject) => {
-    const socket = net.connect(port, '127.0.0.1', () => socket.write(question));
-    socket.setTimeout(1000, () => socket.destroy(new Error('no answer')));
-    socket.once('data', (data) => (socket.destroy(), resolve(data.toString().startsWith(answer))));
-    socket.once('error', reject);
-  });
 }

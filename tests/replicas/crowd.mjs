@@ -30,7 +30,7 @@ export async function gather(t, count, url) {
   // So that everybody has an id to come back with.
   const { id } = await say(peers[0], 'everybody is here');
   for (const peer of peers) {
-    await eventually(`${peer.kind.name} is told`, () => peer.messages.some((message) => message.id === id), 30_000);
+    await eventually(`${peer.kind.name} is told`, () => peer.messages.some((message) => message.id === id));
     peer.messages.length = 0;
   }
   return peers;
@@ -56,9 +56,12 @@ async function enter(t, name, url) {
 /** Posts until it is acknowledged. What was posted to a session that died may have been kept all the same. */
 async function say(peer, text) {
   for (let tries = 0; tries < 20; tries += 1) {
-    await eventually('it is here', () => peer.isHere(), 30_000);
-    const answer = await peer.request('message', text).catch(() => undefined);
-    if (answer !== undefined) return { id: answer };
+    await eventually('it is here', () => peer.isHere());
+    const times = peer.absences.length;
+    let id;
+    peer.socket.emit('message', text, (given) => (id = given));
+    await eventually('it is answered, or was away', () => id !== undefined || !peer.isHere() || peer.absences.length > times);
+    if (id !== undefined) return { id };
   }
   throw new Error(`${peer.kind.name} could not post`);
 }
@@ -88,10 +91,10 @@ export async function chat(peers, rate, seconds, events = []) {
     (seconds + 60) * 1000,
   );
   await Promise.all(doings);
+  const allAre = () => acknowledged.size === posted;
+  if (events.length === 0) await eventually('all is acknowledged', allAre);
   // Those that were under way when a session died are never acknowledged.
-  const allAre = eventually('all is acknowledged', () => acknowledged.size === posted, 15_000);
-  if (events.length === 0) await allAre;
-  else await allAre.catch(() => {});
+  else await eventually('all is acknowledged', allAre, 15_000).catch(() => {});
   return { posted, acknowledged };
 }
 

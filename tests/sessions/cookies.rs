@@ -29,7 +29,7 @@ async fn a_login_survives_a_restart_and_a_crash() {
         .logged(&["WARN", "no --session-secret: drew one"])
         .await;
     server.terminate();
-    let (status, _, ended) = server.exit().await;
+    let (status, ended) = server.exit().await;
     assert!(status.success());
     let server = ended.start_again();
     assert_eq!(browser.who().await, "Ann");

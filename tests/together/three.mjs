@@ -10,7 +10,7 @@ export async function startThree(t, args) {
   const shared = ['--database', database.url, '--session-secret', 'known to all replicas'];
   const replicas = await startReplicas(3, redis, [...args, ...shared]);
   for (const { url } of replicas) {
-    await eventually('a replica knows all', async () => (await (await fetch(`${url}/ready`)).json()).replicas.count === 3, 20_000);
+    await eventually('a replica knows all', async () => (await (await fetch(`${url}/ready`)).json()).replicas.count === 3);
   }
   const balancer = await startBalancer(replicas);
   t.after(async () => {

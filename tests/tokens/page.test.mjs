@@ -2,13 +2,12 @@
 // script; a token is made for it only where that was asked for, and for nobody outside of this machine.
 
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 
 import { current, join } from '../clients/generations.mjs';
-import { freshFolder, startServer } from '../clients/harness.mjs';
+import { check, freshFolder, startServer } from '../clients/harness.mjs';
 import { send } from '../clients/wire.mjs';
 import { SECRET, token } from './signing.mjs';
 
@@ -81,14 +80,13 @@ test('a demonstration makes tokens for whoever is named, unless the address has 
 });
 
 test('a demonstration for others than this machine, or without a secret, does not start', () => {
-  const bin = process.env.HANDSHAKEN_BIN;
   for (const [args, mistake] of [
     [['--listen', '127.0.0.1:0', '--listen', '0.0.0.0:0', '--jwt-secret', SECRET], /--demo: .*0\.0\.0\.0:0 is not loopback/],
     [['--listen', '[::]:0', '--jwt-secret', SECRET], /\[::\]:0 is not loopback/],
     [['--jwt-secret', SECRET], /0\.0\.0\.0:3000 is not loopback/],
     [['--listen', '[::1]:0'], /--demo: tokens are made with a --jwt-secret/],
   ]) {
-    const { status, stderr } = spawnSync(bin, ['--check', '--demo', ...args], { cwd: freshFolder(), encoding: 'utf8' });
+    const { status, stderr } = check(['--demo', ...args]);
     assert.equal(status, 64, stderr);
     assert.match(stderr, mistake);
     assert.ok(!stderr.includes(SECRET));
@@ -115,7 +113,7 @@ test('a template that asks for more, or a folder without one, is a mistake', () 
     [views({ 'client.ejs': '<%= uid %>\n<%= secret %>' }), /client\.ejs.*line 2.*secret/],
     [folder, /index\.ejs/],
   ]) {
-    const { status, stderr } = spawnSync(process.env.HANDSHAKEN_BIN, ['--check', '--views', dir], { cwd: freshFolder(), encoding: 'utf8' });
+    const { status, stderr } = check(['--views', dir]);
     assert.equal(status, 64, stderr);
     assert.match(stderr, mistake);
   }

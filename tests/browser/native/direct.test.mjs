@@ -176,6 +176,7 @@ test('without_a_token_there_is_nothing_of_it_and_a_room_may_be_called_anything',
   assert.equal(await ann.page.getByRole('heading', { name: 'Direct messages' }).isVisible(), false);
   assert.equal(await ann.page.getByRole('button', { name: /^Write to/ }).count(), 0);
   assert.equal(await ann.page.locator('#people .user').textContent(), '@bob-6', 'who is signed in is told to all');
+  assert.equal(await ann.page.locator('#people .user').getAttribute('title'), '@bob-6', 'though it may be long');
   await ann.openRoom('@bob-6');
   await ann.write('this is a room');
   await ann.sees(['this is a room']);
@@ -191,14 +192,80 @@ test('a_token_that_is_refused_or_runs_out_is_told_and_the_rooms_stay', async () 
   assert.equal(await ann.page.getByRole('heading', { name: 'Direct messages' }).isVisible(), false);
 
   const bob = await signIn('bob-7', 'Bob', { room: 'stay', claims: { exp: inSeconds(4) } });
-  await bob.phase('closed');
-  await bob.page.getByText(/ended this connection: the token has expired/).waitFor();
-  await bob.page.getByRole('button', { name: 'Connect again' }).click();
-  await bob.page.getByRole('alert').getByText(/not signed in any more/).waitFor();
+  await bob.page.getByRole('alert').getByText(/not signed in any more: the token has expired/).waitFor();
   await bob.page.getByLabel('Your name', { exact: true }).fill('Just Bob');
   await bob.page.getByRole('button', { name: 'Continue' }).click();
   await bob.connected();
+  assert.equal(await bob.page.getByRole('heading', { name: 'Direct messages' }).isVisible(), false);
+  await bob.write('still here');
+  await ann.sees(['still here']);
   for (const each of [ann, bob]) await each.leaves();
+});
+
+test('what_somebody_wrote_goes_out_in_their_name_or_not_at_all', async () => {
+  const watcher = await Visitor.enter(browser, server.url, 'Watcher', { room: 'desk' });
+  const bob = await signIn('bob-9', 'Bob', { room: 'desk' });
+  const desk = await signIn('ann-9', 'Ann', { room: 'desk' });
+  const { page } = desk;
+  const comesAs = async (user, name) => {
+    await page.goto(address(token({ sub: user, name }, { key: KEY }), 'desk'));
+    await desk.phase('online');
+    await eventually('the name is shown', async () => assert.equal(await page.locator('#me-name').textContent(), name));
+  };
+  await page.context().setOffline(true);
+  await desk.phase('offline');
+  await desk.write("ann's, to all");
+  await writeTo(desk, 'bob-9');
+  await desk.write("ann's, to Bob");
+  assert.deepEqual(await desk.waiting(), ["ann's, to Bob"]);
+  await page.goto('about:blank');
+  await page.context().setOffline(false);
+
+  await comesAs('eve-9', 'Eve');
+  await desk.write("eve's, to all");
+  // One after the other in each room: had the first gone out, it would come first.
+  await watcher.sees(["eve's, to all"]);
+  assert.deepEqual(await desk.waiting(), []);
+  assert.equal(await page.locator('.direct-item').count(), 0, 'whom Ann wrote to is hers to know');
+  await writeTo(desk, 'bob-9');
+  await desk.write("eve's, to Bob");
+  await conversation(bob, 'Eve').click();
+  await bob.sees(["eve's, to Bob"]);
+
+  await page.goto('about:blank');
+  await comesAs('ann-9', 'Ann');
+  await watcher.sees(["eve's, to all", "ann's, to all"]);
+  const authors = await watcher.page.locator('#messages .author').allTextContents();
+  assert.deepEqual(authors, ['Eve', 'Ann']);
+  await conversation(bob, 'Ann').click();
+  await bob.sees(["ann's, to Bob"]);
+  for (const each of [watcher, bob, desk]) {
+    assert.deepEqual(each.errors, []);
+    await each.leaves();
+  }
+});
+
+test('what_was_written_while_signed_in_waits_when_the_token_runs_out_before_it_is_sent', async () => {
+  const watcher = await Visitor.enter(browser, server.url, 'Watcher', { room: 'late' });
+  const ann = await Visitor.enter(browser, server.url, 'Nobody', { room: 'late' });
+  await ann.page.goto('about:blank');
+  const exp = inSeconds(4);
+  await ann.page.goto(address(token({ sub: 'ann-10', name: 'Ann', exp }, { key: KEY }), 'late'));
+  await ann.phase('online');
+  await ann.page.context().setOffline(true);
+  await ann.phase('offline');
+  await ann.write("ann's");
+  await eventually('the token has run out', () => assert.ok(inSeconds(0) > exp));
+  await ann.page.context().setOffline(false);
+  await ann.page.getByRole('alert').getByText(/the token has expired.*What you have not sent yet waits for that/).waitFor();
+  await ann.connected();
+  await ann.write("nobody's");
+  await watcher.sees(["nobody's"]);
+  assert.deepEqual(await ann.waiting(), []);
+  await ann.page.goto('about:blank');
+  await ann.page.goto(address(token({ sub: 'ann-10', name: 'Ann' }, { key: KEY }), 'late'));
+  await watcher.sees(["nobody's", "ann's"]);
+  for (const each of [watcher, ann]) await each.leaves();
 });
 
 test('on_a_phone_and_by_keyboard_everything_is_in_reach', async () => {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { browser, server } from './stage.mjs';
-import { Visitor, eventually } from './visitor.mjs';
+import { Visitor, eventually, say } from './visitor.mjs';
 
 test('messages_in_another_room_are_counted_until_they_are_read', async () => {
   const ana = await Visitor.enter(browser, server.url, 'Ana', { room: 'near' });
@@ -60,7 +60,32 @@ test('who_leaves_a_room_is_gone_from_it_and_hears_it_no_more', async () => {
   assert.equal(await ana.roomItem('go').count(), 0);
   await ana.page.getByRole('button', { name: 'Leave this room' }).click();
   await ana.page.getByRole('heading', { name: 'You are in no room' }).waitFor();
+  await eventually('what comes next has the focus', async () =>
+    assert.equal(await ana.page.getByRole('button', { name: 'Find a room' }).evaluate((it) => it === document.activeElement), true));
+  await eventually('nothing is headed that is not there', async () =>
+    assert.equal(await ana.page.getByRole('heading', { name: 'Your rooms' }).isVisible(), false));
   await Promise.all([ana.leaves(), ben.leaves()]);
+});
+
+test('a_room_with_the_longest_name_leaves_the_box_as_high_as_any', async () => {
+  const ana = await Visitor.enter(browser, server.url, 'Ana', { room: 'short', profile: { viewport: { width: 360, height: 740 } } });
+  const box = ana.page.getByLabel('Message', { exact: true });
+  const { height } = await box.boundingBox();
+  await ana.page.goto(`${server.url}/#${'W'.repeat(64)}`);
+  await ana.page.locator('#room-name', { hasText: 'WWWW' }).waitFor();
+  assert.equal((await box.boundingBox()).height, height);
+  await ana.leaves();
+});
+
+test('when_somebody_goes_on_the_time_is_shown_whole_beside_it', async () => {
+  const ana = await Visitor.enter(browser, server.url, 'Ana', { room: 'times', profile: { locale: 'en-US', timezoneId: 'UTC' } });
+  await say(ana, 'times', ['one', 'two']);
+  await ana.sees(['one', 'two']);
+  const time = ana.page.locator('.goes-on time');
+  // The widest there is.
+  await time.evaluate((it) => (it.textContent = '12:58 PM'));
+  assert.equal(await time.evaluate((it) => it.scrollWidth <= it.clientWidth), true);
+  await ana.leaves();
 });
 
 test('everything_can_be_done_from_the_keyboard', async () => {

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 
-const DEADLINE_MS = 20_000;
+import { DEADLINE_MS } from '../../clients/harness.mjs';
 
 /** Checks until nothing is thrown any more; fails with the last reason. */
 export async function eventually(what, check) {
@@ -98,10 +98,10 @@ export class Visitor {
 
 /** Puts messages into a room over a connection of their own, in order, each kept before the next. */
 export function say(visitor, room, texts) {
-  return visitor.page.evaluate(async ({ room: where, texts: all }) => {
+  return visitor.page.evaluate(async ({ room: where, texts: all, deadline }) => {
     const socket = window.io('/chat', { forceNew: true });
     const ask = async (event, payload) => {
-      const answer = await socket.timeout(10_000).emitWithAck(event, payload);
+      const answer = await socket.timeout(deadline).emitWithAck(event, payload);
       if (!answer.ok) throw new Error(`${event}: ${answer.error.code}: ${answer.error.message}`);
     };
     await new Promise((resolve) => socket.on('connect', resolve));
@@ -109,5 +109,5 @@ export function say(visitor, room, texts) {
     await ask('join', { room: where });
     for (const text of all) await ask('post', { room: where, text });
     socket.disconnect();
-  }, { room, texts });
+  }, { room, texts, deadline: DEADLINE_MS });
 }

@@ -48,7 +48,7 @@ test('a talk page finds the server again after it was killed', async (t) => {
   await server.kill9();
   await eventually('the page notices', () => page.evaluate(() => !socket.connected));
   await server.restart();
-  await eventually('the page is back', () => page.evaluate(() => socket.connected), 20_000);
+  await eventually('the page is back', () => page.evaluate(() => socket.connected));
   await say(page, 'after');
   await eventually('it is shown', async () => (await said(page)).includes('after'));
 });
