@@ -1,6 +1,7 @@
 //! Where bytes come in and go out. A transport knows sockets and framing, and hands events to dialects.
 
 mod asks;
+mod channels;
 mod exchange;
 mod farewell;
 mod flow;
