@@ -97,7 +97,7 @@ export async function startBalancer(replicas) {
   };
 }
 
-function run(program, debianPackage, args) {
+export function run(program, debianPackage, args) {
   const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'inherit'] });
   running.add(child);
   child.once('error', (error) => {
@@ -107,7 +107,7 @@ function run(program, debianPackage, args) {
   return child;
 }
 
-async function freePort() {
+export async function freePort() {
   const server = net.createServer().listen(0, '127.0.0.1');
   await new Promise((resolve) => server.once('listening', resolve));
   const { port } = server.address();
