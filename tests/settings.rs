@@ -22,16 +22,29 @@ use program::without_settings;
 use tempfile::TempDir;
 
 /// Flags of other programs that the docs name.
-const OF_OTHERS: [&str; 9] = [
+const OF_OTHERS: [&str; 22] = [
+    "--clean",
     "--clients",
+    "--daemonize",
+    "--detach",
+    "--dir",
     "--example",
     "--exit",
+    "--if-exists",
     "--import",
     "--legacy",
+    "--no-deps",
+    "--now",
     "--prefix",
     "--protocol",
+    "--quiet",
+    "--rdb",
     "--release",
     "--require",
+    "--rm",
+    "--shell",
+    "--system",
+    "--username",
 ];
 
 /// A row of README's table.
