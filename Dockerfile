@@ -1,4 +1,5 @@
-# The release binary with everything it serves, on a small Debian. The data folder is a volume:
+# The release binary with everything it serves, on a small Debian. The data folder is a volume. To try it, with BuildKit (Docker's buildx
+# plugin; Docker 20.10 asks for DOCKER_BUILDKIT=1 instead):
 #   docker build -t handshaken .
 #   docker run -p 3000:3000 -v handshaken-data:/data handshaken
 
@@ -19,6 +20,10 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     && cp target/release/handshaken /usr/local/bin/
 
 FROM debian:bookworm-slim
+# For backups of a running server.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends sqlite3 \
+    && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin handshaken \
     && install --directory --owner=handshaken --group=handshaken --mode=0750 /data
 COPY --from=binary /usr/local/bin/handshaken /usr/local/bin/

@@ -1,5 +1,5 @@
 # run   start the server (make run ARGS="--listen 127.0.0.1:8080")
-# test  everything: Rust, client libraries from npm, pages in Chromium
+# test  everything: Rust, client libraries from npm, pages in Chromium (installs Debian packages: .ci/packages)
 # lint  formatting, clippy, and licences where cargo-deny is installed
 # audit known vulnerabilities in what we build on (needs the network and cargo-deny)
 # bench the load generator, against us and against Node (make bench ARGS=…)

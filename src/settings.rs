@@ -11,6 +11,7 @@ mod mistakes;
 mod neighbours;
 mod redis;
 mod redis_neighbours;
+pub mod secret_files;
 mod sessions;
 mod shared;
 mod tokens;
@@ -44,6 +45,7 @@ pub use self::{
     values::Origin,
 };
 use self::{
+    secret_files::SecretFiles,
     values::{count, duration, host_name, origin, proxy, retain, time_zone},
     vcap::Services,
 };
@@ -58,7 +60,9 @@ use crate::{
     name = "handshaken",
     version,
     max_term_width = 100,
-    disable_help_subcommand = true
+    disable_help_subcommand = true,
+    after_help = "Secrets, and addresses that may hold a password, may be in files: HANDSHAKEN_REDIS_FILE \
+        names one with what HANDSHAKEN_REDIS would say, and so on"
 )]
 pub struct Settings {
     /// Address to listen on, IP:PORT; may be given several times; port 0 takes a free one
@@ -268,7 +272,10 @@ pub enum LogFormat {
 impl Settings {
     /// Reads flags first, then the environment, then defaults.
     pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Self, Refusal> {
-        let (matches, mut mistakes) = mistakes::read(Self::anywhere, args)?;
+        let mut unread = Vec::new();
+        let files = SecretFiles::of_environment(&Self::command(), &mut unread);
+        let (matches, mut mistakes) = mistakes::read(|| files.put_into(Self::anywhere()), args)?;
+        mistakes.append(&mut unread);
         let settings = matches.and_then(|matches| Self::from_arg_matches(&matches).ok());
         let Some(mut settings) = settings else {
             return Err(mistakes::refusal(mistakes));

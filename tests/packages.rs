@@ -1,5 +1,5 @@
-//! The browser libraries are named twice, for npm and for those who know them from bower: both say the same, and
-//! say it exactly.
+//! What is named twice is the same in both places: browser libraries, for npm and for those who know them from bower, and
+//! exactly so; Debian packages for the tests, in the script and in the README.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -54,6 +54,24 @@ fn every_client_generation_is_installed_under_its_number() {
         let version = packages.get(&name).unwrap_or_else(|| panic!("no {name}"));
         let expected = format!("npm:socket.io-client@{generation}.");
         assert!(version.starts_with(&expected), "{name}: {version}");
+    }
+}
+
+#[test]
+fn the_readme_names_all_that_the_tests_install() {
+    let readme = fs::read_to_string("README.md").unwrap();
+    let (_, told) = readme.split_once("the packages ").unwrap();
+    let told = told.split_once(". ").unwrap().0;
+    let told: Vec<_> = told.split([',', ' ', '\n']).collect();
+    let script = fs::read_to_string(".ci/packages").unwrap();
+    let needed = script.split("needed=(").nth(1).unwrap().split("\n)");
+    let lines = needed.take(1).flat_map(str::lines);
+    let packages: Vec<_> = lines
+        .filter_map(|line| Some(line.split_once("]=")?.1))
+        .collect();
+    assert!(packages.len() > 5, "{packages:?}");
+    for package in packages {
+        assert!(told.contains(&package), "README.md does not name {package}");
     }
 }
 

@@ -9,26 +9,42 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     net::TcpListener,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
 use clap::CommandFactory;
-use handshaken::settings::Settings;
+use handshaken::settings::{
+    Settings,
+    secret_files::{self, SUFFIX},
+};
 use program::without_settings;
 use tempfile::TempDir;
 
 /// Flags of other programs that the docs name.
-const OF_OTHERS: [&str; 9] = [
+const OF_OTHERS: [&str; 22] = [
+    "--clean",
     "--clients",
+    "--daemonize",
+    "--detach",
+    "--dir",
     "--example",
     "--exit",
+    "--if-exists",
     "--import",
     "--legacy",
+    "--no-deps",
+    "--now",
     "--prefix",
     "--protocol",
+    "--quiet",
+    "--rdb",
     "--release",
     "--require",
+    "--rm",
+    "--shell",
+    "--system",
+    "--username",
 ];
 
 /// A row of README's table.
@@ -70,9 +86,10 @@ fn every_flag_and_variable_that_the_docs_name_is_there() {
         .filter_map(|argument| Some(format!("--{}", argument.get_long()?)))
         .chain(["--help".into(), "--version".into()])
         .collect();
-    let variables: BTreeSet<String> = (command.get_arguments())
+    let mut variables: BTreeSet<String> = (command.get_arguments())
         .filter_map(|argument| Some(argument.get_env()?.to_str()?.to_owned()))
         .collect();
+    variables.extend(secret_files::FLAGS.map(in_file));
     let of_others: BTreeSet<String> = OF_OTHERS.map(str::to_owned).into();
     let mut pages: Vec<_> = fs::read_dir("docs")
         .unwrap()
@@ -148,15 +165,19 @@ fn the_files_for_docker_set_only_what_there_is_and_set_it_right() {
         let settings = Settings::command();
         let known: Vec<_> = settings
             .get_arguments()
-            .filter_map(clap::Arg::get_env)
+            .filter_map(|argument| argument.get_env()?.to_str())
             .collect();
-        for (name, _) in &variables {
-            assert!(known.iter().any(|known| known == name), "{file}: {name}");
+        let secrets = TempDir::new().unwrap();
+        let mut check = server(&["--check"]);
+        for (name, value) in variables {
+            if secret_files::FLAGS.map(in_file).contains(&name.to_owned()) {
+                check.env(name, secret_as_told(&text, value, &secrets));
+            } else {
+                assert!(known.contains(&name), "{file}: {name}");
+                check.env(name, filled_in(value));
+            }
         }
-        let variables = variables
-            .iter()
-            .map(|(name, value)| (name, filled_in(value)));
-        let output = server(&["--check"]).envs(variables).output().unwrap();
+        let output = check.output().unwrap();
         assert_eq!(code(&output), 0, "{file}: {output:?}");
     }
 }
@@ -801,6 +822,35 @@ fn a_data_folder_that_another_server_uses_is_told_so() {
         stderr(&output).contains("is in use by another process"),
         "{output:?}"
     );
+}
+
+/// A file as the secret is that a container finds at `path`, made up in the way that the file's first lines tell.
+fn secret_as_told(text: &str, path: &str, folder: &TempDir) -> PathBuf {
+    let secret = path
+        .strip_prefix("/run/secrets/")
+        .expect("a secret of Docker's");
+    let made = format!(" docker secret create chat_{secret} -");
+    let line = text.lines().find_map(|line| line.strip_suffix(&made));
+    let line = line.unwrap_or_else(|| panic!("nothing makes chat_{secret}"));
+    let command = line
+        .trim_start_matches(['#', ' '])
+        .trim_end_matches(['|', ' ']);
+    let mut shell = Command::new("sh");
+    let output = shell
+        .args(["-c", command])
+        .env("password", "drawn")
+        .output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{command}: {output:?}");
+    let file = folder.path().join(secret);
+    fs::write(&file, output.stdout).unwrap();
+    file
+}
+
+/// The variable that names a file for the value of this flag.
+fn in_file(flag: &str) -> String {
+    let variable = flag.replace('-', "_").to_uppercase();
+    format!("HANDSHAKEN_{variable}{SUFFIX}")
 }
 
 /// The value as it is once who deploys has given what `${…}` asks for.

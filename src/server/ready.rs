@@ -40,14 +40,14 @@ struct Told {
     neighbours: BTreeMap<String, Bus>,
 }
 
-/// What is known of a neighbour's bus.
+/// How a neighbour's bus is. Why is for the log alone: whoever reaches the port may ask, and it names machines.
 #[derive(Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 enum Bus {
     StandingBy,
     Connected,
-    Away { since: String, why: Box<str> },
-    Misdeclared { why: Box<str> },
+    Away { since: String },
+    Misdeclared,
 }
 
 impl From<State> for Bus {
@@ -55,11 +55,10 @@ impl From<State> for Bus {
         match state {
             State::StandingBy => Self::StandingBy,
             State::Connected => Self::Connected,
-            State::Away { since, why } => {
-                let since = since.to_string();
-                Self::Away { since, why }
-            }
-            State::Misdeclared { why } => Self::Misdeclared { why },
+            State::Away { since, .. } => Self::Away {
+                since: since.to_string(),
+            },
+            State::Misdeclared { .. } => Self::Misdeclared,
         }
     }
 }

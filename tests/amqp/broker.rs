@@ -4,12 +4,12 @@
 use std::collections::HashMap;
 
 use lapin::ExchangeKind;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     everything,
     harness::{
-        eventually,
+        eventually, http,
         proxy::{Proxy, Weather},
         rabbit::RabbitServer,
         redis::RedisServer,
@@ -53,6 +53,22 @@ async fn what_is_said_while_the_broker_is_dead_goes_out_in_order_when_it_is_back
         .iter()
         .filter(|line| line.contains("is away; trying again"));
     assert!(away.count() <= 2, "{lines:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_is_told_that_a_broker_is_away_and_the_log_alone_why() {
+    let server = server("amqp://127.0.0.1:1", "messages");
+    let line = server.logged(&["neighbour is away"]).await;
+    assert!(line.contains("127.0.0.1:1"), "{line}");
+    let answer = http::ask(server.address(), "GET", "/ready", "", b"").await;
+    let ready: Value = serde_json::from_str(&answer.unwrap().body).unwrap();
+    let bus = ready["neighbours"]["messages"].as_object().unwrap();
+    assert_eq!(bus["state"], "away");
+    assert_eq!(
+        bus.keys().collect::<Vec<_>>(),
+        ["since", "state"],
+        "{bus:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -148,7 +148,7 @@ async fn speak_and_look() -> bool {
     if spoken.contains(&None) || spoken.into_iter().flatten().any(|at| at > told + IN_TIME) {
         return false;
     }
-    let (status, _, server) = server.exit().await;
+    let (status, server) = server.exit().await;
     assert!(status.success(), "{status}");
 
     let server = server.start_again();

@@ -13,4 +13,5 @@ mod lost;
 mod refused;
 mod replica;
 mod replicas;
+mod restored;
 mod ways;

@@ -97,7 +97,7 @@ export async function startBalancer(replicas) {
   };
 }
 
-function run(program, debianPackage, args) {
+export function run(program, debianPackage, args) {
   const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'inherit'] });
   running.add(child);
   child.once('error', (error) => {
