@@ -117,13 +117,13 @@ impl Flow {
         &self.shared.limits
     }
 
-    /// An event or answer is about to be queued for the client; false where more waits now than may.
+    /// An event or answer is about to be queued for the client; false where more packets or bytes wait now than may.
     /// Counted before it is queued: it may be on its way out before the caller goes on.
     #[must_use]
     pub(super) fn queued(&self, bytes: usize) -> bool {
-        self.packets.fetch_add(1, Ordering::AcqRel);
+        let packets = self.packets.fetch_add(1, Ordering::AcqRel) + 1;
         let waiting = self.backlog.fetch_add(bytes, Ordering::AcqRel) + bytes;
-        waiting <= self.limits().backlog
+        waiting <= self.limits().backlog && packets <= self.limits().backlog_packets
     }
 
     /// Packets left the queue. This and [`Flow::sent`] may also see handshakes, framing, pings and
@@ -296,6 +296,19 @@ mod tests {
             false => std::task::Poll::Pending,
         })
         .await;
+    }
+
+    #[test]
+    fn what_waits_is_too_much_by_its_packets_or_by_its_bytes() {
+        let session = session();
+        let flow = &session.0;
+        let most = *flow.limits();
+        assert!((0..most.backlog_packets).all(|_| flow.queued(1)));
+        assert!(!flow.queued(1));
+        flow.taken(2);
+        assert!(flow.queued(1));
+        flow.taken(1);
+        assert!(!flow.queued(most.backlog));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -2,6 +2,7 @@
 
 mod asks;
 mod body;
+mod channels;
 mod exchange;
 mod farewell;
 mod flow;

@@ -6,6 +6,7 @@
 mod harness;
 
 mod boxes;
+mod changeover;
 mod crowd;
 mod drain;
 mod full;

@@ -123,6 +123,11 @@ impl Polling {
         }
     }
 
+    /// The next packet of those that a poll has brought already.
+    pub fn came(&mut self) -> Option<String> {
+        self.came.pop_front()
+    }
+
     /// The next packet; `None` once the session is over.
     pub async fn next_with_noop(&mut self) -> Option<String> {
         loop {

@@ -4,7 +4,6 @@
 //! `state` are the protocol itself, without IO.
 
 mod attachment;
-mod channels;
 pub mod client;
 mod http;
 pub mod packet;
@@ -26,13 +25,13 @@ use axum::body::Body;
 use clap::ValueEnum;
 
 use self::{
-    channels::Told,
     client::Program,
     http::Front,
     peer::{Mount, Spoken},
 };
 pub use self::{sessions::Sessions, state::Times};
 use super::{
+    channels::Told,
     farewell,
     flow::{Limits, Shared},
     origin::Allowed,
@@ -122,8 +121,8 @@ impl Legacy {
     /// Fleeting events for the clients of a namespace.
     pub fn fleeting(&self, namespace: &'static str) -> Arc<dyn Fleeting> {
         Arc::new(Told {
-            sessions: self.front.sessions.clone(),
-            endpoint: endpoint(namespace),
+            channels: self.front.sessions.channels.clone(),
+            namespace: endpoint(namespace),
         })
     }
 

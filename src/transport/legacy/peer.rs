@@ -22,6 +22,7 @@ use crate::{
     dialect::{Ack, Conversation, Dialect, Event, Handshake, Held, Refusal, Rendered},
     transport::{
         asks::{self, Answered, Asks},
+        channels::Member,
         flow::Unheard,
         inbox::{self, Host, Inbox, Item},
     },
@@ -61,7 +62,7 @@ pub(super) struct Peer {
     session: Arc<Session>,
     inbox: Inbox,
     /// Where it receives fleeting events.
-    pub channels: Mutex<Vec<Box<str>>>,
+    channels: Mutex<Vec<Box<str>>>,
     asks: Asks,
     asked: Mutex<Asked>,
 }
@@ -155,6 +156,16 @@ impl Peer {
         }
         self.session.channels().forget(self);
         inbox::push(self, Item::Close);
+    }
+}
+
+impl Member for Peer {
+    fn namespace(&self) -> &'static str {
+        self.endpoint
+    }
+
+    fn joined(&self) -> &Mutex<Vec<Box<str>>> {
+        &self.channels
     }
 }
 

@@ -13,7 +13,6 @@ use tokio::sync::Notify;
 
 use super::{
     attachment::Carrier,
-    channels::Channels,
     client::Client,
     packet::{self, Kind, Packet, Wanted},
     peer::Peer,
@@ -24,6 +23,7 @@ use crate::{
     chat::peer::{Goodbye, Outlet},
     dialect::{Conversation, Handshake},
     transport::{
+        channels::Channels,
         flow::{Flow, Limits},
         inbox,
         socketio::text,
@@ -84,7 +84,7 @@ impl Session {
         &self.sessions.times
     }
 
-    pub(super) fn channels(&self) -> &Channels {
+    pub(super) fn channels(&self) -> &Channels<Peer> {
         &self.sessions.channels
     }
 

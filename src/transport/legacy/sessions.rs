@@ -13,8 +13,16 @@ use std::{
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use parking_lot::{Mutex, RwLock};
 
-use super::{channels::Channels, peer::Mount, session::Session, state::Times};
-use crate::{chat::peer::Goodbye, dialect::Handshake, transport::flow::Shared};
+use super::{
+    peer::{Mount, Peer},
+    session::Session,
+    state::Times,
+};
+use crate::{
+    chat::peer::Goodbye,
+    dialect::Handshake,
+    transport::{channels::Channels, flow::Shared},
+};
 
 /// Random bytes in a session's id; 20 characters, as the old server's had.
 const ID_BYTES: usize = 15;
@@ -23,7 +31,7 @@ const ID_BYTES: usize = 15;
 pub struct Sessions {
     pub(super) shared: Arc<Shared>,
     pub(super) times: Times,
-    pub(super) channels: Channels,
+    pub(super) channels: Arc<Channels<Peer>>,
     /// What every session's id begins with: the id of this replica, where there are several.
     member: Box<str>,
     /// Polls and streams that are under way.
@@ -47,7 +55,7 @@ impl Sessions {
             member: member.into(),
             shared,
             times,
-            channels: Channels::default(),
+            channels: Channels::new(),
             links: AtomicUsize::new(0),
             mounts: RwLock::default(),
             all: Mutex::default(),

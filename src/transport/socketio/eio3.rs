@@ -10,7 +10,7 @@ use std::fmt::Write;
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Deserialize;
 
-use super::{reword::reword, session::Protocol, wire::split_frame};
+use super::{outbox::split_frame, reword::reword, session::Protocol};
 
 /// Where a payload of binary framing keeps its kinds: engine.io-parser 1.x and 2.x.
 const BINARY_FRAMED_TEXT: u8 = 0;

@@ -20,7 +20,8 @@ use super::{
     eio3, eio4, probe, public_id,
     refusal::{Error, is_engine_error, noop, normal, ok, respond},
     service::{Engine, Packets, Query, Transport},
-    session::{Protocol, Session, Sessions},
+    session::{Protocol, Session},
+    sessions::Sessions,
     stand_in::{self, StandIn},
     wire::Wire,
 };
@@ -307,6 +308,7 @@ async fn converse<S>(
         return engine.upgrade(query, session.clone(), StandIn::for_upgrade(wire, session));
     }
     session.moved_to_websocket();
+    session.go_direct();
     let wire = Wire::new(stream, unread, session.clone());
     match query.protocol {
         Protocol::Eio3 => engine.upgrade(query, session, wire),

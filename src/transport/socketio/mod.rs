@@ -1,8 +1,9 @@
 //! The Socket.IO transport: socketioxide, made safe. A request comes in at `front` (Node's exact
 //! answers, old clients' bodies), the engine (`service`) speaks Engine.IO, each upgraded connection
-//! runs over a `wire` (never blocks, bounded, read frame by frame), each client in a namespace is a `peer` (events in
-//! order, bounded), and a `session` ties them together. Dialects are mounted on namespaces and know
-//! nothing of all this.
+//! runs over a `wire` (never blocks, bounded, read frame by frame), each client in a namespace is a
+//! `peer` (events in order, bounded), and a `session` ties them together. What peers are told on a
+//! WebSocket goes past the engine, through the session's `outbox`. Dialects are mounted on namespaces
+//! and know nothing of all this.
 
 mod answer;
 mod eio3;
@@ -11,6 +12,7 @@ mod frames;
 mod front;
 mod last_answer;
 mod member_sid;
+mod outbox;
 mod peer;
 mod probe;
 mod public_id;
@@ -18,16 +20,15 @@ mod refusal;
 mod reword;
 mod service;
 mod session;
+mod sessions;
 mod stand_in;
 pub(super) mod text;
 mod wire;
 
 use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use axum::body::Body;
 use http::{Request, Response, header::CONTENT_LENGTH};
-use serde_json::value::RawValue;
 use socketioxide::ParserConfig;
 
 use self::{
@@ -35,9 +36,9 @@ use self::{
     peer::Mount,
     service::{Engine, Nothing},
 };
-pub use self::{peer::handshake, public_id::id, session::Sessions};
+pub use self::{peer::handshake, public_id::id, sessions::Sessions};
 pub use super::flow::Limits;
-use super::{asks, farewell, listener::Remote, origin::Allowed};
+use super::{asks, channels::Told, farewell, listener::Remote, origin::Allowed};
 use crate::{
     chat::peer::Goodbye,
     dialect::{Dialect, Fleeting},
@@ -119,8 +120,8 @@ impl SocketIo {
 
     /// Fleeting events for the clients of a namespace.
     pub fn fleeting(&self, namespace: &'static str) -> Arc<dyn Fleeting> {
-        Arc::new(Channels {
-            io: self.io.clone(),
+        Arc::new(Told {
+            channels: self.front.sessions.channels.clone(),
             namespace,
         })
     }
@@ -165,22 +166,5 @@ impl SocketIo {
         let sessions = &self.front.sessions;
         let send_away = || sessions.close_all(Goodbye::Shutdown);
         farewell::to_all(send_away, || sessions.are_quiet()).await;
-    }
-}
-
-struct Channels {
-    io: socketioxide::SocketIo,
-    namespace: &'static str,
-}
-
-#[async_trait]
-impl Fleeting for Channels {
-    async fn tell(&self, channel: &str, event: &str, payload: Box<RawValue>) {
-        let Some(namespace) = self.io.of(self.namespace) else {
-            return;
-        };
-        if let Err(error) = namespace.to(channel.to_owned()).emit(event, &payload).await {
-            tracing::debug!(channel, event, %error, "a fleeting event did not reach everybody");
-        }
     }
 }

@@ -4,7 +4,10 @@
 use std::{
     borrow::Cow,
     pin::Pin,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -18,29 +21,41 @@ use socketioxide::{
     socket::Socket,
 };
 
-use super::{answer::Args, reword::PLACEHOLDER, session::Session, text};
+use super::{
+    answer::Args,
+    outbox::{FRAMING, MARK, Packet},
+    reword::PLACEHOLDER,
+    session::Session,
+    text,
+};
 use crate::{
     chat::peer::{Answer, Goodbye, Outlet, PeerId, Unanswered},
     dialect::{Ack, Conversation, Dialect, Event, Handshake, Held, Refusal},
     transport::{
         asks::{self, Answered, Asks},
+        channels::Member,
         flow::Unheard,
         inbox::{self, Host, Inbox, Item},
     },
 };
 
-/// What an event costs besides its name and payload: brackets, quotes, comma, packet type.
-const EVENT_FRAMING: usize = 8;
+/// A packet that sends a client away, by which its size is counted.
+const DISCONNECT: &str = "41";
 
 /// A client in a namespace.
 pub(super) struct Peer {
     id: PeerId,
+    itself: Weak<Self>,
     namespace: &'static str,
     socket: Weak<Socket<LocalAdapter>>,
     session: Arc<Session>,
     dialect: Arc<dyn Dialect>,
     greeted: Weak<Greeted>,
+    /// Nothing that it is told now can come before its client's CONNECT.
+    is_in: AtomicBool,
     inbox: Inbox,
+    /// Where it receives fleeting events.
+    channels: Mutex<Vec<Box<str>>>,
     asks: Asks,
 }
 
@@ -49,10 +64,6 @@ pub(super) struct Peer {
 type Greeted = Mutex<Option<Box<dyn Conversation>>>;
 
 impl Peer {
-    pub(super) fn namespace(&self) -> &'static str {
-        self.namespace
-    }
-
     pub(super) fn say_goodbye(&self, why: Goodbye) {
         if let Some(goodbye) = self.dialect.goodbye(why) {
             self.emit(goodbye.event, &goodbye.payload);
@@ -61,14 +72,14 @@ impl Peer {
             && let Some(socket) = self.socket.upgrade()
         {
             // A client that is disconnected in words, not just cut off, stays away.
-            if socket.disconnect().is_ok() {
-                self.session.queued(EVENT_FRAMING);
-            }
+            let disconnect = || socket.disconnect().map_err(SendError::Socket);
+            self.session.queue(DISCONNECT.len(), disconnect);
         }
     }
 
     /// The client was told that it is connected: what it may have said since comes after this.
     fn open(self: &Arc<Self>) {
+        self.is_in.store(true, Ordering::Release);
         let Some(conversation) = self
             .greeted
             .upgrade()
@@ -79,30 +90,37 @@ impl Peer {
         inbox::open(self.clone(), conversation);
     }
 
-    /// Queues an event the one or the other way; `None` where it did not get that far.
-    fn queue<T>(
-        &self,
-        event: &str,
-        payload: &RawValue,
-        emit: impl FnOnce(&Socket<LocalAdapter>) -> Result<T, SendError>,
-    ) -> Option<T> {
-        let socket = self.socket.upgrade()?;
-        let size = event.len() + payload.get().len() + EVENT_FRAMING;
-        self.session.queued(size);
-        match emit(&socket) {
-            Ok(queued) => return Some(queued),
-            Err(SendError::Socket(SocketError::InternalChannelFull)) => {
-                self.session.close(Goodbye::SlowPeer)
-            }
-            // It is gone; its conversation is about to be told.
-            Err(SendError::Socket(SocketError::Closed)) => {}
-            Err(SendError::Serialize(error)) => {
-                self.session.flow.taken(1);
-                self.session.flow.sent(size);
-                tracing::error!(peer = %self.id, event, %error, "could not encode an event")
-            }
+    /// Has the engine's queue marked as far as it is filled; false where the client has left.
+    pub(super) fn mark(&self) -> Result<bool, SendError> {
+        let socket = self.socket.upgrade();
+        match socket.map(|socket| socket.emit(MARK, &())) {
+            None | Some(Err(SendError::Socket(SocketError::Closed))) => Ok(false),
+            Some(marked) => marked.map(|()| true),
         }
-        None
+    }
+
+    /// Answers an event of the client's.
+    fn answer(&self, id: i64, answer: &RawValue, ack: AckSender<LocalAdapter>) {
+        let packet = Packet::Ack {
+            namespace: self.namespace,
+            id,
+            answer,
+        };
+        self.tell(&packet, |_| ack.send(answer));
+    }
+
+    fn tell(
+        &self,
+        packet: &Packet<'_>,
+        by_engine: impl FnOnce(&Socket<LocalAdapter>) -> Result<(), SendError>,
+    ) {
+        let Some(socket) = self.socket() else { return };
+        let is_in = || self.is_in.load(Ordering::Acquire) && socket.connected();
+        self.session.tell(packet, is_in, || by_engine(&socket));
+    }
+
+    fn socket(&self) -> Option<Arc<Socket<LocalAdapter>>> {
+        self.socket.upgrade().filter(|socket| socket.connected())
     }
 }
 
@@ -116,6 +134,22 @@ fn read_answer(session: &Arc<Session>, told: Result<Args, AckError>) -> Answer {
         Err(AckError::Socket(_)) => {}
     }
     Err(Unanswered::Gone)
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.session.channels().forget(self);
+    }
+}
+
+impl Member for Peer {
+    fn namespace(&self) -> &'static str {
+        self.namespace
+    }
+
+    fn joined(&self) -> &Mutex<Vec<Box<str>>> {
+        &self.channels
+    }
 }
 
 impl Host for Peer {
@@ -135,12 +169,19 @@ impl Outlet for Peer {
     }
 
     fn emit(&self, event: &str, payload: &RawValue) {
-        self.queue(event, payload, |socket| socket.emit(event, payload));
+        let packet = Packet::Event {
+            namespace: self.namespace,
+            name: event,
+            payload,
+        };
+        self.tell(&packet, |socket| socket.emit(event, payload));
     }
 
     fn ask(&self, event: &str, payload: &RawValue, answered: Answered) {
-        let asked = self.queue(event, payload, |socket| {
-            socket.emit_with_ack::<_, Args>(event, payload)
+        let size = event.len() + payload.get().len() + FRAMING;
+        let asked = self.socket().and_then(|socket| {
+            let ask = || socket.emit_with_ack::<_, Args>(event, payload);
+            (self.session).queue(size, || self.session.outbox.queue_behind(ask))
         });
         match (asked, self.asks.begin()) {
             (None, _) => asks::give_up(answered, Unanswered::Gone),
@@ -154,24 +195,17 @@ impl Outlet for Peer {
     }
 
     fn join(&self, channel: &str) {
-        if let Some(socket) = self.socket.upgrade() {
-            socket.join(channel.to_owned());
+        if let Some(peer) = self.itself.upgrade() {
+            self.session.channels().join(&peer, channel);
         }
     }
 
     fn leave(&self, channel: &str) {
-        if let Some(socket) = self.socket.upgrade() {
-            socket.leave(channel.to_owned());
-        }
+        self.session.channels().leave(self, channel);
     }
 
     async fn drained(&self) {
-        let is_connected = || {
-            self.socket
-                .upgrade()
-                .is_some_and(|socket| socket.connected())
-        };
-        self.session.drained(is_connected).await;
+        self.session.drained(|| self.socket().is_some()).await;
     }
 
     fn close(&self, why: Goodbye) {
@@ -198,14 +232,17 @@ impl Mount {
         let session = session_of(socket).ok_or(Refusal("Internal error"))?;
         let handshake = said_by(session, auth);
         let greeted = Arc::new(Greeted::default());
-        let peer = Arc::new(Peer {
+        let peer = Arc::new_cyclic(|itself| Peer {
             id: PeerId::next(),
+            itself: itself.clone(),
             namespace: self.namespace,
             socket: Arc::downgrade(socket),
             session: session.clone(),
             dialect: self.dialect.clone(),
             greeted: Arc::downgrade(&greeted),
+            is_in: AtomicBool::new(false),
             inbox: Inbox::default(),
+            channels: Mutex::default(),
             asks: Asks::default(),
         });
         *greeted.lock() = Some(self.dialect.greet(peer.clone(), &handshake)?);
@@ -226,6 +263,7 @@ impl Mount {
 impl ConnectHandler<LocalAdapter, Mount> for Mount {
     fn call(&self, socket: Arc<Socket<LocalAdapter>>, _: Option<Value>) {
         if let Some(peer) = session_of(&socket).and_then(|session| session.peer(self.namespace)) {
+            peer.session.connected(&peer);
             peer.open();
         }
     }
@@ -292,26 +330,11 @@ impl MessageHandler<LocalAdapter, Intake> for Intake {
         let Ok(name) = serde_json::from_str(args.remove(0).get()) else {
             return peer.session.close(Goodbye::BadPacket);
         };
-        let ack = ack_id.map(|_| {
+        let ack = ack_id.map(|id| {
             let Ok(ack) =
                 AckSender::<LocalAdapter>::from_message_parts(&socket, &mut value, &ack_id);
-            let session = peer.session.clone();
-            Ack::new(move |answer| {
-                let size = answer.get().len() + EVENT_FRAMING;
-                session.queued(size);
-                match ack.send(answer) {
-                    Ok(()) => {}
-                    Err(SendError::Socket(SocketError::InternalChannelFull)) => {
-                        session.close(Goodbye::SlowPeer)
-                    }
-                    Err(SendError::Socket(SocketError::Closed)) => {}
-                    Err(SendError::Serialize(error)) => {
-                        session.flow.taken(1);
-                        session.flow.sent(size);
-                        tracing::error!(%error, "could not encode an answer")
-                    }
-                }
-            })
+            let peer = peer.clone();
+            Ack::new(move |answer| peer.answer(id, answer, ack))
         });
         let held = Held::new(Unheard::new(peer.session.clone(), size));
         let event = Event {

@@ -10,7 +10,7 @@ use std::{
 
 use socketioxide::{ProtocolVersion, adapter::LocalAdapter, socket::Socket};
 
-use super::{eio4::SEPARATOR, wire::split_frame};
+use super::{eio4::SEPARATOR, outbox::split_frame};
 
 /// An Engine.IO message packet with a Socket.IO CONNECT packet in it.
 const CONNECT: &[u8] = b"40";

@@ -3,22 +3,30 @@
 //! namespace).
 
 use std::{
-    collections::HashMap,
     io,
     sync::{
         Arc, OnceLock, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
 };
 
 use parking_lot::Mutex;
+use socketioxide::{SendError, SocketError};
 use tokio::sync::Notify;
 
-use super::{last_answer::LastAnswer, peer::Peer, service::Engine};
+use super::{
+    last_answer::LastAnswer,
+    outbox::{Outbox, Packet, Queued},
+    peer::Peer,
+    sessions::Sessions,
+};
 use crate::{
     chat::peer::Goodbye,
     dialect::Handshake,
-    transport::flow::{Flow, Limits, Shared},
+    transport::{
+        channels::{Channels, Member},
+        flow::{Flow, Limits},
+    },
 };
 
 /// Which Engine.IO protocol a client speaks.
@@ -28,16 +36,6 @@ pub enum Protocol {
     Eio3,
     /// Clients 3.x and 4.x.
     Eio4,
-}
-
-/// All sessions of this process.
-pub struct Sessions {
-    shared: Arc<Shared>,
-    engine: Engine,
-    /// Those that began with polling, by their Engine.IO id.
-    by_sid: Mutex<HashMap<Box<str>, Weak<Session>>>,
-    all: Mutex<HashMap<u64, Weak<Session>>>,
-    next: AtomicU64,
 }
 
 pub struct Session {
@@ -55,6 +53,7 @@ pub struct Session {
     /// A 2.x client, which encodes text once; see `eio3`.
     pub(super) encodes_once: AtomicBool,
     pub(super) flow: Flow,
+    pub(super) outbox: Outbox,
     pub(super) last_answer: LastAnswer,
     /// A request with packets is under way; Node allows one at a time.
     taking: AtomicBool,
@@ -64,30 +63,17 @@ pub struct Session {
     peers: Mutex<Vec<Weak<Peer>>>,
 }
 
-impl Sessions {
-    pub(super) fn new(engine: Engine, limits: Limits) -> Arc<Self> {
-        Arc::new(Self {
-            shared: Shared::new(limits),
-            engine,
-            by_sid: Mutex::default(),
-            all: Mutex::default(),
-            next: AtomicU64::new(0),
-        })
-    }
-
-    /// A new session; `None` where there are as many as there may be.
-    pub(super) fn begin(
-        self: &Arc<Self>,
+impl Session {
+    pub(super) fn new(
+        key: u64,
+        sessions: Arc<Sessions>,
         protocol: Protocol,
         handshake: Handshake,
-    ) -> Option<Arc<Session>> {
-        if self.count() >= self.shared.limits.sessions {
-            return None;
-        }
-        let key = self.next.fetch_add(1, Ordering::Relaxed);
-        let session = Arc::new(Session {
+    ) -> Self {
+        Self {
             key,
-            sessions: self.clone(),
+            flow: Flow::new(sessions.shared.clone()),
+            sessions,
             protocol,
             handshake,
             sid: OnceLock::new(),
@@ -95,60 +81,27 @@ impl Sessions {
             probing: AtomicBool::new(false),
             nudged: Notify::new(),
             encodes_once: AtomicBool::new(false),
-            flow: Flow::new(self.shared.clone()),
+            outbox: Outbox::default(),
             last_answer: LastAnswer::default(),
             taking: AtomicBool::new(false),
             goodbye: OnceLock::new(),
             is_told: AtomicBool::new(false),
             peers: Mutex::default(),
-        });
-        self.all.lock().insert(key, Arc::downgrade(&session));
-        Some(session)
-    }
-
-    pub(super) fn find(&self, sid: &str) -> Option<Arc<Session>> {
-        self.by_sid.lock().get(sid)?.upgrade()
-    }
-
-    /// How many sessions there are.
-    pub fn count(&self) -> usize {
-        self.all.lock().len()
-    }
-
-    /// Whether nobody is connected and everything that anybody said has been dealt with.
-    pub(super) fn are_quiet(&self) -> bool {
-        self.count() == 0 && self.shared.is_quiet()
-    }
-
-    /// How many sessions the server ended for this reason.
-    pub fn ended(&self, why: Goodbye) -> u64 {
-        self.shared.ended(why)
-    }
-
-    /// Ends every session.
-    pub(super) fn close_all(&self, why: Goodbye) {
-        for session in self.everybody() {
-            session.close(why);
         }
     }
 
-    pub(super) fn everybody(&self) -> Vec<Arc<Session>> {
-        self.all.lock().values().filter_map(Weak::upgrade).collect()
-    }
-}
-
-impl Session {
     pub(super) fn limits(&self) -> &Limits {
         self.flow.limits()
+    }
+
+    pub(super) fn channels(&self) -> &Channels<Peer> {
+        &self.sessions.channels
     }
 
     /// Makes the session known by the id that polling requests name it with.
     pub(super) fn name(self: &Arc<Self>, sid: &str) {
         if self.sid.set(sid.into()).is_ok() {
-            self.sessions
-                .by_sid
-                .lock()
-                .insert(sid.into(), Arc::downgrade(self));
+            self.sessions.name(sid, self);
         }
     }
 
@@ -185,9 +138,72 @@ impl Session {
             .filter(|why| why.is_abrupt() || self.is_told.load(Ordering::Acquire))
     }
 
-    /// An event or answer was queued for the client.
-    pub(super) fn queued(self: &Arc<Self>, bytes: usize) {
-        if !self.flow.queued(bytes) {
+    /// Queues a packet for the client, of a peer that `is_in`; `by_engine` does so where its wire does not take it.
+    pub(super) fn tell(
+        self: &Arc<Self>,
+        packet: &Packet<'_>,
+        is_in: impl FnOnce() -> bool,
+        by_engine: impl FnOnce() -> Result<(), SendError>,
+    ) {
+        let is_in = || match is_in() {
+            true => Ok(()),
+            false => Err(SendError::Socket(SocketError::Closed)),
+        };
+        let queue = || self.outbox.queue(packet, is_in, by_engine);
+        if self.queue(packet.size(), queue) == Some(Queued::First) {
+            self.flow.wake();
+        }
+    }
+
+    /// Counts a packet and queues it; `None` where it did not get that far.
+    pub(super) fn queue<T>(
+        self: &Arc<Self>,
+        size: usize,
+        queue: impl FnOnce() -> Result<T, SendError>,
+    ) -> Option<T> {
+        let fits = self.flow.queued(size);
+        let queued = queue();
+        if !fits {
+            self.close(Goodbye::SlowPeer);
+        }
+        match queued {
+            Ok(queued) => return Some(queued),
+            Err(SendError::Socket(SocketError::InternalChannelFull)) => {
+                self.close(Goodbye::SlowPeer)
+            }
+            // The client is gone; its conversation is about to be told.
+            Err(SendError::Socket(SocketError::Closed)) => {}
+            Err(SendError::Serialize(error)) => {
+                tracing::error!(session = self.key, %error, "could not encode a packet")
+            }
+        }
+        self.flow.taken(1);
+        self.flow.sent(size);
+        None
+    }
+
+    /// The engine has queued that a client is connected to a namespace: what its peer says comes after that.
+    pub(super) fn connected(self: &Arc<Self>, peer: &Peer) {
+        if self.outbox.mark(|| peer.mark()).is_err() {
+            self.close(Goodbye::SlowPeer);
+        }
+    }
+
+    /// The client has gone over to its WebSocket, and the engine's queue is read by nobody else: what it is told
+    /// from now on goes past the engine.
+    pub(super) fn go_direct(self: &Arc<Self>) {
+        // Asked for where nobody can become one unseen, and let go of where nothing is locked.
+        let mut peers = Vec::new();
+        let marked = self.outbox.go_direct::<SendError>(|| {
+            peers = self.peers();
+            for peer in &peers {
+                if peer.mark()? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        });
+        if marked.is_err() {
             self.close(Goodbye::SlowPeer);
         }
     }
@@ -219,11 +235,12 @@ impl Session {
     }
 
     pub(super) fn peer(&self, namespace: &str) -> Option<Arc<Peer>> {
-        self.peers
-            .lock()
-            .iter()
-            .filter_map(Weak::upgrade)
-            .rfind(|peer| peer.namespace() == namespace)
+        let peers = self.peers().into_iter();
+        peers.rev().find(|peer| peer.namespace() == namespace)
+    }
+
+    fn peers(&self) -> Vec<Arc<Peer>> {
+        self.peers.lock().iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Ends the session, once: the first reason counts.
@@ -238,8 +255,7 @@ impl Session {
             tracing::warn!(session = self.key, remote = %self.handshake.remote, reason = why.code(), "ending a session: {}", why.message());
         }
         if !why.is_abrupt() {
-            let peers: Vec<_> = self.peers.lock().iter().filter_map(Weak::upgrade).collect();
-            for peer in peers {
+            for peer in self.peers() {
                 peer.say_goodbye(why);
             }
         }
@@ -277,10 +293,8 @@ impl Session {
 
     /// Nothing of it is left that could be asked for. The engine may hold on to it for a while.
     fn gone(&self) {
-        self.sessions.all.lock().remove(&self.key);
-        if let Some(sid) = self.sid.get() {
-            self.sessions.by_sid.lock().remove(sid);
-        }
+        self.sessions
+            .forget(self.key, self.sid.get().map(|sid| &**sid));
     }
 }
 

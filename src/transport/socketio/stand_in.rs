@@ -15,9 +15,9 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
+    outbox::split_frame,
     service::{Engine, Packets, Query, Transport},
     session::{Protocol, Session},
-    wire::split_frame,
 };
 use crate::transport::flow::Reader;
 
@@ -118,6 +118,7 @@ impl<W: AsyncWrite + Unpin> AsyncWrite for StandIn<W> {
         let frame = split_frame(data).map_or(data, |(frame, _)| frame);
         if frame == *expected {
             self.lines = rest;
+            self.session.go_direct();
             self.session.flow.wake();
             return Poll::Ready(Ok(frame.len()));
         }

@@ -1,6 +1,7 @@
-//! The stream under one upgraded connection, between TCP and the WebSocket codec. It never makes the
-//! codec wait: what TCP does not take is kept here, bounded, and written on by the reading side. So
-//! a peer that stops reading holds up nobody, and ends by the backlog limit or the stall timeout.
+//! The stream under one upgraded connection, between TCP and the WebSocket codec. It writes what the
+//! codec and the session's `outbox` have, and never makes the codec wait: what TCP does not take is
+//! kept here, bounded, and written on by the reading side. So a peer that stops reading holds up
+//! nobody, and ends by the backlog limit or the stall timeout.
 
 use std::{
     io,
@@ -45,7 +46,7 @@ pub(super) struct Wire<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     session: Arc<Session>,
     /// Came in, and the codec has not asked for it yet.
     unread: Frames,
-    /// Accepted from the codec, not yet by TCP.
+    /// Accepted from the codec and the outbox, not yet by TCP.
     unsent: BytesMut,
     stalled: Option<Pin<Box<Sleep>>>,
     farewell: Farewell,
@@ -74,11 +75,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
         }
     }
 
-    /// Writes on what is left over. An error once the stall timeout has passed.
+    /// Writes what is queued, and on what is left over. An error once the stall timeout has passed.
     fn send_on(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let Some(stream) = &mut self.stream else {
             return Ok(());
         };
+        if !matches!(self.farewell, Farewell::Said) {
+            let packets = self.session.outbox.take(&mut self.unsent);
+            if packets > 0 {
+                self.session.taken(packets);
+            }
+        }
         while !self.unsent.is_empty() {
             match Pin::new(&mut *stream).poll_write(cx, &self.unsent) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
@@ -118,36 +125,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
                 return Poll::Pending;
             }
             self.farewell = Farewell::Said;
+            self.session.outbox.close();
             self.unsent.extend_from_slice(&close_frame(why));
         }
         Poll::Ready(())
     }
-}
-
-/// How many frames a server's bytes hold: the codec hands over whole ones.
-fn count_frames(mut frames: &[u8]) -> usize {
-    let mut count = 0;
-    while let Some((_, rest)) = split_frame(frames) {
-        count += 1;
-        frames = rest;
-    }
-    count
-}
-
-/// The first of a server's frames (RFC 6455, 5.2; not masked) and what follows it.
-pub(super) fn split_frame(frames: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (head, length) = match (*frames.get(1)? & 0x7f) as usize {
-        126 => (
-            4,
-            u16::from_be_bytes(frames.get(2..4)?.try_into().ok()?) as usize,
-        ),
-        127 => (
-            10,
-            u64::from_be_bytes(frames.get(2..10)?.try_into().ok()?) as usize,
-        ),
-        length => (2, length),
-    };
-    frames.split_at_checked(head + length)
 }
 
 fn close_frame(why: Goodbye) -> Vec<u8> {
@@ -226,16 +208,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncWrite for Wire<S> 
         if is_over {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        this.session.taken(count_frames(frames));
-        let mut taken = 0;
-        if this.unsent.is_empty()
-            && let Poll::Ready(written) = Pin::new(stream).poll_write(cx, frames)
+        let all_is_out = this.unsent.is_empty();
+        let packets = this.session.outbox.take_with(frames, &mut this.unsent);
+        this.session.taken(packets);
+        if all_is_out
+            && !this.unsent.is_empty()
+            && let Poll::Ready(written) = Pin::new(stream).poll_write(cx, &this.unsent)
         {
-            taken = written.map_err(|error| this.session.failed(error))?;
-            this.session.flow.sent(taken);
+            let count = written.map_err(|error| this.session.failed(error))?;
+            this.unsent.advance(count);
+            this.session.flow.sent(count);
         }
-        if taken < frames.len() {
-            this.unsent.extend_from_slice(&frames[taken..]);
+        if this.unsent.is_empty() {
+            // As when it is written on.
+            this.unsent = BytesMut::new();
+        } else {
             if this.unsent.len() > this.session.limits().backlog {
                 this.session.close(Goodbye::SlowPeer);
             }
@@ -257,6 +244,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Drop for Wire<S> {
     fn drop(&mut self) {
         // An upgrade that failed half-way leaves the engine's session unable to poll or to time out.
         self.session.close_polling();
+        self.session.outbox.take(&mut self.unsent);
+        self.session.outbox.close();
         let (Some(mut stream), Ok(runtime)) =
             (self.stream.take(), tokio::runtime::Handle::try_current())
         else {
