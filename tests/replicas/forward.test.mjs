@@ -1,6 +1,7 @@
 // What passes between replicas, seen request by request: who is passed on where, what is refused, and in whose words.
 
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import { text } from 'node:stream/consumers';
@@ -77,7 +78,7 @@ describe('a session of one replica', () => {
   });
 });
 
-test('whoever waits for a replica that was stopped waits no longer than its lease', async (t) => {
+test('whoever waits for a replica that was stopped is let go soon after its lease', async (t) => {
   const [one, other] = await start(t, 2);
   const [polling, posting, upgraded] = [await handshake(one), await handshake(one), await handshake(one)];
   await fetch(engine(other, `&sid=${polling.sid}`), { method: 'POST', body: '40' });
@@ -90,6 +91,9 @@ test('whoever waits for a replica that was stopped waits no longer than its leas
   const closed = new Promise((resolve) => tunnel.once('close', resolve).on('error', () => {}).resume());
   process.kill(one.pid, 'SIGSTOP');
   try {
+    const threads = `/proc/${one.pid}/task`;
+    const isStopped = (thread) => /^State:\tT/m.test(readFileSync(`${threads}/${thread}/status`, 'utf8'));
+    await eventually('all of it has stopped', () => readdirSync(threads).every(isStopped));
     const signal = AbortSignal.timeout(40_000);
     const asked = [fetch(engine(other, `&sid=${polling.sid}`), { signal }), fetch(engine(other, `&sid=${posting.sid}`), { method: 'POST', body: '40', signal })];
     for (const answer of await Promise.all(asked)) assert.deepEqual([answer.status, await answer.text()], [400, UNKNOWN]);
