@@ -36,6 +36,11 @@ mod prune;
 mod reader;
 mod row;
 mod schema;
+/// As messages are dated: without what is less than a millisecond.
+fn in_ms(time: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(time.as_millisecond()).unwrap_or(time)
+}
+
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -121,7 +126,7 @@ impl EmbeddedLog {
         let (marks, _) = broadcast::channel(MARKS);
         let log = Self {
             epoch: opened.epoch,
-            since: Timestamp::now(),
+            since: in_ms(Timestamp::now()),
             queue,
             queue_bytes: Arc::new(Semaphore::new(bounds.queue_bytes)),
             readers: Arc::new(Readers::new(opened.file.clone(), bounds.patience)),
