@@ -2,7 +2,7 @@
 //! what is to be asked of the log next.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -36,12 +36,31 @@ struct State {
     /// The last place that was shown or is known not to wait; nothing at or before it is shown again but
     /// from the window.
     shown: u64,
+    /// Passed the tail and was not shown, by place. Another replica's peer may acknowledge it before it is read, and
+    /// those here are to have it too. At most twice as many as the window holds; the log has the others.
+    came: BTreeMap<u64, Came>,
     /// There is nothing in the log after `shown` that has not passed the tail.
     is_whole: bool,
     is_reading: bool,
     is_at_work: bool,
     /// What waits could not be read, and the peers have been told.
     is_in_trouble: bool,
+}
+
+#[derive(Clone)]
+struct Came {
+    message: Arc<Message>,
+    /// Nobody has acknowledged it.
+    waits: bool,
+}
+
+impl Came {
+    fn new(message: &Arc<Message>) -> Self {
+        Self {
+            message: message.clone(),
+            waits: true,
+        }
+    }
 }
 
 /// What is to be asked of the log.
@@ -69,11 +88,7 @@ impl Mailbox {
 
     /// Returns how many peers were shown it.
     pub fn show_sent(&self, message: &Arc<Message>) -> usize {
-        let state = self.0.lock();
-        for peer in state.peers.values() {
-            peer.show(message, None);
-        }
-        state.peers.len()
+        self.0.lock().tell(message)
     }
 
     /// A message passed the tail. Returns how many peers were shown it.
@@ -87,6 +102,9 @@ impl Mailbox {
             return state.show(hold, message);
         }
         state.is_whole = false;
+        if !state.peers.is_empty() && state.came.len() < WINDOW {
+            state.came.insert(place, Came::new(message));
+        }
         0
     }
 
@@ -105,18 +123,36 @@ impl Mailbox {
             return;
         };
         state.is_in_trouble = false;
-        if waiting.len() >= limit {
-            state.is_whole = false;
-        }
-        for message in waiting {
-            if place(message) <= state.shown {
+        let mut next: BTreeMap<_, _> = (waiting.iter())
+            .map(|message| (place(message), Came::new(message)))
+            .collect();
+        // What follows these has not been read.
+        let read_to = match waiting.last().filter(|_| waiting.len() >= limit) {
+            Some(last) => place(last),
+            None => u64::MAX,
+        };
+        state.is_whole &= read_to == u64::MAX;
+        let (known, later) = std::mem::take(&mut state.came)
+            .into_iter()
+            .partition(|(place, _)| *place <= read_to);
+        state.came = later;
+        next.extend::<BTreeMap<_, _>>(known);
+        while let Some((place, came)) = next.pop_first() {
+            if place <= state.shown {
                 continue;
             }
             if !state.has_room() {
                 state.is_whole = false;
+                next.insert(place, came);
+                state.came.append(&mut next);
                 break;
             }
-            state.show(hold, message);
+            if came.waits {
+                state.show(hold, &came.message);
+            } else {
+                state.shown = place;
+                state.tell(&came.message);
+            }
         }
     }
 
@@ -134,6 +170,9 @@ impl Mailbox {
         for place in places {
             state.acknowledged.remove(place);
             state.take(*place);
+            if let Some(came) = state.came.get_mut(place) {
+                came.waits = false;
+            }
         }
     }
 
@@ -177,6 +216,7 @@ impl Mailbox {
         state.window.clear();
         state.bytes = 0;
         state.acknowledged.clear();
+        state.came.clear();
         state.shown = 0;
         (state.is_reading, state.is_whole) = (false, false);
         std::mem::take(&mut state.peers).into_values()
@@ -199,6 +239,14 @@ impl State {
 
     fn has_room(&self) -> bool {
         self.window.len() + self.acknowledged.len() < WINDOW && self.bytes < WINDOW_BYTES
+    }
+
+    /// Shows a message that needs no answer. Returns how many peers were shown it.
+    fn tell(&self, message: &Arc<Message>) -> usize {
+        for peer in self.peers.values() {
+            peer.show(message, None);
+        }
+        self.peers.len()
     }
 
     /// Returns how many peers were shown it.

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::chat::message::{Direct, Epoch, MessageId};
 
+mod elsewhere;
 mod scripted;
 
 fn user(id: &str) -> UserId {
