@@ -30,6 +30,8 @@ use tokio::{
 };
 use tower::ServiceExt;
 
+use super::body::ReadOut;
+
 /// How long the head of a request may take to arrive, the time between two requests included.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 
@@ -260,11 +262,11 @@ async fn converse(
     if let Err(error) = tune(&connection.stream, connections.stall) {
         tracing::debug!(%remote, %error, "could not set the options of a connection");
     }
-    let pulse = connection.pulse.clone();
+    let (pulse, stall) = (connection.pulse.clone(), connections.stall);
     let router = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(Remote(remote));
         request.extensions_mut().insert(pulse.clone());
-        request.map(axum::body::Body::new)
+        request.map(|body| Body::new(ReadOut::new(body, stall)))
     });
     let mut exchange = std::pin::pin!(
         http1::Builder::new()
@@ -290,8 +292,9 @@ async fn answer_when_full(connection: Connection, router: Router) {
     let answer = tower::service_fn(move |request: Request<hyper::body::Incoming>| {
         let router = router.clone();
         async move {
+            let request = request.map(|body| Body::new(ReadOut::new(body, SPARE_PATIENCE)));
             if request.uri().path() == HEALTH {
-                return router.oneshot(request.map(Body::new)).await;
+                return router.oneshot(request).await;
             }
             let mut full = Response::new(Body::empty());
             *full.status_mut() = StatusCode::SERVICE_UNAVAILABLE;

@@ -18,4 +18,5 @@ mod pace;
 mod packets;
 mod seam;
 mod slow;
+mod unwanted;
 mod upgrade;
