@@ -34,7 +34,7 @@ pub(super) async fn read(body: Body, most: usize, patience: Duration) -> Result<
     }
 }
 
-/// A body that is read to its end by whoever drops it before. Otherwise hyper would close the connection behind the
+/// A body whose rest is read and thrown away when it is dropped. Otherwise hyper would close the connection behind the
 /// answer, unannounced: a client that is still sending may lose the answer, and one that puts its next request on the
 /// connection gets a reset for it. Node's servers read such bodies too.
 pub(super) struct ReadOut {

@@ -5,7 +5,7 @@ use tokio::{io::AsyncReadExt, net::TcpStream};
 use crate::harness::{
     client::{Client, Eio},
     eventually,
-    http::ask,
+    http::{Polling, ask},
     raw::Raw,
     server::Server,
     soon,
@@ -41,6 +41,43 @@ async fn a_full_server_is_well_and_says_that_it_is_full() {
         third.map(drop).map_err(|error| error.to_string())
     })
     .await;
+}
+
+#[tokio::test]
+async fn sessions_that_end_without_joining_are_counted_while_they_are_kept() {
+    let server = Server::start(&["--max-connections", "20"]);
+    let address = server.address();
+    for _ in 0..20 {
+        let mut session = Polling::open(address, Eio::V4, "").await.unwrap();
+        assert_eq!(session.send("1").await.unwrap().body, "ok");
+    }
+    // The engine keeps each until it could not join any more.
+    let path = format!("{}&transport=polling", Eio::V4.path());
+    let answer = ask(address, "GET", &path, "", b"").await.unwrap();
+    assert_eq!(
+        (answer.status, &*answer.body),
+        (403, r#"{"code":4,"message":"Forbidden"}"#)
+    );
+}
+
+#[tokio::test]
+async fn sessions_that_joined_leave_their_places_when_they_end() {
+    let server = Server::start(&["--max-connections", "20"]);
+    for _ in 0..100 {
+        eventually("there is room", async || {
+            let session = Polling::open(server.address(), Eio::V4, "").await;
+            let mut session = session.map_err(|error| error.to_string())?;
+            session
+                .send("40")
+                .await
+                .map_err(|error| error.to_string())?;
+            let joined = session.next().await.unwrap_or_default();
+            assert!(joined.starts_with("40"), "{joined}");
+            assert_eq!(session.send("1").await.unwrap().body, "ok");
+            Ok::<_, String>(())
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

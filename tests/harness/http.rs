@@ -81,10 +81,11 @@ impl Polling {
         let mut packets: VecDeque<_> = split(eio, &answer.body).into();
         let open = packets.pop_front().ok_or(io::ErrorKind::InvalidData)?;
         let open: serde_json::Value = serde_json::from_str(open.trim_start_matches('0'))?;
+        let sid = open["sid"].as_str().ok_or(io::ErrorKind::InvalidData)?;
         Ok(Self {
             address,
             eio,
-            sid: open["sid"].as_str().unwrap().to_owned(),
+            sid: sid.to_owned(),
             came: packets,
         })
     }

@@ -18,7 +18,7 @@ use super::{
     last_answer::LastAnswer,
     outbox::{Outbox, Packet, Queued},
     peer::Peer,
-    sessions::Sessions,
+    sessions::Place,
 };
 use crate::{
     chat::peer::Goodbye,
@@ -41,7 +41,7 @@ pub enum Protocol {
 
 pub struct Session {
     key: u64,
-    sessions: Arc<Sessions>,
+    sessions: Place,
     pub(super) protocol: Protocol,
     /// What the client said in its first request.
     pub(super) handshake: Handshake,
@@ -65,12 +65,7 @@ pub struct Session {
 }
 
 impl Session {
-    pub(super) fn new(
-        key: u64,
-        sessions: Arc<Sessions>,
-        protocol: Protocol,
-        handshake: Handshake,
-    ) -> Self {
+    pub(super) fn new(key: u64, sessions: Place, protocol: Protocol, handshake: Handshake) -> Self {
         Self {
             key,
             flow: Flow::new(sessions.shared.clone()),

@@ -2,9 +2,10 @@
 
 use std::{
     collections::HashMap,
+    ops::Deref,
     sync::{
         Arc, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -32,6 +33,8 @@ pub struct Sessions {
     /// Those that began with polling, by their Engine.IO id.
     by_sid: Mutex<HashMap<Box<str>, Weak<Session>>>,
     all: Mutex<HashMap<u64, Weak<Session>>>,
+    /// Those that take memory: the engine keeps some that have ended.
+    held: AtomicUsize,
     next: AtomicU64,
 }
 
@@ -43,6 +46,7 @@ impl Sessions {
             engine,
             by_sid: Mutex::default(),
             all: Mutex::default(),
+            held: AtomicUsize::new(0),
             next: AtomicU64::new(0),
         })
     }
@@ -53,11 +57,9 @@ impl Sessions {
         protocol: Protocol,
         handshake: Handshake,
     ) -> Option<Arc<Session>> {
-        if self.count() >= self.shared.limits.sessions {
-            return None;
-        }
+        let place = Place::take(self)?;
         let key = self.next.fetch_add(1, Ordering::Relaxed);
-        let session = Arc::new(Session::new(key, self.clone(), protocol, handshake));
+        let session = Arc::new(Session::new(key, place, protocol, handshake));
         self.all.lock().insert(key, Arc::downgrade(&session));
         Some(session)
     }
@@ -102,5 +104,30 @@ impl Sessions {
 
     pub(super) fn everybody(&self) -> Vec<Arc<Session>> {
         self.all.lock().values().filter_map(Weak::upgrade).collect()
+    }
+}
+
+/// A session's place among as many as there may be. Given back when it is dropped.
+pub(super) struct Place(Arc<Sessions>);
+
+impl Place {
+    fn take(sessions: &Arc<Sessions>) -> Option<Self> {
+        let place = Self(sessions.clone());
+        let held = sessions.held.fetch_add(1, Ordering::Relaxed);
+        (held < sessions.shared.limits.sessions).then_some(place)
+    }
+}
+
+impl Deref for Place {
+    type Target = Arc<Sessions>;
+
+    fn deref(&self) -> &Arc<Sessions> {
+        &self.0
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.held.fetch_sub(1, Ordering::Relaxed);
     }
 }
