@@ -10,6 +10,7 @@ mod routes;
 use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use futures_util::future::OptionFuture;
 use tokio::{sync::watch, task::JoinSet};
 
 pub use self::logins::finish_migration;
@@ -300,7 +301,8 @@ impl Server {
     /// stops listening, keeps what was accepted, closes the log.
     pub async fn stop(mut self) {
         self.readiness.drain();
-        if let Some(forward) = &self.forward {
+        let forward = self.forward.as_deref();
+        if let Some(forward) = forward {
             forward.drain();
         }
         tokio::time::sleep(self.drain.delay).await;
@@ -314,7 +316,8 @@ impl Server {
             tokio::join!(
                 self.socketio.thin_out(over),
                 self.legacy.thin_out(over),
-                self.websocket.thin_out(over)
+                self.websocket.thin_out(over),
+                OptionFuture::from(forward.map(|forward| forward.thin_out(over)))
             );
         }
         self.gate.close();
@@ -322,7 +325,8 @@ impl Server {
         tokio::join!(
             self.socketio.drain(),
             self.legacy.drain(),
-            self.websocket.drain()
+            self.websocket.drain(),
+            OptionFuture::from(forward.map(|forward| forward.end_tunnels()))
         );
         self.stop.send_replace(true);
         self.neighbours.stop().await;

@@ -5,7 +5,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -20,12 +20,14 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
+use parking_lot::Mutex;
 use subtle::ConstantTimeEq;
-use tokio::io::copy_bidirectional;
+use tokio::sync::Notify;
 
 use super::{
-    gate,
+    farewell, gate,
     listener::{Pulse, Remote},
+    tunnel,
 };
 use crate::{
     cluster::members::{LEASE, Members, Other},
@@ -86,6 +88,8 @@ pub struct Forward {
     /// Set with the answer to a handshake.
     cookie: Option<HeaderValue>,
     is_draining: AtomicBool,
+    /// The WebSockets that are passed on; told when this replica goes.
+    tunnels: Mutex<Vec<Weak<Notify>>>,
 }
 
 impl Forward {
@@ -113,12 +117,36 @@ impl Forward {
             secret,
             cookie: sets_cookie.then_some(cookie),
             is_draining: AtomicBool::new(false),
+            tunnels: Mutex::default(),
         }
     }
 
     /// Has new sessions begin on other replicas from now on.
     pub fn drain(&self) {
         self.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Sends those away whose WebSockets are passed on, one after the other over a time.
+    pub async fn thin_out(&self, over: Duration) {
+        farewell::one_by_one(self.tunnels(), over, |tunnel| tunnel.notify_one()).await;
+    }
+
+    /// Sends all of those away, and returns when they are gone.
+    pub async fn end_tunnels(&self) {
+        let send_away = || {
+            for tunnel in self.tunnels() {
+                tunnel.notify_one();
+            }
+        };
+        farewell::to_all(send_away, || self.tunnels().is_empty()).await;
+    }
+
+    fn tunnels(&self) -> Vec<Arc<Notify>> {
+        self.tunnels
+            .lock()
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect()
     }
 
     /// Has the replica that has the session of a request answer it. Where that is this one, or none that
@@ -136,6 +164,10 @@ impl Forward {
             None if request.headers().contains_key(UPGRADE) => return gate::later(),
             None => self.members.another(),
         };
+        // It would end with this replica, perhaps when the client cannot go back any more; so the client polls on.
+        if owner.is_some() && self.is_draining.load(Ordering::Relaxed) && goes_over(&request) {
+            return gate::later();
+        }
         let request = match owner {
             Some(owner) => match self.pass_on(owner, request).await {
                 Ok(answered) => return answered,
@@ -229,14 +261,21 @@ impl Forward {
     ) -> Response<Body> {
         let owner_side = hyper::upgrade::on(&mut passed);
         let members = self.members.clone();
+        let going = Arc::new(Notify::new());
+        {
+            let mut tunnels = self.tunnels.lock();
+            if tunnels.len() == tunnels.capacity() {
+                tunnels.retain(|tunnel| tunnel.strong_count() > 0);
+            }
+            tunnels.push(Arc::downgrade(&going));
+        }
         tokio::spawn(async move {
             let (Ok(client), Ok(owner_side)) = tokio::join!(client_side, owner_side) else {
                 return;
             };
-            let (mut client, mut owner_side) = (TokioIo::new(client), TokioIo::new(owner_side));
-            // Either end may break at any time; the other one notices by its end.
+            let (client, owner_side) = (TokioIo::new(client), TokioIo::new(owner_side));
             tokio::select! {
-                _ = copy_bidirectional(&mut client, &mut owner_side) => {}
+                () = tunnel::join(client, owner_side, going.notified()) => {}
                 () = members.gone(&owner.id) => {}
             }
         });
@@ -294,6 +333,14 @@ pub fn guarded(router: Router, secret: Secret) -> Router {
             }
         },
     ))
+}
+
+/// Whether a client of Engine.IO asks for a WebSocket that it can do without: it names one in a session that polls.
+fn goes_over(request: &Request<Body>) -> bool {
+    let query = request.uri().query().unwrap_or_default();
+    request.headers().contains_key(UPGRADE)
+        && form_urlencoded::parse(query.as_bytes())
+            .any(|(name, value)| name == "transport" && value == "websocket")
 }
 
 /// What a transport needs to refuse the request.

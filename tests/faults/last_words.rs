@@ -164,3 +164,95 @@ async fn speak_and_look() -> bool {
     assert_eq!(kept, texts);
     true
 }
+
+/// A client that polls, and is about to go over to a WebSocket.
+struct Goer {
+    over: Raw,
+    last: String,
+}
+
+impl Goer {
+    async fn come(address: SocketAddr, eio: Eio) -> Self {
+        let mut polling = Polling::open(address, eio, "").await.unwrap();
+        if eio == Eio::V4 {
+            polling.send("40").await.unwrap();
+        }
+        let joined = async { while !polling.next().await.unwrap().starts_with("40") {} };
+        soon("the namespace", joined).await;
+        let mut over = Raw::upgrade(address, &polling.upgrade_path())
+            .await
+            .unwrap();
+        over.text("2probe").await.unwrap();
+        assert_eq!(soon("an answer", over.read()).await.unwrap().1, b"3probe");
+        let last = format!(r#"42["message","{eio:?} on its way"]"#);
+        Self { over, last }
+    }
+
+    /// Goes over, says its last words, and is told why it must go; false where nobody was there any more.
+    async fn go_over(mut self) -> bool {
+        for packet in ["5", &self.last] {
+            if self.over.text(packet).await.is_err() {
+                return false;
+            }
+        }
+        let mut told = None;
+        let end = async {
+            while let Ok((kind, content)) = self.over.read().await {
+                if kind == CLOSE {
+                    told = Some(content);
+                    return;
+                }
+            }
+        };
+        soon("a close frame", end).await;
+        told.is_some_and(|content| content.starts_with(&1001_u16.to_be_bytes()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_on_its_way_to_a_websocket_finds_the_end_there() {
+    let round = async || {
+        let server = Server::start(&["--drain-timeout", "60s"]);
+        let old = Goer::come(server.address(), Eio::V3).await;
+        let new = Goer::come(server.address(), Eio::V4).await;
+        let told = Instant::now();
+        server.terminate();
+        server.logged(&["going down"]).await;
+        let went = tokio::join!(old.go_over(), new.go_over());
+        // A machine that is too slow for them says nothing of the server.
+        if told.elapsed() > IN_TIME {
+            return false;
+        }
+        assert_eq!(went, (true, true));
+        let server = server.exit().await.1.start_again();
+        let mut reader = Client::native(server.address(), "reader").await;
+        reader.join("lobby", None).await;
+        let mut kept = [reader.said().await.text, reader.said().await.text];
+        kept.sort();
+        assert_eq!(kept, ["V3 on its way", "V4 on its way"]);
+        true
+    };
+    soon("a round in time", async { while !round().await {} }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_told_something_when_it_asks_is_told_the_end_as_well() {
+    for (eio, end) in [(Eio::V3, "1:1"), (Eio::V4, "\u{1e}1")] {
+        let round = async || {
+            let server = Server::start(&["--drain-timeout", "60s"]);
+            let mut reader = Polling::open(server.address(), eio, "").await.unwrap();
+            reader.send("40").await.unwrap();
+            while !reader.next().await.unwrap().starts_with("40") {}
+            let mut other = Client::websocket(server.address(), "/").await;
+            other.ask("message", &"told".into()).await;
+            server.terminate();
+            other.rest().await;
+            // Sent away one after the other, it may have been asked too soon.
+            let answer = ask(server.address(), "GET", &reader.path(), "", b"").await;
+            let answer = answer.unwrap().body;
+            assert!(answer.contains("told"), "{answer}");
+            answer.ends_with(end)
+        };
+        soon("the end", async { while !round().await {} }).await;
+    }
+}

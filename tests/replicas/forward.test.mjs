@@ -1,14 +1,18 @@
 // What passes between replicas, seen request by request: who is passed on where, what is refused, and in whose words.
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import http from 'node:http';
+import { createRequire } from 'node:module';
 import net from 'node:net';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 
 import { eventually, startServer } from '../clients/harness.mjs';
 import { knowsAll, startRedis, startReplicas } from './cluster.mjs';
+
+const WebSocket = createRequire(new URL('../clients/', import.meta.url))('ws');
 
 const UNKNOWN = '{"code":1,"message":"Session ID unknown"}';
 const SECRET = 'a secret of all replicas'.replaceAll(' ', '-');
@@ -38,6 +42,19 @@ async function handshake(replica) {
 
 async function legacyHandshake(replica) {
   return (await (await fetch(`${replica.url}/socket.io/1/`)).text()).split(':')[0];
+}
+
+const overWebSocket = (replica, sid) => engine(replica, `&sid=${sid}`).replace('polling', 'websocket');
+
+/** The status that a WebSocket is answered with. */
+function upgradeStatus(address) {
+  const headers = { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==' };
+  return new Promise((resolve, reject) => {
+    const request = http.get(address, { headers });
+    request.once('upgrade', (answer, socket) => (socket.destroy(), resolve(answer.statusCode)));
+    request.once('response', (answer) => (answer.resume(), resolve(answer.statusCode)));
+    request.once('error', reject);
+  });
 }
 
 describe('a session of one replica', () => {
@@ -175,15 +192,7 @@ test('ids that were never given out are unknown sessions', async (t) => {
 
 test('an upgrade for an unknown session is refused before it is made', async (t) => {
   const [one] = await start(t, 2);
-  const headers = { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==' };
-  const address = engine(one, '&sid=AAAAAAAA0123456789abcdef').replace('polling', 'websocket');
-  const status = await new Promise((resolve, reject) => {
-    const request = http.get(address, { headers });
-    request.once('upgrade', (answer, socket) => (socket.destroy(), resolve(answer.statusCode)));
-    request.once('response', (answer) => (answer.resume(), resolve(answer.statusCode)));
-    request.once('error', reject);
-  });
-  assert.equal(status, 400);
+  assert.equal(await upgradeStatus(overWebSocket(one, 'AAAAAAAA0123456789abcdef')), 400);
 });
 
 describe('the listener for other replicas', () => {
@@ -263,8 +272,39 @@ test('a replica that is told to stop says so, and has new sessions begin elsewhe
   const [{ id }] = [(await ready(other.url)).body.replicas];
   assert.ok((await handshake(one)).sid.startsWith(id));
   assert.ok((await legacyHandshake(one)).startsWith(id));
+  // Whoever polls can do without a WebSocket, and should not be cut off on the way to it.
+  const [{ sid }, legacy] = [await handshake(other), await legacyHandshake(other)];
+  assert.equal(await upgradeStatus(overWebSocket(one, sid)), 503);
+  assert.equal((await fetch(engine(one, `&sid=${sid}`), { method: 'POST', body: '40' })).status, 200);
+  assert.equal(await upgradeStatus(`${one.url}/socket.io/1/websocket/${legacy}`), 101);
   await stopped;
   await eventually('it is gone from the directory', async () => (await ready(other.url)).body.replicas.count === 1);
+});
+
+test('a WebSocket that passes through a replica that stops is told so, after all that it said was passed on', async (t) => {
+  const [one, other] = await start(t, 2);
+  const { sid } = await handshake(one);
+  await fetch(engine(one, `&sid=${sid}`), { method: 'POST', body: '40' });
+  assert.match(await (await fetch(engine(one, `&sid=${sid}`))).text(), /^40/);
+  const socket = new WebSocket(overWebSocket(other, sid).replace('http', 'ws'));
+  const told = [];
+  socket.on('message', (text) => told.push(String(text)));
+  const closed = new Promise((resolve) => socket.once('close', resolve));
+  await once(socket, 'open');
+  socket.send('2probe');
+  await eventually('it is probed', () => told.includes('3probe'));
+  socket.send('5');
+  socket.send('42["message","first"]');
+  await eventually('it has gone over', () => told.some((text) => text.includes('first')));
+  // As soon as the close frame is there, before it is answered.
+  socket._receiver.prependOnceListener('conclude', () => socket.send('42["message","last"]'));
+  const stopped = other.stop();
+  assert.equal(await closed, 1001);
+  await stopped;
+  const reader = await handshake(one);
+  await fetch(engine(one, `&sid=${reader.sid}`), { method: 'POST', body: '40' });
+  let read = '';
+  await eventually('what was said last is kept', async () => (read += await (await fetch(engine(one, `&sid=${reader.sid}`))).text()).includes('"last"'));
 });
 
 test('settings that no cluster can work with are refused', async () => {

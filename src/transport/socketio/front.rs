@@ -181,6 +181,11 @@ impl Front {
         };
         session.taken(packets);
         session.flow.sent(body.len());
+        if session.is_over().is_some_and(Goodbye::hears_on) {
+            // Whoever is told something each time it asks would not be told the end.
+            body = with_end(session.protocol, body, is_binary(&parts.headers));
+            (parts.headers).insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        }
         if let Some(hop) = &hop {
             session.last_answer.keep(asked, hop, &parts, &body);
         }
@@ -360,6 +365,18 @@ async fn collected(response: Response<Body>) -> (http::response::Parts, Bytes) {
         .map(|body| body.to_bytes())
         .unwrap_or_default();
     (parts, body)
+}
+
+/// Engine.IO's packet that ends a session.
+const END: &str = "1";
+
+/// A payload with that behind it.
+fn with_end(protocol: Protocol, payload: Bytes, binary: bool) -> Bytes {
+    let end = match protocol {
+        Protocol::Eio3 => eio3::join(std::iter::once(eio3::Packet::Text(END.into())), binary),
+        Protocol::Eio4 => [&[eio4::SEPARATOR], END.as_bytes()].concat().into(),
+    };
+    [payload, end].concat().into()
 }
 
 fn sid_of_open_packet(body: &Bytes) -> Option<String> {

@@ -7,14 +7,17 @@ use std::{future::poll_fn, io, sync::Arc, task::Poll, time::Duration};
 use bytes::{Buf, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    time::Instant,
+    time::{Instant, timeout},
 };
 
 use super::{
     frames::{Head, WHOLE_TEXT},
     session::Session,
 };
-use crate::transport::flow::Reader;
+use crate::{
+    chat::peer::Goodbye,
+    transport::{farewell::LAST_WORDS, flow::Reader},
+};
 
 /// How long a client may take to go over; Node's default.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -47,23 +50,30 @@ where
         stream,
         is_answered: false,
     };
-    let went_over = tokio::select! {
-        went_over = tokio::time::timeout(PATIENCE, probe.run(session)) => went_over,
-        () = ending(session) => return None,
+    let ending = tokio::select! {
+        went_over = timeout(PATIENCE, probe.run(session)) => {
+            // An error is its client's matter, which polls on.
+            return matches!(went_over, Ok(Ok(true))).then_some(probe.held);
+        }
+        why = ending(session) => why,
     };
-    // An error is its client's matter, which polls on.
+    // A client that has its answer comes over, or finds the end in its poll; without either it would wait for both.
+    if !ending.hears_on() || !probe.is_answered {
+        return None;
+    }
+    let went_over = timeout(LAST_WORDS, probe.run(session)).await;
     matches!(went_over, Ok(Ok(true))).then_some(probe.held)
 }
 
-async fn ending(session: &Session) {
+async fn ending(session: &Session) -> Goodbye {
     poll_fn(|cx| {
         session.flow.wake_me(Reader::Wire, cx.waker());
         match session.goodbye() {
-            Some(_) => Poll::Ready(()),
+            Some(why) => Poll::Ready(why),
             None => Poll::Pending,
         }
     })
-    .await;
+    .await
 }
 
 struct Probe<'a, S> {
