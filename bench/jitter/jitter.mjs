@@ -1,7 +1,7 @@
 // How much of what is said reaches clients whose TCP connections are cut every 15 s for 2 s: three replicas of
 // Handshaken, then three processes of Node with Redis streams and connection state recovery, on one Redis.
 //   node bench/jitter/jitter.mjs [clients] [messages]
-// Needs redis-server and a release build.
+// Needs redis-server, a release build and the packages: npm ci --prefix bench/jitter
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import http from 'node:http';
