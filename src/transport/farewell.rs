@@ -24,6 +24,14 @@ pub(super) fn close_status(why: Goodbye) -> u16 {
     }
 }
 
+/// The close frame that tells why (RFC 6455, 5.2 and 5.5.1).
+pub(super) fn close_frame(why: Goodbye) -> Vec<u8> {
+    let mut frame = vec![0x88, 2 + why.message().len() as u8];
+    frame.extend_from_slice(&close_status(why).to_be_bytes());
+    frame.extend_from_slice(why.message().as_bytes());
+    frame
+}
+
 /// Sends those who are here away, one after the other over a time, so that whoever takes them in is not stormed.
 pub(super) async fn one_by_one<T>(all: Vec<T>, over: Duration, send_away: impl Fn(T)) {
     let (began, count) = (Instant::now(), all.len());

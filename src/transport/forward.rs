@@ -88,6 +88,7 @@ pub struct Forward {
     /// Set with the answer to a handshake.
     cookie: Option<HeaderValue>,
     is_draining: AtomicBool,
+    is_ending: AtomicBool,
     /// The WebSockets that are passed on; told when this replica goes.
     tunnels: Mutex<Vec<Weak<Notify>>>,
 }
@@ -117,6 +118,7 @@ impl Forward {
             secret,
             cookie: sets_cookie.then_some(cookie),
             is_draining: AtomicBool::new(false),
+            is_ending: AtomicBool::new(false),
             tunnels: Mutex::default(),
         }
     }
@@ -131,14 +133,23 @@ impl Forward {
         farewell::one_by_one(self.tunnels(), over, |tunnel| tunnel.notify_one()).await;
     }
 
-    /// Sends all of those away, and returns when they are gone.
+    /// Sends all of those away, lets no more come, and returns when they are gone: some two seconds later at most.
     pub async fn end_tunnels(&self) {
+        self.is_ending.store(true, Ordering::Relaxed);
         let send_away = || {
             for tunnel in self.tunnels() {
                 tunnel.notify_one();
             }
         };
         farewell::to_all(send_away, || self.tunnels().is_empty()).await;
+    }
+
+    /// Whether it is too late to pass on a WebSocket. Old clients, which cannot do without, may come until the end.
+    fn refuses(&self, request: &Request<Body>) -> bool {
+        let (is_draining, is_ending) = (&self.is_draining, &self.is_ending);
+        request.headers().contains_key(UPGRADE)
+            && (is_ending.load(Ordering::Relaxed)
+                || is_draining.load(Ordering::Relaxed) && goes_over(request))
     }
 
     fn tunnels(&self) -> Vec<Arc<Notify>> {
@@ -165,7 +176,7 @@ impl Forward {
             None => self.members.another(),
         };
         // It would end with this replica, perhaps when the client cannot go back any more; so the client polls on.
-        if owner.is_some() && self.is_draining.load(Ordering::Relaxed) && goes_over(&request) {
+        if owner.is_some() && self.refuses(&request) {
             return gate::later();
         }
         let request = match owner {
@@ -270,12 +281,12 @@ impl Forward {
             tunnels.push(Arc::downgrade(&going));
         }
         tokio::spawn(async move {
-            let (Ok(client), Ok(owner_side)) = tokio::join!(client_side, owner_side) else {
-                return;
+            let ends = async {
+                let (client, owner) = tokio::try_join!(client_side, owner_side).ok()?;
+                Some((TokioIo::new(client), TokioIo::new(owner)))
             };
-            let (client, owner_side) = (TokioIo::new(client), TokioIo::new(owner_side));
             tokio::select! {
-                () = tunnel::join(client, owner_side, going.notified()) => {}
+                () = tunnel::join(ends, going.notified()) => {}
                 () = members.gone(&owner.id) => {}
             }
         });
@@ -338,9 +349,8 @@ pub fn guarded(router: Router, secret: Secret) -> Router {
 /// Whether a client of Engine.IO asks for a WebSocket that it can do without: it names one in a session that polls.
 fn goes_over(request: &Request<Body>) -> bool {
     let query = request.uri().query().unwrap_or_default();
-    request.headers().contains_key(UPGRADE)
-        && form_urlencoded::parse(query.as_bytes())
-            .any(|(name, value)| name == "transport" && value == "websocket")
+    form_urlencoded::parse(query.as_bytes())
+        .any(|(name, value)| name == "transport" && value == "websocket")
 }
 
 /// What a transport needs to refuse the request.

@@ -16,7 +16,10 @@ use std::{
 };
 
 use axum::{Router, body::Body};
-use http::{Extensions, HeaderValue, Request, Response, StatusCode, header::RETRY_AFTER};
+use http::{
+    Extensions, HeaderValue, Request, Response, StatusCode,
+    header::{RETRY_AFTER, UPGRADE},
+};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -266,7 +269,12 @@ async fn converse(
     let router = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(Remote(remote));
         request.extensions_mut().insert(pulse.clone());
-        request.map(|body| Body::new(ReadOut::new(body, stall)))
+        // What becomes a WebSocket does so at once.
+        let upgrades = request.headers().contains_key(UPGRADE);
+        request.map(|body| match upgrades {
+            true => Body::new(body),
+            false => Body::new(ReadOut::new(body, stall)),
+        })
     });
     let mut exchange = std::pin::pin!(
         http1::Builder::new()

@@ -1,58 +1,40 @@
 //! Joins a client's WebSocket with the replica that has its session, whose bytes pass here unread. When this replica
 //! goes down it says so to the client itself, between two frames of the other's, and passes on what the client says
-//! before it has gone: nothing of it is lost on the way.
+//! before it has gone.
 
 use std::{io, pin::pin};
 
 use futures_util::FutureExt;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, sink, split},
-    time::{sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
-use super::farewell::{LAST_WORDS, close_status};
+use super::farewell::{LAST_WORDS, close_frame};
 use crate::chat::peer::Goodbye;
 
 /// Bytes that are passed to the client at once.
 const BUFFER: usize = 8 * 1024;
 
-/// A close frame of a server's (RFC 6455, 5.2 and 5.5.1) without a text.
-fn close_frame() -> [u8; 4] {
-    let [high, low] = close_status(Goodbye::Shutdown).to_be_bytes();
-    [0x88, 2, high, low]
-}
-
-/// Passes bytes both ways until either end has closed, or `going` is ready and the client has been told and heard.
-pub(super) async fn join<C, O>(client: C, owner: O, going: impl Future<Output = ()>)
-where
+/// Passes bytes both ways, once both `ends` are there, until either has closed, or `going` is ready and the client has
+/// been told and heard: at most a second later, or two where it has only just come, since an Engine.IO client
+/// cannot go back to polling once it is about to go over.
+pub(super) async fn join<C, O>(
+    ends: impl Future<Output = Option<(C, O)>>,
+    going: impl Future<Output = ()>,
+) where
     C: AsyncRead + AsyncWrite,
     O: AsyncRead + AsyncWrite,
 {
-    let (mut from_client, mut to_client) = split(client);
-    let (mut from_owner, mut to_owner) = split(owner);
+    let settled = Instant::now() + LAST_WORDS;
+    let going = async {
+        going.await;
+        sleep_until(settled).await;
+    };
     let going = going.shared();
-    let up = async {
-        copy(&mut from_client, &mut to_owner).await?;
-        to_owner.shutdown().await
-    };
-    let down = async {
-        if pass_down(&mut from_owner, &mut to_client, going.clone()).await? {
-            // What else it is told comes too late.
-            copy(&mut from_owner, &mut sink()).await?;
-        }
-        to_client.shutdown().await
-    };
     let passing = async {
-        let (mut up, mut down) = (pin!(up), pin!(down));
-        // Either end may break at any time; the other one notices by its end.
-        tokio::select! {
-            passed = &mut up => if passed.is_ok() {
-                let _ = down.await;
-            },
-            // Closed while the client is still saying something, it might not read the last that it was told.
-            _ = &mut down => {
-                let _ = timeout(LAST_WORDS, up).await;
-            }
+        if let Some((client, owner)) = ends.await {
+            pass(client, owner, going.clone()).await;
         }
     };
     let late = async {
@@ -65,6 +47,37 @@ where
     }
 }
 
+async fn pass<C, O>(client: C, owner: O, going: impl Future<Output = ()>)
+where
+    C: AsyncRead + AsyncWrite,
+    O: AsyncRead + AsyncWrite,
+{
+    let (mut from_client, mut to_client) = split(client);
+    let (mut from_owner, mut to_owner) = split(owner);
+    let up = async {
+        copy(&mut from_client, &mut to_owner).await?;
+        to_owner.shutdown().await
+    };
+    let down = async {
+        if pass_down(&mut from_owner, &mut to_client, going).await? {
+            // What else it is told comes too late.
+            copy(&mut from_owner, &mut sink()).await?;
+        }
+        to_client.shutdown().await
+    };
+    let (mut up, mut down) = (pin!(up), pin!(down));
+    // Either end may break at any time; the other one notices by its end.
+    tokio::select! {
+        passed = &mut up => if passed.is_ok() {
+            let _ = down.await;
+        },
+        // Closed while the client is still saying something, it might not read the last that it was told.
+        _ = &mut down => {
+            let _ = timeout(LAST_WORDS, up).await;
+        }
+    }
+}
+
 /// Passes on what the owner tells the client. True once the client was told that this replica goes.
 async fn pass_down(
     from_owner: &mut (impl AsyncRead + Unpin),
@@ -72,22 +85,22 @@ async fn pass_down(
     going: impl Future<Output = ()>,
 ) -> io::Result<bool> {
     let mut going = pin!(going);
-    let mut place = Place::default();
+    let mut position = Position::default();
     let mut buffer = vec![0; BUFFER];
     loop {
         let count = tokio::select! {
             biased;
-            () = &mut going, if place.is_between_frames() => {
-                to_client.write_all(&close_frame()).await?;
+            count = from_owner.read(&mut buffer) => count?,
+            () = &mut going, if position.is_between_frames() => {
+                to_client.write_all(&close_frame(Goodbye::Shutdown)).await?;
                 to_client.flush().await?;
                 return Ok(true);
             }
-            count = from_owner.read(&mut buffer) => count?,
         };
         if count == 0 {
             return Ok(false);
         }
-        place.pass(&buffer[..count]);
+        position.pass(&buffer[..count]);
         to_client.write_all(&buffer[..count]).await?;
         to_client.flush().await?;
     }
@@ -95,14 +108,14 @@ async fn pass_down(
 
 /// Where in a server's frames (RFC 6455, 5.2; not masked) a stream is.
 #[derive(Default)]
-struct Place {
+struct Position {
     /// Of a head that has not come whole.
     head: Vec<u8>,
     /// Bytes of the current frame that have not come.
     to_come: u64,
 }
 
-impl Place {
+impl Position {
     fn is_between_frames(&self) -> bool {
         self.head.is_empty() && self.to_come == 0
     }
@@ -133,7 +146,11 @@ impl Place {
 
 #[cfg(test)]
 mod tests {
+    use std::future::{pending, ready};
+
     use super::*;
+
+    type End = tokio::io::DuplexStream;
 
     #[test]
     fn it_knows_where_frames_end_however_they_are_cut() {
@@ -153,12 +170,12 @@ mod tests {
             .collect();
         let stream = frames.concat();
         for part in [1, 2, 3, 7, 300, stream.len()] {
-            let (mut place, mut passed) = (Place::default(), 0);
+            let (mut position, mut passed) = (Position::default(), 0);
             for bytes in stream.chunks(part) {
-                place.pass(bytes);
+                position.pass(bytes);
                 passed += bytes.len();
                 assert_eq!(
-                    place.is_between_frames(),
+                    position.is_between_frames(),
                     ends.contains(&passed),
                     "{part}, {passed}"
                 );
@@ -171,18 +188,28 @@ mod tests {
         let (_client, here) = tokio::io::duplex(1);
         let (there, mut owner) = tokio::io::duplex(1 << 16);
         let (go, going) = tokio::sync::oneshot::channel::<()>();
-        let joined = tokio::spawn(join(here, there, async { drop(going.await) }));
+        let joined = tokio::spawn(join(ready(Some((here, there))), async {
+            drop(going.await)
+        }));
         owner.write_all(b"\x81\x05hello").await.unwrap();
         go.send(()).unwrap();
-        timeout(2 * LAST_WORDS, joined).await.unwrap().unwrap();
+        timeout(3 * LAST_WORDS, joined).await.unwrap().unwrap();
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
+    async fn ends_that_never_come_are_not_waited_for() {
+        let joined = join(pending::<Option<(End, End)>>(), ready(()));
+        timeout(3 * LAST_WORDS, joined).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_client_is_told_between_two_frames_and_heard_until_it_closes() {
         let (mut client, here) = tokio::io::duplex(1 << 16);
         let (there, mut owner) = tokio::io::duplex(1 << 16);
         let (go, going) = tokio::sync::oneshot::channel::<()>();
-        let joined = tokio::spawn(join(here, there, async { drop(going.await) }));
+        let joined = tokio::spawn(join(ready(Some((here, there))), async {
+            drop(going.await)
+        }));
         owner.write_all(b"\x81\x05he").await.unwrap();
         let mut told = [0; 4];
         client.read_exact(&mut told).await.unwrap();
@@ -193,7 +220,8 @@ mod tests {
         owner.write_all(b"llo").await.unwrap();
         let mut told = [0; 7];
         client.read_exact(&mut told).await.unwrap();
-        assert_eq!(&told, b"llo\x88\x02\x03\xe9");
+        assert_eq!(&told[..3], b"llo");
+        assert_eq!(told[3..], close_frame(Goodbye::Shutdown)[..4]);
         client.write_all(b"two").await.unwrap();
         client.shutdown().await.unwrap();
         let mut heard = String::new();

@@ -245,13 +245,13 @@ async fn who_is_told_something_when_it_asks_is_told_the_end_as_well() {
             while !reader.next().await.unwrap().starts_with("40") {}
             let mut other = Client::websocket(server.address(), "/").await;
             other.ask("message", &"told".into()).await;
+            let told = Instant::now();
             server.terminate();
             other.rest().await;
-            // Sent away one after the other, it may have been asked too soon.
             let answer = ask(server.address(), "GET", &reader.path(), "", b"").await;
-            let answer = answer.unwrap().body;
-            assert!(answer.contains("told"), "{answer}");
-            answer.ends_with(end)
+            // Asked too late, or before it was sent away or told, it says nothing of the server.
+            let answer = answer.ok().filter(|_| told.elapsed() < IN_TIME);
+            answer.is_some_and(|it| it.body.contains("told") && it.body.ends_with(end))
         };
         soon("the end", async { while !round().await {} }).await;
     }

@@ -266,7 +266,7 @@ test('a session that began through another replica is its client\'s, whatever th
 });
 
 test('a replica that is told to stop says so, and has new sessions begin elsewhere', async (t) => {
-  const [one, other] = await start(t, 2, ['--drain-delay', '5s', '--drain-timeout', '20s']);
+  const [one, other] = await start(t, 2, ['--drain-delay', '10s', '--drain-timeout', '30s']);
   const stopped = one.stop();
   await eventually('it is not ready', async () => (await ready(one.url)).status === 503);
   const [{ id }] = [(await ready(other.url)).body.replicas];
@@ -296,7 +296,7 @@ test('a WebSocket that passes through a replica that stops is told so, after all
   socket.send('5');
   socket.send('42["message","first"]');
   await eventually('it has gone over', () => told.some((text) => text.includes('first')));
-  // As soon as the close frame is there, before it is answered.
+  // As soon as the close frame is there, before it is answered: no public event comes that early.
   socket._receiver.prependOnceListener('conclude', () => socket.send('42["message","last"]'));
   const stopped = other.stop();
   assert.equal(await closed, 1001);
@@ -305,6 +305,25 @@ test('a WebSocket that passes through a replica that stops is told so, after all
   await fetch(engine(one, `&sid=${reader.sid}`), { method: 'POST', body: '40' });
   let read = '';
   await eventually('what was said last is kept', async () => (read += await (await fetch(engine(one, `&sid=${reader.sid}`))).text()).includes('"last"'));
+});
+
+test('a replica stops in peace whatever those do whose WebSockets pass through it', async (t) => {
+  const [one, other] = await start(t, 2, ['--drain-timeout', '20s']);
+  const upgrade = async (headers) => {
+    const socket = net.connect({ port: other.port, allowHalfOpen: true });
+    t.after(() => socket.destroy());
+    socket.on('error', () => {});
+    socket.write(
+      `GET /socket.io/1/websocket/${await legacyHandshake(one)} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
+        `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n${headers}\r\n`,
+    );
+    const [answer] = await once(socket, 'data');
+    assert.match(String(answer), /^HTTP\/1.1 101 /);
+  };
+  // Neither ever closes; the second one does not even begin.
+  await upgrade('');
+  await upgrade('Content-Length: 10\r\n');
+  await other.stop();
 });
 
 test('settings that no cluster can work with are refused', async () => {

@@ -181,8 +181,8 @@ impl Front {
         };
         session.taken(packets);
         session.flow.sent(body.len());
-        if session.is_over().is_some_and(Goodbye::hears_on) {
-            // Whoever is told something each time it asks would not be told the end.
+        // Whoever is told something each time it asks would not be told the end; and who is not told all asks again.
+        if session.is_over().is_some_and(Goodbye::hears_on) && !session.flow.has_queued_packets() {
             body = with_end(session.protocol, body, is_binary(&parts.headers));
             (parts.headers).insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         }

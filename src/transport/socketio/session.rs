@@ -18,7 +18,7 @@ use super::{
     last_answer::LastAnswer,
     outbox::{Outbox, Packet, Queued},
     peer::Peer,
-    sessions::Place,
+    sessions::Seat,
 };
 use crate::{
     chat::peer::Goodbye,
@@ -41,7 +41,7 @@ pub enum Protocol {
 
 pub struct Session {
     key: u64,
-    sessions: Place,
+    sessions: Seat,
     pub(super) protocol: Protocol,
     /// What the client said in its first request.
     pub(super) handshake: Handshake,
@@ -65,7 +65,7 @@ pub struct Session {
 }
 
 impl Session {
-    pub(super) fn new(key: u64, sessions: Place, protocol: Protocol, handshake: Handshake) -> Self {
+    pub(super) fn new(key: u64, sessions: Seat, protocol: Protocol, handshake: Handshake) -> Self {
         Self {
             key,
             flow: Flow::new(sessions.shared.clone()),
@@ -144,6 +144,10 @@ impl Session {
         is_in: impl FnOnce() -> bool,
         by_engine: impl FnOnce() -> Result<(), SendError>,
     ) {
+        // An event after the last would put off the end. Whoever comes back is told it.
+        if matches!(packet, Packet::Event { .. }) && self.is_over().is_some() {
+            return;
+        }
         let is_in = || match is_in() {
             true => Ok(()),
             false => Err(SendError::Socket(SocketError::Closed)),
@@ -279,7 +283,10 @@ impl Session {
         let session = self.clone();
         runtime.spawn(async move {
             tokio::time::sleep(LAST_WORDS).await;
-            session.close_polling();
+            // Who has gone over meanwhile is heard there.
+            if !session.on_websocket.load(Ordering::Relaxed) {
+                session.close_polling();
+            }
         });
     }
 

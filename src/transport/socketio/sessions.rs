@@ -57,9 +57,9 @@ impl Sessions {
         protocol: Protocol,
         handshake: Handshake,
     ) -> Option<Arc<Session>> {
-        let place = Place::take(self)?;
+        let seat = Seat::take(self)?;
         let key = self.next.fetch_add(1, Ordering::Relaxed);
-        let session = Arc::new(Session::new(key, place, protocol, handshake));
+        let session = Arc::new(Session::new(key, seat, protocol, handshake));
         self.all.lock().insert(key, Arc::downgrade(&session));
         Some(session)
     }
@@ -107,18 +107,18 @@ impl Sessions {
     }
 }
 
-/// A session's place among as many as there may be. Given back when it is dropped.
-pub(super) struct Place(Arc<Sessions>);
+/// A session's seat among as many as there may be. Given back when it is dropped.
+pub(super) struct Seat(Arc<Sessions>);
 
-impl Place {
+impl Seat {
     fn take(sessions: &Arc<Sessions>) -> Option<Self> {
-        let place = Self(sessions.clone());
-        let held = sessions.held.fetch_add(1, Ordering::Relaxed);
-        (held < sessions.shared.limits.sessions).then_some(place)
+        let one_more = |held| (held < sessions.shared.limits.sessions).then_some(held + 1);
+        let taken = (sessions.held).fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        taken.is_ok().then(|| Self(sessions.clone()))
     }
 }
 
-impl Deref for Place {
+impl Deref for Seat {
     type Target = Arc<Sessions>;
 
     fn deref(&self) -> &Arc<Sessions> {
@@ -126,7 +126,7 @@ impl Deref for Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Seat {
     fn drop(&mut self) {
         self.0.held.fetch_sub(1, Ordering::Relaxed);
     }

@@ -27,7 +27,7 @@ use super::{
 use crate::{
     chat::peer::Goodbye,
     transport::{
-        farewell::{LAST_WORDS, close_status},
+        farewell::{LAST_WORDS, close_frame},
         flow::Reader,
     },
 };
@@ -156,13 +156,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
         }
         !is_over
     }
-}
-
-fn close_frame(why: Goodbye) -> Vec<u8> {
-    let mut frame = vec![0x88, 2 + why.message().len() as u8];
-    frame.extend_from_slice(&close_status(why).to_be_bytes());
-    frame.extend_from_slice(why.message().as_bytes());
-    frame
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncRead for Wire<S> {
