@@ -7,6 +7,7 @@ mod cluster;
 mod cores;
 mod machine;
 mod measure;
+mod network;
 mod outside;
 mod pace;
 mod poller;

@@ -16,6 +16,7 @@ use crate::clock;
 use crate::cluster::Cluster;
 use crate::machine::connections_within_limit;
 use crate::measure::{Goal, Measure};
+use crate::network::Network;
 use crate::server::Kind;
 use crate::swarm::Swarm;
 use crate::wire::language::Language;
@@ -25,6 +26,8 @@ const STICKY: &str = "sticky";
 const READERS: usize = 999;
 const RATE: u32 = 100;
 const RETURNING: usize = 10_000;
+/// There and back.
+const DISTANCE: Duration = Duration::from_millis(5);
 /// For the replicas to notice whom they lost.
 const LULL: Duration = Duration::from_millis(1_500);
 
@@ -60,9 +63,23 @@ fn measure_ways(stage: &Stage, measures: &mut Vec<Measure>) -> Result<()> {
     let kept = measure_polls(STICKY, &sticky.listeners, stage, measures)?;
     measure_polls("sticky, by two nginx", &twice.listeners, stage, measures)?;
     let passed = measure_polls("any replica", &any.listeners, stage, measures)?;
-    measures.push(
-        Measure::mean("polls, any replica ÷ sticky: p50", passed / kept).goal(Goal::AtMost(1.1)),
-    );
+    let ratio = |what: &str, value| Measure::mean(what, value).goal(Goal::AtMost(1.1));
+    measures.push(ratio("polls, any replica ÷ sticky: p50", passed / kept));
+    // Clients are seldom on the same machine.
+    let from_afar = |listeners: &[SocketAddr]| -> Result<f64> {
+        let network = Network::before(listeners, DISTANCE / 2)?;
+        let told = polling::converse(&network.listeners, stage.pace.window)?;
+        Ok(told.polls.percentile(50.0))
+    };
+    let (kept, passed) = (from_afar(&sticky.listeners)?, from_afar(&any.listeners)?);
+    measures.extend([
+        Measure::mean("polls from 5 ms away, sticky: p50, ms", kept),
+        Measure::mean("polls from 5 ms away, any replica: p50, ms", passed),
+        ratio(
+            "polls from 5 ms away, any replica ÷ sticky: p50",
+            passed / kept,
+        ),
+    ]);
     Ok(())
 }
 
