@@ -20,6 +20,8 @@ export class LogView {
   #from = 0;
   #to = -1;
   #atEnd = true;
+  /** `scrollTop` as it was last known. */
+  #top = 0;
   /** The newest `seq` when the end was last in sight. */
   #seenTo = -1;
   #unreadLine = null;
@@ -45,7 +47,7 @@ export class LogView {
       this.#scroller.focus({ preventScroll: true });
     });
     // A message that was unfolded may have moved the end out of sight.
-    this.#list.addEventListener('click', () => this.#scrolled());
+    this.#list.addEventListener('click', () => this.#look());
     document.addEventListener('visibilitychange', update);
     // The keyboard of a phone, a growing text box, words that appear above: what was at the end stays there.
     const resized = new ResizeObserver(() => this.#atEnd && this.#scrollToEnd());
@@ -168,6 +170,16 @@ export class LogView {
   }
 
   #scrolled() {
+    const { scrollTop } = this.#scroller;
+    const isUp = scrollTop < this.#top;
+    this.#top = scrollTop;
+    // Browsers tell of scrolling before they tell of growing: only who goes up leaves the end.
+    if (this.#atEnd && !isUp) this.#scrollToEnd();
+    this.#look();
+  }
+
+  /** Sees what is in sight. */
+  #look() {
     if (!this.#room) return;
     // What has just come and is not drawn yet does not end the following.
     const following = this.#atEnd || this.#to === this.#newest;
@@ -271,5 +283,6 @@ export class LogView {
 
   #scrollToEnd() {
     this.#scroller.scrollTop = this.#scroller.scrollHeight;
+    this.#top = this.#scroller.scrollTop;
   }
 }

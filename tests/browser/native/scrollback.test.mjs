@@ -41,6 +41,19 @@ test('scrolling_up_brings_in_older_messages_without_a_jump_down_to_the_first', a
   await ana.leaves();
 });
 
+test('what_grows_before_a_scroll_is_told_of_does_not_end_the_following', async () => {
+  const ana = await Visitor.enter(browser, server.url, 'Ana', { room: 'growing' });
+  await say(ana, 'growing', NOTES.slice(0, 80));
+  await ana.page.locator('#messages .text', { hasText: 'note 80' }).waitFor();
+  await eventually('it is at the end', async () => assert.ok(await distanceToEnd(ana) <= 1));
+  await ana.page.evaluate(() => {
+    document.querySelector('#messages').lastElementChild.style.paddingBottom = '300px';
+    document.querySelector('#scroller').dispatchEvent(new Event('scroll'));
+  });
+  await eventually('it is at the end again', async () => assert.ok(await distanceToEnd(ana) <= 1));
+  await ana.leaves();
+});
+
 test('who_reads_back_is_told_of_new_messages_and_not_moved', async () => {
   const ana = await Visitor.enter(browser, server.url, 'Ana', { room: 'pill' });
   await say(ana, 'pill', NOTES.slice(0, 80));
