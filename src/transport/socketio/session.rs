@@ -12,13 +12,13 @@ use std::{
 
 use parking_lot::Mutex;
 use socketioxide::{SendError, SocketError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use super::{
     last_answer::LastAnswer,
     outbox::{Outbox, Packet, Queued},
     peer::Peer,
-    sessions::Seat,
+    sessions::Sessions,
 };
 use crate::{
     chat::peer::Goodbye,
@@ -41,7 +41,8 @@ pub enum Protocol {
 
 pub struct Session {
     key: u64,
-    sessions: Seat,
+    sessions: Arc<Sessions>,
+    _place: OwnedSemaphorePermit,
     pub(super) protocol: Protocol,
     /// What the client said in its first request.
     pub(super) handshake: Handshake,
@@ -65,11 +66,18 @@ pub struct Session {
 }
 
 impl Session {
-    pub(super) fn new(key: u64, sessions: Seat, protocol: Protocol, handshake: Handshake) -> Self {
+    pub(super) fn new(
+        key: u64,
+        sessions: Arc<Sessions>,
+        place: OwnedSemaphorePermit,
+        protocol: Protocol,
+        handshake: Handshake,
+    ) -> Self {
         Self {
             key,
             flow: Flow::new(sessions.shared.clone()),
             sessions,
+            _place: place,
             protocol,
             handshake,
             sid: OnceLock::new(),

@@ -2,14 +2,14 @@
 
 use std::{
     collections::HashMap,
-    ops::Deref,
     sync::{
         Arc, Weak,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
 };
 
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 
 use super::{
     peer::Peer,
@@ -33,8 +33,8 @@ pub struct Sessions {
     /// Those that began with polling, by their Engine.IO id.
     by_sid: Mutex<HashMap<Box<str>, Weak<Session>>>,
     all: Mutex<HashMap<u64, Weak<Session>>>,
-    /// Those that take memory: the engine keeps some that have ended.
-    held: AtomicUsize,
+    /// Taken for as long as a session takes memory: the engine keeps some that have ended.
+    places: Arc<Semaphore>,
     next: AtomicU64,
 }
 
@@ -46,7 +46,7 @@ impl Sessions {
             engine,
             by_sid: Mutex::default(),
             all: Mutex::default(),
-            held: AtomicUsize::new(0),
+            places: Arc::new(Semaphore::new(limits.sessions.min(Semaphore::MAX_PERMITS))),
             next: AtomicU64::new(0),
         })
     }
@@ -57,9 +57,9 @@ impl Sessions {
         protocol: Protocol,
         handshake: Handshake,
     ) -> Option<Arc<Session>> {
-        let seat = Seat::take(self)?;
+        let place = self.places.clone().try_acquire_owned().ok()?;
         let key = self.next.fetch_add(1, Ordering::Relaxed);
-        let session = Arc::new(Session::new(key, seat, protocol, handshake));
+        let session = Arc::new(Session::new(key, self.clone(), place, protocol, handshake));
         self.all.lock().insert(key, Arc::downgrade(&session));
         Some(session)
     }
@@ -104,30 +104,5 @@ impl Sessions {
 
     pub(super) fn everybody(&self) -> Vec<Arc<Session>> {
         self.all.lock().values().filter_map(Weak::upgrade).collect()
-    }
-}
-
-/// A session's seat among as many as there may be. Given back when it is dropped.
-pub(super) struct Seat(Arc<Sessions>);
-
-impl Seat {
-    fn take(sessions: &Arc<Sessions>) -> Option<Self> {
-        let one_more = |held| (held < sessions.shared.limits.sessions).then_some(held + 1);
-        let taken = (sessions.held).fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
-        taken.is_ok().then(|| Self(sessions.clone()))
-    }
-}
-
-impl Deref for Seat {
-    type Target = Arc<Sessions>;
-
-    fn deref(&self) -> &Arc<Sessions> {
-        &self.0
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.0.held.fetch_sub(1, Ordering::Relaxed);
     }
 }
