@@ -1,39 +1,76 @@
-//! Log lines that others can cause without end: one in a while is written, with how many were not.
+//! Log lines that others can cause without end: one of a kind in a while is written, with how many were not. Where that is a line of
+//! one place in the code, [`complain!`] is all that is needed.
 
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, const_mutex};
 
 /// How often something is complained of, at most.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// What is to be said of one kind of trouble.
-#[derive(Default)]
-pub struct Complaints(Mutex<Said>);
+/// Trouble of one or several kinds. How many kinds there are is decided by the code, never by what comes from outside.
+pub struct Complaints(Mutex<Vec<(&'static str, Said)>>);
 
-#[derive(Default)]
 struct Said {
-    last: Option<Instant>,
+    last: Instant,
     /// Not said since then.
     more: u64,
 }
 
 impl Complaints {
-    /// Whether to complain now of what happened, and how many times it happened before without a word.
-    pub fn due(&self) -> Option<u64> {
-        self.due_at(Instant::now())
+    /// Nothing was said yet.
+    pub const fn new() -> Self {
+        Self(const_mutex(Vec::new()))
     }
 
-    fn due_at(&self, now: Instant) -> Option<u64> {
-        let mut said = self.0.lock();
-        if said.last.is_some_and(|last| now < last + PERIOD) {
+    /// Whether to complain now of what happened, and how many times it happened before without a word.
+    pub fn due(&self) -> Option<u64> {
+        self.due_of("")
+    }
+
+    /// The same for trouble of one kind among several.
+    pub fn due_of(&self, kind: &'static str) -> Option<u64> {
+        self.due_at(kind, Instant::now())
+    }
+
+    fn due_at(&self, kind: &'static str, now: Instant) -> Option<u64> {
+        let mut kinds = self.0.lock();
+        let Some((_, said)) = kinds.iter_mut().find(|(known, _)| *known == kind) else {
+            let said = Said { last: now, more: 0 };
+            kinds.push((kind, said));
+            return Some(0);
+        };
+        if now < said.last + PERIOD {
             said.more += 1;
             return None;
         }
-        said.last = Some(now);
+        said.last = now;
         Some(std::mem::take(&mut said.more))
     }
 }
+
+impl Default for Complaints {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Writes a log line that strangers can cause: `complain!(warn, peer = %id, "refused a token")`. One in ten seconds has the level,
+/// and the field `unsaid_before`; the others are details (`debug`). Kinds that are not to hide each other: `complain!(warn, of kind, …)`.
+macro_rules! complain {
+    ($level:ident, of $kind:expr, $($line:tt)+) => {{
+        static SAID: $crate::complaints::Complaints = $crate::complaints::Complaints::new();
+        match SAID.due_of($kind) {
+            Some(unsaid_before) => ::tracing::$level!(unsaid_before, $($line)+),
+            None => ::tracing::debug!($($line)+),
+        }
+    }};
+    ($level:ident, $($line:tt)+) => {
+        $crate::complaints::complain!($level, of "", $($line)+)
+    };
+}
+
+pub(crate) use complain;
 
 #[cfg(test)]
 mod tests {
@@ -42,12 +79,22 @@ mod tests {
     #[test]
     fn one_in_a_while_is_said_with_how_many_were_not() {
         let (complaints, start) = (Complaints::default(), Instant::now());
-        assert_eq!(complaints.due_at(start), Some(0));
+        assert_eq!(complaints.due_at("", start), Some(0));
         for _ in 0..1000 {
-            assert_eq!(complaints.due_at(start + PERIOD / 2), None);
+            assert_eq!(complaints.due_at("", start + PERIOD / 2), None);
         }
-        assert_eq!(complaints.due_at(start + PERIOD), Some(1000));
-        assert_eq!(complaints.due_at(start + PERIOD), None);
-        assert_eq!(complaints.due_at(start + 2 * PERIOD), Some(1));
+        assert_eq!(complaints.due_at("", start + PERIOD), Some(1000));
+        assert_eq!(complaints.due_at("", start + PERIOD), None);
+        assert_eq!(complaints.due_at("", start + 2 * PERIOD), Some(1));
+    }
+
+    #[test]
+    fn one_kind_does_not_hide_another() {
+        let (complaints, start) = (Complaints::default(), Instant::now());
+        assert_eq!(complaints.due_at("flooding", start), Some(0));
+        assert_eq!(complaints.due_at("flooding", start), None);
+        assert_eq!(complaints.due_at("stalled", start), Some(0));
+        assert_eq!(complaints.due_at("flooding", start + PERIOD), Some(1));
+        assert_eq!(complaints.due_at("stalled", start + PERIOD), Some(0));
     }
 }

@@ -41,7 +41,10 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
             "redis",
         ],
     ),
-    ("dialect", &["account::sessions", "account::tokens", "chat"]),
+    (
+        "dialect",
+        &["account::sessions", "account::tokens", "chat", "complaints"],
+    ),
     (
         "transport",
         &[

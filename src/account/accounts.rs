@@ -17,6 +17,7 @@ use super::{
     users::{self, DatabaseUrl, Finished, Hashes, Kept, Key, NotAdded, Users},
 };
 use crate::chat::message::AuthorName;
+use crate::complaints::complain;
 
 /// The longest mail address, in bytes (RFC 5321, and its erratum 1690).
 const MAIL_MAX: usize = 254;
@@ -241,7 +242,8 @@ impl Accounts {
             Verdict::RightButOld { better } => self.keep_better(row.id, &stored, &better).await,
             Verdict::Wrong => return Err(LoginError::Wrong),
             Verdict::Unreadable => {
-                tracing::warn!(
+                complain!(
+                    warn,
                     user = row.id,
                     "what is stored as this user's password is no hash: it cannot log in"
                 );
@@ -305,7 +307,7 @@ impl Accounts {
             Ok(Kept::Not) => {
                 tracing::info!(user, "password was changed meanwhile, and stays as it is")
             }
-            Err(error) => tracing::warn!(user, %error, "password stays as the old chat kept it"),
+            Err(error) => complain!(warn, user, %error, "password stays as the old chat kept it"),
         }
     }
 }
@@ -316,5 +318,5 @@ fn can_be_stored(mail: &str) -> bool {
 }
 
 fn no_hash(error: HashError) {
-    tracing::error!(%error, "registration or login refused as busy");
+    complain!(error, %error, "registration or login refused as busy");
 }

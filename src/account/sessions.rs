@@ -245,6 +245,17 @@ impl Sessions {
         self.end(&session.id).await
     }
 
+    /// What a page of ours has that may end this login: nobody else can read it there, nor make one.
+    pub fn logout_token(&self, session: &Session) -> String {
+        self.seal.sign_logout(&session.id.login.0.to_le_bytes())
+    }
+
+    /// Whether that is such a token, of this login.
+    pub fn is_logout_token(&self, session: &Session, token: &str) -> bool {
+        let login = session.id.login.0.to_le_bytes();
+        self.seal.is_logout(&login, token)
+    }
+
     /// Calls `end` when the session is ended, whoever does it; at once where it was ended lately. Not any more once
     /// the [`Watch`] is dropped. A session that is watched does not expire.
     pub fn watch(&self, id: &SessionId, end: impl FnOnce() + Send + 'static) -> Watch {

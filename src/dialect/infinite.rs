@@ -19,6 +19,7 @@ use crate::chat::{
     presence::Stay,
     room::{Rendered, Seat, Start},
 };
+use crate::complaints::complain;
 
 mod words;
 
@@ -107,7 +108,7 @@ impl Conversation for Talking {
                 });
             }
             Err(error) => {
-                tracing::error!(peer = %self.peer.id(), %error, "could not read the room");
+                complain!(error, peer = %self.peer.id(), %error, "could not read the room");
                 self.peer.close(Goodbye::Unavailable);
             }
         }

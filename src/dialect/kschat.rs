@@ -20,6 +20,7 @@ use crate::{
         message::{Message, MessageId, RoomName, UserId},
         peer::Outlet,
     },
+    complaints::complain,
 };
 
 mod client;
@@ -55,7 +56,7 @@ impl Dialect for Kschat {
         handshake: &Handshake,
     ) -> Result<Box<dyn Conversation>, Refusal> {
         let refused = |reason: &dyn std::fmt::Display| {
-            tracing::warn!(peer = %peer.id(), %reason, "refused a token");
+            complain!(warn, peer = %peer.id(), %reason, "refused a token");
             REFUSAL
         };
         let tokens = (self.tokens.as_ref()).ok_or_else(|| refused(&"no token is taken here"))?;

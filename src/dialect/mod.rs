@@ -20,6 +20,7 @@ use serde_json::value::{RawValue, to_raw_value};
 pub use self::bearer::SeveralTokens;
 use crate::chat::peer::{Goodbye, Outlet};
 pub use crate::chat::room::Rendered;
+use crate::complaints::complain;
 
 /// One front end's words.
 pub trait Dialect: Send + Sync + 'static {
@@ -201,7 +202,7 @@ const LOGGED_NAME: usize = 40;
 /// Why an event was not taken, for front ends that have no way to show it.
 pub(crate) fn log_refused(peer: &dyn Outlet, event: &str, reason: &dyn fmt::Display) {
     let event: String = event.chars().take(LOGGED_NAME).collect();
-    tracing::warn!(peer = %peer.id(), ?event, %reason, "refused an event");
+    complain!(warn, peer = %peer.id(), ?event, %reason, "refused an event");
 }
 
 #[cfg(test)]

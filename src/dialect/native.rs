@@ -23,6 +23,7 @@ use crate::chat::{
     presence::Stay,
     room::{Entry, Render, Rendered, Seat, Start},
 };
+use crate::complaints::complain;
 
 mod answer;
 mod direct;
@@ -277,7 +278,7 @@ impl Talking {
                 }
             }
             Err(error) => {
-                tracing::error!(peer = %self.peer.id(), %error, "could not read the room");
+                complain!(error, peer = %self.peer.id(), %error, "could not read the room");
                 self.peer.close(Goodbye::Unavailable);
             }
         }

@@ -15,6 +15,7 @@ use crate::chat::{
     presence::Stay,
     room::{Render, Rendered, Seat, Start},
 };
+use crate::complaints::complain;
 
 /// The dialect of namespace `/`.
 pub struct Talk {
@@ -95,7 +96,7 @@ impl Conversation for Talking {
                 self.seat = Some((seat, stay));
             }
             Err(error) => {
-                tracing::error!(peer = %self.peer.id(), %error, "could not read the room");
+                complain!(error, peer = %self.peer.id(), %error, "could not read the room");
                 self.peer.close(Goodbye::Unavailable);
             }
         }

@@ -18,6 +18,7 @@ use crate::{
         presence::Stay,
         room::{Render, Rendered, Seat, Start},
     },
+    complaints::complain,
     dialect::{Event, log_refused},
 };
 
@@ -129,7 +130,7 @@ impl Page {
                     }
                 }
                 Err(error) => {
-                    tracing::error!(peer = %peer.id(), %error, "could not read the room");
+                    complain!(error, peer = %peer.id(), %error, "could not read the room");
                     return peer.close(Goodbye::Unavailable);
                 }
             }

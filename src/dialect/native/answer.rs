@@ -12,6 +12,7 @@ use crate::{
         message::{InvalidName, RoomName},
         peer::Outlet,
     },
+    complaints::complain,
     dialect::{Ack, Event, log_refused},
 };
 
@@ -115,7 +116,7 @@ pub(super) fn reply(
         (Ok(_), None) => {}
         (Err(problem), ack) => {
             if let Problem::Unavailable(error) = &problem {
-                tracing::error!(peer = %peer.id(), %error, "the log did not answer");
+                complain!(error, peer = %peer.id(), %error, "the log did not answer");
             }
             match ack {
                 Some(ack) => ack.send(&serde_json::json!({ "ok": false, "error": {

@@ -10,6 +10,7 @@ use crate::{
         message::{AuthorName, UserId},
         peer::Outlet,
     },
+    complaints::complain,
     dialect::{Handshake, SeveralTokens},
 };
 
@@ -49,7 +50,7 @@ impl Proof {
         };
         let tokens = self.tokens.as_ref().ok_or(Problem::NoTokens)?;
         let identity = tokens.verify_patiently(&token).await.inspect_err(|error| {
-            tracing::warn!(peer = %peer.id(), reason = error.detail(), "refused a token");
+            complain!(warn, peer = %peer.id(), reason = error.detail(), "refused a token");
         })?;
         Ok(Some(identity))
     }

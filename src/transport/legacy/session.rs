@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     chat::peer::{Goodbye, Outlet},
+    complaints::complain,
     dialect::{Conversation, Handshake},
     transport::{
         channels::Channels,
@@ -260,7 +261,7 @@ impl Session {
         if why.is_ordinary() {
             tracing::debug!(remote = %self.handshake.remote, reason = why.code(), "ending a 0.9 session");
         } else {
-            tracing::warn!(remote = %self.handshake.remote, reason = why.code(), "ending a 0.9 session: {}", why.message());
+            complain!(warn, of why.code(), remote = %self.handshake.remote, reason = why.code(), "ending a 0.9 session: {}", why.message());
         }
         if !why.is_abrupt() {
             let seats: Vec<_> = {

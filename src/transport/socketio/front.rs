@@ -27,14 +27,18 @@ use super::{
 };
 use crate::{
     chat::peer::Goodbye,
+    complaints::complain,
     dialect::Handshake,
     transport::{
         body::{self, Unread},
         forward::Hop,
-        origin::{self, Allowed},
+        origin::{self, Allowed, Readers},
         upgrade,
     },
 };
+
+/// The versions of WebSocket that Node's ws speaks.
+const VERSIONS: [&str; 2] = ["13", "8"];
 
 /// Answers requests.
 #[derive(Clone)]
@@ -268,6 +272,9 @@ impl Front {
         let key = key
             .filter(|_| query.transport == Transport::Websocket && request.method() == Method::GET);
         let key = key.ok_or(Error::BadRequest)?;
+        if !upgrade::is_of_version(request.headers(), &VERSIONS) {
+            return Ok(upgrade::other_version(&VERSIONS));
+        }
         let session = match &query.sid {
             Some(sid) => self.sessions.find(sid).ok_or(Error::SessionIdUnknown)?,
             None => self.begin(&request, &query, remote)?,
@@ -290,10 +297,13 @@ impl Front {
             remote,
             query: request.uri().query().unwrap_or_default().into(),
             auth: None,
-            credentials: origin::credentials(request.headers(), &self.allowed),
+            credentials: origin::credentials(request.headers(), &self.allowed, Readers::Allowed),
         };
         let session = self.sessions.begin(query.protocol, handshake);
-        session.ok_or(Error::Forbidden)
+        session.ok_or_else(|| {
+            complain!(warn, %remote, "refused a session: as many are connected as --max-connections allows");
+            Error::Forbidden
+        })
     }
 }
 

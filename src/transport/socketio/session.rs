@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     chat::peer::Goodbye,
+    complaints::complain,
     dialect::Handshake,
     transport::{
         channels::{Channels, Member},
@@ -263,7 +264,7 @@ impl Session {
         if why.is_ordinary() {
             tracing::debug!(session = self.key, remote = %self.handshake.remote, reason = why.code(), "ending a session");
         } else {
-            tracing::warn!(session = self.key, remote = %self.handshake.remote, reason = why.code(), "ending a session: {}", why.message());
+            complain!(warn, of why.code(), session = self.key, remote = %self.handshake.remote, reason = why.code(), "ending a session: {}", why.message());
         }
         if !why.is_abrupt() {
             for peer in self.peers() {

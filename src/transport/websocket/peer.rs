@@ -18,6 +18,7 @@ use serde_json::value::RawValue;
 use super::peers::Peers;
 use crate::{
     chat::peer::{Goodbye, Outlet, PeerId, Unanswered},
+    complaints::complain,
     dialect::{Dialect, Event, Held},
     transport::{
         asks::{self, Answered},
@@ -144,7 +145,7 @@ impl Peer {
         if why.is_ordinary() {
             tracing::debug!(peer = %self.id, remote = %self.remote, reason = why.code(), "ending a WebSocket");
         } else {
-            tracing::warn!(peer = %self.id, remote = %self.remote, reason = why.code(), "ending a WebSocket: {words}");
+            complain!(warn, of why.code(), peer = %self.id, remote = %self.remote, reason = why.code(), "ending a WebSocket: {words}");
         }
         let goodbye = self.dialect.goodbye(why).filter(|_| !why.is_abrupt());
         {

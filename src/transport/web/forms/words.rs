@@ -17,6 +17,7 @@ use super::super::views::escape;
 use crate::{
     account::{LoginError, RegisterError, sessions::SessionError},
     chat::message::InvalidName,
+    complaints::complain,
 };
 
 const MISSING: &str = "Please fill out all required fields!";
@@ -64,7 +65,7 @@ impl Told {
     }
 
     fn unavailable(error: &(dyn std::error::Error + 'static)) -> Self {
-        tracing::error!(error, "{IMPOSSIBLE}");
+        complain!(error, error, "{IMPOSSIBLE}");
         Self::say(UNAVAILABLE)
     }
 }
