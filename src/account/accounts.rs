@@ -17,7 +17,7 @@ use super::{
     users::{self, DatabaseUrl, Finished, Hashes, Kept, Key, NotAdded, Users},
 };
 use crate::chat::message::AuthorName;
-use crate::complaints::complain;
+use crate::log_limit::complain;
 
 /// The longest mail address, in bytes (RFC 5321, and its erratum 1690).
 const MAIL_MAX: usize = 254;

@@ -12,7 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
 use super::{errors::OpenError, users::without_secrets};
-use crate::complaints::complain;
+use crate::log_limit::complain;
 
 /// Mails that wait or are being sent.
 const UNDER_WAY: usize = 256;

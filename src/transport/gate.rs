@@ -2,7 +2,7 @@
 //! who is let in one after the other is served well, and those who are here already hardly notice. Sessions that exist do
 //! not pass here.
 
-use crate::complaints::complain;
+use crate::log_limit::complain;
 use std::{
     num::NonZeroU32,
     sync::atomic::{AtomicBool, Ordering},

@@ -8,7 +8,7 @@ use http::{
     header::{AUTHORIZATION, COOKIE, HOST, ORIGIN, REFERER},
 };
 
-use crate::dialect::Credentials;
+use crate::dialects::Credentials;
 
 /// How the page and this server are related, in the browser's words (W3C Fetch Metadata).
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -158,7 +158,7 @@ mod tests {
         }
     }
 
-    /// As `Sec-Fetch-Site` has it, with neither `Origin` nor `Referer`, and whether the page is ours.
+    /// As `Sec-Fetch-BridgeContext` has it, with neither `Origin` nor `Referer`, and whether the page is ours.
     const SITES: [(&str, bool); 6] = [
         ("same-origin", true),
         ("none", true),

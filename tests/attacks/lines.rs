@@ -1,1 +1,1 @@
-//! Log lines that strangers cause: few, however often they try.
+//! Store lines that strangers cause: few, however often they try.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::attempts::Refused;
-use crate::complaints::complain;
+use crate::log_limit::complain;
 
 /// A session could not be read or written.
 #[derive(Debug, thiserror::Error)]

@@ -19,9 +19,9 @@ use super::{
     state::Times,
 };
 use crate::{
-    chat::peer::Goodbye,
-    complaints::complain,
-    dialect::Handshake,
+    chat::socket::CloseReason,
+    dialects::Handshake,
+    log_limit::complain,
     transport::{channels::Channels, flow::Shared},
 };
 
@@ -110,7 +110,7 @@ impl Sessions {
     }
 
     /// How many sessions the server ended for this reason.
-    pub fn ended(&self, why: Goodbye) -> u64 {
+    pub fn ended(&self, why: CloseReason) -> u64 {
         self.shared.ended(why)
     }
 
@@ -124,7 +124,7 @@ impl Sessions {
         self.links.load(Ordering::Acquire) > 0
     }
 
-    pub(super) fn close_all(&self, why: Goodbye) {
+    pub(super) fn close_all(&self, why: CloseReason) {
         for session in self.everybody() {
             session.close(why);
         }

@@ -20,7 +20,7 @@ use http::{
 use super::views::{View, ViewError};
 use crate::{
     account::sessions::{SessionError, Sessions},
-    complaints::complain,
+    log_limit::complain,
     transport::proxy::ByTls,
 };
 

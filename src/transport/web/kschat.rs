@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use super::views::{View, ViewError};
 use crate::account::tokens::Tokens;
-use crate::complaints::complain;
+use crate::log_limit::complain;
 
 /// The template in the operator's folder.
 pub const FILE: &str = "client.ejs";
@@ -124,7 +124,7 @@ fn is_like_a_token(token: &str) -> bool {
     token.len() <= LONGEST_TOKEN && token.bytes().all(is_in_it)
 }
 
-/// What the page marks its own messages with: a number that another page hardly has.
+/// What the page receipts its own messages with: a number that another page hardly has.
 fn random() -> Option<String> {
     getrandom::u32()
         .map(|number| number.to_string())

@@ -17,7 +17,7 @@ use super::super::views::escape;
 use crate::{
     account::{LoginError, RegisterError, sessions::SessionError},
     chat::message::InvalidName,
-    complaints::complain,
+    log_limit::complain,
 };
 
 const MISSING: &str = "Please fill out all required fields!";
