@@ -1,4 +1,4 @@
-//! What no server in Node would publish: it is refused with a word in the log, and what follows it is told all the same.
+//! What no server in Node would publish: it is refused with a word in the store, and what follows it is told all the same.
 
 use redis::Commands;
 use rmpv::{Value, encode::write_value};
