@@ -1,14 +1,14 @@
-//! Store lines that others can cause without end: one of a kind in a while is written, with how many were not. Where that is a line of
-//! one place in the code, [`complain!`] is all that is needed.
+//! Log lines that others can cause without end: one of a kind in a while is written, with how many were not. Where that is a line of
+//! one place in the code, [`log_limited!`] is all that is needed.
 
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, const_mutex};
 
-/// How often something is complained of, at most.
+/// How often one kind of line is written, at most.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// Trouble of one or several kinds. How many kinds there are is decided by the code, never by what comes from outside.
+/// Lines of one or several kinds. How many kinds there are is decided by the code, never by what comes from outside.
 pub struct LogLimit(Mutex<Vec<(&'static str, Said)>>);
 
 struct Said {
@@ -18,17 +18,17 @@ struct Said {
 }
 
 impl LogLimit {
-    /// Nothing was said yet.
+    /// Nothing was written yet.
     pub const fn new() -> Self {
         Self(const_mutex(Vec::new()))
     }
 
-    /// Whether to complain now of what happened, and how many times it happened before without a word.
+    /// Whether to write a line now, and how many were left out since the last one.
     pub fn due(&self) -> Option<u64> {
         self.due_of("")
     }
 
-    /// The same for trouble of one kind among several.
+    /// The same for one kind of line among several.
     pub fn due_of(&self, kind: &'static str) -> Option<u64> {
         self.due_at(kind, Instant::now())
     }
@@ -55,9 +55,9 @@ impl Default for LogLimit {
     }
 }
 
-/// Writes a log line that strangers can cause: `complain!(warn, socket = %id, "refused a token")`. One in ten seconds has the level,
-/// and the field `unsaid_before`; the others are details (`debug`). Kinds that are not to hide each other: `complain!(warn, of kind, …)`.
-macro_rules! complain {
+/// Writes a log line that strangers can cause: `log_limited!(warn, socket = %id, "refused a token")`. One in ten seconds has the level,
+/// and the field `unsaid_before`; the others are details (`debug`). Kinds that are not to hide each other: `log_limited!(warn, of kind, …)`.
+macro_rules! log_limited {
     ($level:ident, of $kind:expr, $($line:tt)+) => {{
         static SAID: $crate::log_limit::LogLimit = $crate::log_limit::LogLimit::new();
         match SAID.due_of($kind) {
@@ -66,11 +66,11 @@ macro_rules! complain {
         }
     }};
     ($level:ident, $($line:tt)+) => {
-        $crate::log_limit::complain!($level, of "", $($line)+)
+        $crate::log_limit::log_limited!($level, of "", $($line)+)
     };
 }
 
-pub(crate) use complain;
+pub(crate) use log_limited;
 
 #[cfg(test)]
 mod tests {

@@ -17,7 +17,7 @@ use super::{
     users::{self, DatabaseUrl, Finished, Hashes, Kept, Key, NotAdded, Users},
 };
 use crate::chat::message::AuthorName;
-use crate::log_limit::complain;
+use crate::log_limit::log_limited;
 
 /// The longest mail address, in bytes (RFC 5321, and its erratum 1690).
 const MAIL_MAX: usize = 254;
@@ -242,7 +242,7 @@ impl Accounts {
             Verdict::RightButOld { better } => self.keep_better(row.id, &stored, &better).await,
             Verdict::Wrong => return Err(LoginError::Wrong),
             Verdict::Unreadable => {
-                complain!(
+                log_limited!(
                     warn,
                     user = row.id,
                     "what is stored as this user's password is no hash: it cannot log in"
@@ -307,7 +307,9 @@ impl Accounts {
             Ok(Kept::Not) => {
                 tracing::info!(user, "password was changed meanwhile, and stays as it is")
             }
-            Err(error) => complain!(warn, user, %error, "password stays as the old chat kept it"),
+            Err(error) => {
+                log_limited!(warn, user, %error, "password stays as the old chat kept it")
+            }
         }
     }
 }
@@ -318,5 +320,5 @@ fn can_be_stored(mail: &str) -> bool {
 }
 
 fn no_hash(error: HashError) {
-    complain!(error, %error, "registration or login refused as busy");
+    log_limited!(error, %error, "registration or login refused as busy");
 }

@@ -12,7 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
 use super::{errors::OpenError, users::without_secrets};
-use crate::log_limit::complain;
+use crate::log_limit::log_limited;
 
 /// Mails that wait or are being sent.
 const UNDER_WAY: usize = 256;
@@ -117,7 +117,7 @@ impl Mailer {
     /// Sends the mail about a new account, some time. `user` is the number that the log lines name.
     pub(super) fn welcome(&self, user: i64, to: &str) {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            complain!(
+            log_limited!(
                 warn,
                 user,
                 "registration mail not sent: {UNDER_WAY} others wait"
@@ -125,7 +125,7 @@ impl Mailer {
             return;
         };
         let Some(mail) = self.write(to) else {
-            complain!(
+            log_limited!(
                 warn,
                 user,
                 "registration mail not sent: the address cannot be written to"

@@ -19,7 +19,7 @@ use crate::chat::{
     socket::{CloseReason, Socket},
     store::{Appended, StoreError},
 };
-use crate::log_limit::complain;
+use crate::log_limit::log_limited;
 
 mod lines;
 
@@ -104,7 +104,7 @@ impl Handler for Talking {
                 });
             }
             Err(error) => {
-                complain!(error, socket = %self.socket.id(), %error, "could not read the room");
+                log_limited!(error, socket = %self.socket.id(), %error, "could not read the room");
                 self.socket.close(CloseReason::Unavailable);
             }
         }

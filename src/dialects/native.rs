@@ -23,7 +23,7 @@ use crate::chat::{
     socket::{CloseReason, Socket},
     store::Appended,
 };
-use crate::log_limit::complain;
+use crate::log_limit::log_limited;
 
 mod answer;
 mod direct;
@@ -287,7 +287,7 @@ impl Talking {
                 }
             }
             Err(error) => {
-                complain!(error, socket = %self.socket.id(), %error, "could not read the room");
+                log_limited!(error, socket = %self.socket.id(), %error, "could not read the room");
                 self.socket.close(CloseReason::Unavailable);
             }
         }

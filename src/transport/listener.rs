@@ -35,7 +35,7 @@ use tokio::{
 use tower::ServiceExt;
 
 use super::{body::ReadOut, target};
-use crate::log_limit::complain;
+use crate::log_limit::log_limited;
 
 /// How long the head of a request may take to arrive, the time between two requests included.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
@@ -225,7 +225,7 @@ pub async fn serve(listener: TcpListener, router: Router, mut connections: Conne
             Ok(accepted) => accepted,
             Err(error) if is_of_one_connection(&error) => continue,
             Err(error) => {
-                complain!(error, %error, "cannot accept connections; check the limit on open files (ulimit -n)");
+                log_limited!(error, %error, "cannot accept connections; check the limit on open files (ulimit -n)");
                 tokio::time::sleep(OUT_OF_RESOURCES_PAUSE).await;
                 continue;
             }
@@ -245,7 +245,7 @@ pub async fn serve(listener: TcpListener, router: Router, mut connections: Conne
             _permit: permit,
         };
         if is_spare {
-            complain!(warn, %remote, "turned a connection away: there are as many as --max-connections allows");
+            log_limited!(warn, %remote, "turned a connection away: there are as many as --max-connections allows");
             let answered = answer_when_full(connection, router);
             tokio::spawn(tokio::time::timeout(SPARE_PATIENCE, answered));
         } else {

@@ -30,7 +30,7 @@ use super::{
 use crate::{
     chat::socket::{CloseReason, Socket},
     dialects::{Dialect, Handler, Handshake},
-    log_limit::complain,
+    log_limit::log_limited,
 };
 
 /// The version of the protocol; there is no other that browsers speak.
@@ -119,7 +119,7 @@ impl WebSocket {
         let key = check(&request)?;
         if origin::of(request.headers(), &self.allowed).is_err() {
             let origin = named_origin(request.headers());
-            complain!(warn, %remote, ?origin, "refused a page of another origin; --cors-origin lets it in");
+            log_limited!(warn, %remote, ?origin, "refused a page of another origin; --cors-origin lets it in");
             return Err(Refusal::Origin);
         }
         let handshake = Handshake {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::attempts::Refused;
-use crate::log_limit::complain;
+use crate::log_limit::log_limited;
 
 /// A session could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +26,7 @@ impl SessionError {
         let error: &dyn std::error::Error = self;
         match self {
             Self::Redis(cause) if crate::redis::is_away(cause) => tracing::debug!(error, "{what}"),
-            _ => complain!(error, of what, error, "{what}"),
+            _ => log_limited!(error, of what, error, "{what}"),
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::{
         socket::{CloseReason, Socket},
     },
     dialects::{Event, log_refused},
-    log_limit::complain,
+    log_limit::log_limited,
 };
 
 /// How long a page that says nothing may be one that was just opened. These front ends say that they
@@ -130,7 +130,7 @@ impl Page {
                     }
                 }
                 Err(error) => {
-                    complain!(error, socket = %socket.id(), %error, "could not read the room");
+                    log_limited!(error, socket = %socket.id(), %error, "could not read the room");
                     return socket.close(CloseReason::Unavailable);
                 }
             }

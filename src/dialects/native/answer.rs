@@ -13,7 +13,7 @@ use crate::{
         store::StoreError,
     },
     dialects::{Ack, Event, log_refused},
-    log_limit::complain,
+    log_limit::log_limited,
 };
 
 /// What an answer holds besides `ok`.
@@ -116,7 +116,7 @@ pub(super) fn reply(
         (Ok(_), None) => {}
         (Err(problem), ack) => {
             if let Problem::Unavailable(error) = &problem {
-                complain!(error, socket = %socket.id(), %error, "the log did not answer");
+                log_limited!(error, socket = %socket.id(), %error, "the log did not answer");
             }
             match ack {
                 Some(ack) => ack.send(&serde_json::json!({ "ok": false, "error": {

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     chat::socket::CloseReason,
     dialects::Handshake,
-    log_limit::complain,
+    log_limit::log_limited,
     transport::{
         body::{self, Unread},
         forward::Hop,
@@ -303,7 +303,7 @@ impl Front {
         };
         let session = self.sessions.begin(query.protocol, handshake);
         session.ok_or_else(|| {
-            complain!(warn, %remote, "refused a session: as many are connected as --max-connections allows");
+            log_limited!(warn, %remote, "refused a session: as many are connected as --max-connections allows");
             Error::Forbidden
         })
     }

@@ -20,7 +20,7 @@ use http::{
 use super::views::{View, ViewError};
 use crate::{
     account::sessions::{SessionError, Sessions},
-    log_limit::complain,
+    log_limit::log_limited,
     transport::proxy::ByTls,
 };
 
@@ -84,7 +84,8 @@ async fn page(index: &Index, request: &Parts) -> Result<Response, SessionError> 
         ("user", record.user.as_deref()),
         ("server", Some(&index.server)),
     ]);
-    let Ok(page) = page.inspect_err(|error| complain!(error, %error, "could not render the page"))
+    let Ok(page) =
+        page.inspect_err(|error| log_limited!(error, %error, "could not render the page"))
     else {
         return Ok(StatusCode::INTERNAL_SERVER_ERROR.into_response());
     };

@@ -17,7 +17,7 @@ use super::super::views::escape;
 use crate::{
     account::{LoginError, RegisterError, sessions::SessionError},
     chat::message::InvalidName,
-    log_limit::complain,
+    log_limit::log_limited,
 };
 
 const MISSING: &str = "Please fill out all required fields!";
@@ -65,7 +65,7 @@ impl Told {
     }
 
     fn unavailable(error: &(dyn std::error::Error + 'static)) -> Self {
-        complain!(error, error, "{IMPOSSIBLE}");
+        log_limited!(error, error, "{IMPOSSIBLE}");
         Self::say(UNAVAILABLE)
     }
 }
