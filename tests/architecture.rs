@@ -41,7 +41,15 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
             "redis",
         ],
     ),
-    ("dialect", &["account::sessions", "account::tokens", "chat"]),
+    (
+        "dialect",
+        &[
+            "account::names",
+            "account::sessions",
+            "account::tokens",
+            "chat",
+        ],
+    ),
     (
         "transport",
         &[

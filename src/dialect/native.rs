@@ -14,7 +14,7 @@ use self::{
     words::{PersonWords, Said, Words},
 };
 use super::{Ack, Conversation, Dialect, Event, Fleeting, Handshake, Refusal, iso, json};
-use crate::account::tokens::Tokens;
+use crate::account::{names::Names, tokens::Tokens};
 use crate::chat::{
     Chat,
     log::Receipt,
@@ -50,14 +50,22 @@ pub struct Native {
     words: Arc<dyn Render>,
     fleeting: Arc<dyn Fleeting>,
     tokens: Option<Arc<Tokens>>,
+    names: Arc<Names>,
 }
 
 impl Native {
-    /// `tokens` checks who somebody is; without it nobody is anybody to the application.
-    pub fn new(chat: Arc<Chat>, fleeting: Arc<dyn Fleeting>, tokens: Option<Arc<Tokens>>) -> Self {
+    /// `tokens` checks who somebody is; without it nobody is anybody to the application. `names` decides about names
+    /// that no token gives.
+    pub fn new(
+        chat: Arc<Chat>,
+        fleeting: Arc<dyn Fleeting>,
+        tokens: Option<Arc<Tokens>>,
+        names: Arc<Names>,
+    ) -> Self {
         Self {
             chat,
             tokens,
+            names,
             words: Arc::new(Words),
             fleeting,
         }
@@ -76,7 +84,7 @@ impl Dialect for Native {
             fleeting: self.fleeting.clone(),
             peer,
             name: None,
-            proof: Proof::new(self.tokens.clone(), handshake),
+            proof: Proof::new(self.tokens.clone(), self.names.clone(), handshake),
             correspondence: None,
             rooms: HashMap::new(),
         }))
@@ -173,17 +181,7 @@ impl Talking {
         }
         let Hello { name, token } = parse(event)?;
         let proved = self.proof.check(&self.peer, token).await?;
-        let given = match &proved {
-            Some(identity) => identity.name.clone(),
-            None => self.proof.name(),
-        };
-        let name = match given {
-            Some(name) => name,
-            None => name
-                .ok_or(Problem::BadRequest("`name` is missing"))?
-                .parse()
-                .map_err(Problem::BadName)?,
-        };
+        let name = self.proof.called(&self.peer, proved.as_ref(), name).await?;
         if let Some(identity) = proved {
             self.proof.accept(&self.peer, identity);
         }
