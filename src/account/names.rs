@@ -18,7 +18,7 @@ use super::{
 };
 use crate::chat::{
     message::AuthorName,
-    peer::{Goodbye, Outlet},
+    socket::{CloseReason, Socket},
 };
 
 /// Names that pages show for themselves: whose the server's own lines are, and who spoke where nobody knows a name.
@@ -87,13 +87,13 @@ impl Names {
         &self,
         name: &AuthorName,
         came: Option<(&str, IpAddr)>,
-        peer: &Arc<dyn Outlet>,
+        peer: &Arc<dyn Socket>,
     ) -> Result<Option<Watch>, NameRefused> {
         let login = self.check(name, came).await?;
         Ok(login.map(|login| {
             let peer = peer.clone();
             self.sessions
-                .watch(&login, move || peer.close(Goodbye::SignedOut))
+                .watch(&login, move || peer.close(CloseReason::SignedOut))
         }))
     }
 

@@ -66,7 +66,7 @@ impl Skeleton {
     }
 }
 
-/// Letters, digits and accents as they are read.
+/// DirectMessages, digits and accents as they are read.
 fn looks_like(name: &str) -> String {
     let is_read = |c: &char| c.is_alphanumeric() || is_combining_mark(*c);
     let mut look: String = name.nfkc().filter(|c| !is_invisible(*c)).collect();
