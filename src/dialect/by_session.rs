@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde_json::value::RawValue;
 
 use self::{page::Page, screens::Screens};
-use super::{Conversation, Dialect, Event, Fleeting, Handshake, Refusal, log_refused};
+use super::{Conversation, Dialect, Event, Fleeting, Handshake, Refusal};
 use crate::{
     account::sessions::{Record, SessionError, Sessions},
     chat::{
@@ -185,7 +185,7 @@ impl Conversation for Talking {
             }
         }
         match self.speaks {
-            Speaks::Nobody => self.refuse(&event),
+            Speaks::Nobody => self.refuse(event),
             _ => self.otherwise.hear(event).await,
         }
     }
@@ -223,11 +223,11 @@ impl Talking {
     }
 
     /// In the words of the first front end that knows such an event.
-    fn refuse(&self, event: &Event) {
+    fn refuse(&self, event: Event) {
         let mut all = self.shared.all_words.iter();
-        match all.find(|words| words.understand(event).is_ok()) {
-            Some(words) => page::refuse(&*self.peer, &**words, &event.name, &NOT_LOGGED_IN),
-            None => log_refused(&*self.peer, &event.name, &NOT_LOGGED_IN),
+        match all.find(|words| words.understand(&event).is_ok()) {
+            Some(words) => page::refuse(&*self.peer, &**words, event, &NOT_LOGGED_IN),
+            None => super::refuse(&*self.peer, event, &NOT_LOGGED_IN),
         }
     }
 

@@ -7,7 +7,7 @@ use std::{borrow::Cow, sync::Arc};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{Conversation, Dialect, Event, Handshake, Refusal, escape, iso, json, log_refused};
+use super::{Conversation, Dialect, Event, Handshake, Refusal, escape, iso, json, refuse};
 use crate::chat::{
     Chat,
     message::{Message, MessageId, RoomName},
@@ -103,27 +103,23 @@ impl Conversation for Talking {
 
     async fn hear(&mut self, event: Event) {
         if &*event.name != "message" {
-            return log_refused(&*self.peer, &event.name, &"no such event");
+            // The page has no way to show it; a message's id, the other answer, is a string.
+            return refuse(&*self.peer, event, &"no such event");
         }
         let Some(text) = event.arg::<String>() else {
-            return log_refused(&*self.peer, &event.name, &"text is not a string");
+            return refuse(&*self.peer, event, &"text is not a string");
         };
         let receipt = match self.chat.post(RoomName::lobby(), None, text, None).await {
             Ok(receipt) => receipt,
-            Err(refused) => return log_refused(&*self.peer, &event.name, &refused),
+            Err(refused) => return refuse(&*self.peer, event, &refused),
         };
         // The next event need not wait until this one is kept.
         let peer = self.peer.clone();
         tokio::spawn(async move {
-            let Event {
-                name, ack, held, ..
-            } = event;
-            match (receipt.await, ack) {
-                (Ok(message), Some(ack)) => ack.send(&message.id.to_string()),
-                (Ok(_), None) => {}
-                (Err(error), _) => log_refused(&*peer, &name, &error),
+            match receipt.await {
+                Ok(message) => event.answer(&message.id.to_string()),
+                Err(error) => refuse(&*peer, event, &error),
             }
-            drop(held);
         });
     }
 

@@ -16,9 +16,9 @@ use crate::{
         message::{AuthorName, RoomName},
         peer::{Goodbye, Outlet},
         presence::Stay,
-        room::{Render, Rendered, Seat, Start},
+        room::{Render, Seat, Start},
     },
-    dialect::{Event, log_refused},
+    dialect::{self, Event},
 };
 
 /// How long a page that says nothing may be one that was just opened. These front ends say that they
@@ -174,9 +174,10 @@ impl Page {
                 }
                 self.shared.tell_all(&self.author, News::Left).await;
             }
-            Ok(Said::Text(text)) => self.post(text, event).await,
-            Err(reason) => log_refused(&*self.peer, &event.name, &reason),
+            Ok(Said::Text(text)) => return self.post(text, event).await,
+            Err(reason) => return dialect::refuse(&*self.peer, event, &reason),
         }
+        event.answer(&self.author.as_str());
     }
 
     async fn post(&mut self, text: String, event: Event) {
@@ -185,19 +186,14 @@ impl Page {
         let posted = self.shared.chat.post(RoomName::lobby(), author, text, None);
         let receipt = match posted.await {
             Ok(receipt) => receipt,
-            Err(refused) => return refuse(&*peer, &*words, &event.name, &refused),
+            Err(refused) => return refuse(&*peer, &*words, event, &refused),
         };
         // The next event need not wait until this one is kept.
         self.last = Some(tokio::spawn(async move {
-            let Event {
-                name, ack, held, ..
-            } = event;
-            match (receipt.await, ack) {
-                (Ok(message), Some(ack)) => ack.send(&message.id.to_string()),
-                (Ok(_), None) => {}
-                (Err(error), _) => refuse(&*peer, &*words, &name, &error),
+            match receipt.await {
+                Ok(message) => event.answer(&message.id.to_string()),
+                Err(error) => refuse(&*peer, &*words, event, &error),
             }
-            drop(held);
         }));
     }
 
@@ -211,12 +207,12 @@ impl Page {
 pub(super) fn refuse(
     peer: &dyn Outlet,
     words: &dyn Words,
-    event: &str,
+    event: Event,
     reason: &dyn std::fmt::Display,
 ) {
-    log_refused(peer, event, reason);
-    let Rendered { event, payload } = words.tell_refused(&reason.to_string());
-    peer.emit(event, &payload);
+    let told = words.tell_refused(&reason.to_string());
+    peer.emit(told.event, &told.payload);
+    dialect::refuse(peer, event, reason);
 }
 
 impl Drop for Reading {

@@ -176,6 +176,8 @@ impl Correspondent for Told {
                     }
                 });
                 self.peer.ask("direct", &payload, acknowledged);
+                // `read`, from a client that shows it at once.
+                self.peer.expect(1);
             }
         }
     }

@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     chat::peer::{Answer, Goodbye, Outlet, PeerId, Unanswered},
-    dialect::{Ack, Conversation, Dialect, Event, Handshake, Held, Refusal},
+    dialect::{Ack, Conversation, Dialect, Event, Handshake, Held, Refusal, Rendered},
     transport::{
         asks::{self, Answered, Asks},
         channels::Member,
@@ -65,8 +65,11 @@ type Greeted = Mutex<Option<Box<dyn Conversation>>>;
 
 impl Peer {
     pub(super) fn say_goodbye(&self, why: Goodbye) {
-        if let Some(goodbye) = self.dialect.goodbye(why) {
-            self.emit(goodbye.event, &goodbye.payload);
+        if let Some(Rendered { event, payload }) = self.dialect.goodbye(why) {
+            match self.dialect.asks_always() {
+                true => self.ask(event, &payload, Box::new(|_| {})),
+                false => self.emit(event, &payload),
+            }
         }
         if !why.reconnect()
             && let Some(socket) = self.socket.upgrade()
@@ -183,6 +186,9 @@ impl Outlet for Peer {
             let ask = || socket.emit_with_ack::<_, Args>(event, payload);
             (self.session).queue(size, || self.session.outbox.queue_behind(ask))
         });
+        if asked.is_some() {
+            self.expect(1);
+        }
         match (asked, self.asks.begin()) {
             (None, _) => asks::give_up(answered, Unanswered::Gone),
             (_, None) => asks::give_up(answered, Unanswered::TooMany),
@@ -192,6 +198,10 @@ impl Outlet for Peer {
                 asks::wait(place, answer, answered);
             }
         }
+    }
+
+    fn expect(&self, packets: u32) {
+        self.session.flow.asked(packets);
     }
 
     fn join(&self, channel: &str) {
