@@ -20,6 +20,7 @@ use super::{Forms, form::Form};
 use crate::{
     account::sessions::{Session, SessionError},
     transport::{
+        listener::Remote,
         origin,
         proxy::ByTls,
         web::index::{SOON, cookies},
@@ -77,7 +78,8 @@ async fn end(
     cookies: &str,
     token: &str,
 ) -> Result<Response, SessionError> {
-    let session = forms.sessions.of(cookies).await?;
+    let from = Remote::ip(&request.extensions);
+    let session = forms.sessions.of(cookies, from).await?;
     let is_for_all = is_for_all(request);
     let is_proven = origin::is_proven(&request.headers, &forms.allowed);
     match &session {
