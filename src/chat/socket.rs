@@ -192,7 +192,7 @@ pub trait Socket: Send + Sync + 'static {
     /// happens, in a task of its own: what it does costs the caller nothing.
     fn ask(&self, event: &str, payload: &RawValue, answered: Box<dyn FnOnce(Answer) + Send>);
 
-    /// How many events are queued, or went out and are not known to have arrived. An outlet that cannot tell says none.
+    /// How many events are queued, or went out and are not known to have arrived. A socket that cannot tell answers 0.
     fn waiting(&self) -> usize {
         0
     }
