@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde_json::value::RawValue;
 
 use self::{page::Page, screens::Screens};
-use super::{Dialect, Event, Handler, Handshake, Refusal, Volatile, log_refused};
+use super::{Dialect, Event, Handler, Handshake, Refusal, Volatile};
 use crate::{
     account::sessions::{Record, SessionError, Sessions},
     chat::{
@@ -185,7 +185,7 @@ impl Handler for Talking {
             }
         }
         match self.speaks {
-            Speaks::Nobody => self.refuse(&event),
+            Speaks::Nobody => self.refuse(event),
             _ => self.otherwise.handle(event).await,
         }
     }
@@ -223,11 +223,11 @@ impl Talking {
     }
 
     /// In the words of the first front end that knows such an event.
-    fn refuse(&self, event: &Event) {
+    fn refuse(&self, event: Event) {
         let mut all = self.shared.all_words.iter();
-        match all.find(|words| words.understand(event).is_ok()) {
-            Some(words) => page::refuse(&*self.socket, &**words, &event.name, &NOT_LOGGED_IN),
-            None => log_refused(&*self.socket, &event.name, &NOT_LOGGED_IN),
+        match all.find(|words| words.understand(&event).is_ok()) {
+            Some(words) => page::refuse(&*self.socket, &**words, event, &NOT_LOGGED_IN),
+            None => super::refuse(&*self.socket, event, &NOT_LOGGED_IN),
         }
     }
 
