@@ -176,6 +176,7 @@ impl Server {
             chat.clone(),
             volatile["/chat"].clone(),
             tokens.clone(),
+            limits.event_rate,
         ));
         socketio.mount("/", talk.clone());
         socketio.mount("/chat", native.clone());

@@ -1,7 +1,7 @@
 //! Our own words, namespace `/chat`; docs/native.md is their contract. Names, rooms, posts with
 //! idempotency keys, scrollback, who is here, who is typing; direct messages (`direct`).
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, num::NonZeroU32, sync::Arc};
 
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -50,14 +50,22 @@ pub struct Native {
     words: Arc<dyn Render>,
     volatile: Arc<dyn Volatile>,
     tokens: Option<Arc<Tokens>>,
+    rate: Option<NonZeroU32>,
 }
 
 impl Native {
-    /// `tokens` checks who somebody is; without it nobody is anybody to the application.
-    pub fn new(chat: Arc<Chat>, volatile: Arc<dyn Volatile>, tokens: Option<Arc<Tokens>>) -> Self {
+    /// `tokens` checks who somebody is; without it nobody is anybody to the application. `rate` is how many packets per second
+    /// the transports read from one connection, where that is limited: clients are told, so that they keep within it.
+    pub fn new(
+        chat: Arc<Chat>,
+        volatile: Arc<dyn Volatile>,
+        tokens: Option<Arc<Tokens>>,
+        rate: Option<NonZeroU32>,
+    ) -> Self {
         Self {
             chat,
             tokens,
+            rate,
             words: Arc::new(Renderer),
             volatile,
         }
@@ -77,6 +85,7 @@ impl Dialect for Native {
             socket,
             name: None,
             proof: Proof::new(self.tokens.clone(), handshake),
+            rate: self.rate,
             direct_messages: None,
             rooms: HashMap::new(),
         }))
@@ -94,6 +103,7 @@ struct Talking {
     socket: Arc<dyn Socket>,
     name: Option<AuthorName>,
     proof: Proof,
+    rate: Option<NonZeroU32>,
     direct_messages: Option<DirectMessages>,
     rooms: HashMap<RoomName, Joined>,
 }
@@ -196,6 +206,7 @@ impl Talking {
             "user": self.proof.user().as_ref().map(UserId::as_str),
             "history": self.chat.limits().history,
             "maxText": self.chat.limits().text,
+            "rate": self.rate,
         }));
         self.name = Some(name);
         Ok(answer)
