@@ -43,7 +43,13 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
     ),
     (
         "dialects",
-        &["account::sessions", "account::tokens", "chat"],
+        &[
+            "account::names",
+            "account::sessions",
+            "account::tokens",
+            "chat",
+            "log_limit",
+        ],
     ),
     (
         "transport",

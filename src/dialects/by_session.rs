@@ -2,7 +2,7 @@
 //! one of them knows a name in speaks its words, whoever has none speaks another dialect. Says what
 //! these front ends have in common; their words are `amqpchat` and `rabbitpubsub`.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use async_trait::async_trait;
 use serde_json::value::RawValue;
@@ -120,6 +120,7 @@ impl Dialect for BySession {
             shared: self.shared.clone(),
             otherwise: self.otherwise.connect(socket.clone(), handshake)?,
             cookies: handshake.credentials.cookie.clone(),
+            from: handshake.remote,
             speaks: Speaks::Otherwise,
             socket,
         }))
@@ -135,6 +136,7 @@ struct Talking {
     socket: Arc<dyn Socket>,
     otherwise: Box<dyn Handler>,
     cookies: Option<Box<str>>,
+    from: IpAddr,
     speaks: Speaks,
 }
 
@@ -204,7 +206,7 @@ impl Talking {
         let Some(cookies) = &self.cookies else {
             return Ok(None);
         };
-        let Some(session) = self.shared.sessions.of(cookies).await? else {
+        let Some(session) = self.shared.sessions.of(cookies, self.from).await? else {
             return Ok(None);
         };
         let named = self.shared.all_words.iter().find_map(|words| {

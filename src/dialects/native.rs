@@ -14,7 +14,7 @@ use self::{
     identity::Proof,
 };
 use super::{Ack, Dialect, Event, Handler, Handshake, Refusal, Volatile, iso, json};
-use crate::account::tokens::Tokens;
+use crate::account::{names::Names, tokens::Tokens};
 use crate::chat::{
     Chat,
     message::{AuthorName, Message, MessageId, RoomName, UserId},
@@ -50,21 +50,25 @@ pub struct Native {
     words: Arc<dyn Render>,
     volatile: Arc<dyn Volatile>,
     tokens: Option<Arc<Tokens>>,
+    names: Arc<Names>,
     rate: Option<NonZeroU32>,
 }
 
 impl Native {
-    /// `tokens` checks who somebody is; without it nobody is anybody to the application. `rate` is how many packets per second
-    /// the transports read from one connection, where that is limited: clients are told, so that they keep within it.
+    /// `tokens` checks who somebody is; without it nobody is anybody to the application. `names` decides about names
+    /// that no token gives. `rate` is how many packets per second the transports read from one connection, where that is
+    /// limited: clients are told, so that they keep within it.
     pub fn new(
         chat: Arc<Chat>,
         volatile: Arc<dyn Volatile>,
         tokens: Option<Arc<Tokens>>,
+        names: Arc<Names>,
         rate: Option<NonZeroU32>,
     ) -> Self {
         Self {
             chat,
             tokens,
+            names,
             rate,
             words: Arc::new(Renderer),
             volatile,
@@ -84,7 +88,7 @@ impl Dialect for Native {
             volatile: self.volatile.clone(),
             socket,
             name: None,
-            proof: Proof::new(self.tokens.clone(), handshake),
+            proof: Proof::new(self.tokens.clone(), self.names.clone(), handshake),
             rate: self.rate,
             direct_messages: None,
             rooms: HashMap::new(),
@@ -183,17 +187,10 @@ impl Talking {
         }
         let Hello { name, token } = parse(event)?;
         let proved = self.proof.check(&self.socket, token).await?;
-        let given = match &proved {
-            Some(identity) => identity.name.clone(),
-            None => self.proof.name(),
-        };
-        let name = match given {
-            Some(name) => name,
-            None => name
-                .ok_or(Problem::BadRequest("`name` is missing"))?
-                .parse()
-                .map_err(Problem::BadName)?,
-        };
+        let name = self
+            .proof
+            .called(&self.socket, proved.as_ref(), name)
+            .await?;
         if let Some(identity) = proved {
             self.proof.accept(&self.socket, identity);
         }
@@ -297,7 +294,7 @@ impl Talking {
                 }
             }
             Err(error) => {
-                tracing::error!(socket = %self.socket.id(), %error, "could not read the room");
+                crate::log_limit::log_limited!(error, socket = %self.socket.id(), %error, "could not read the room");
                 self.socket.close(CloseReason::Unavailable);
             }
         }

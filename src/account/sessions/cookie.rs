@@ -11,11 +11,16 @@ use cookie::{Cookie, SameSite};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use crate::account::attempts::Network;
+
 /// Random bytes of an id, as many as in express-session.
 const ID_BYTES: usize = 24;
 
 /// The longest id that is looked up, in bytes. Those of express have 24 or 32.
 const ID_MAX: usize = 128;
+
+/// Bytes of the hash that an id is bound with.
+const BOUND_BYTES: usize = 8;
 
 /// Cookies of our name in one request that are looked at: a browser sends one for each path that it was set for.
 const COOKIES_MAX: usize = 4;
@@ -59,6 +64,32 @@ impl Seal {
         is_ours.then(|| id.to_owned())
     }
 
+    /// What shows that a page was made by us for a login, and may end it.
+    pub fn sign_logout(&self, login: &[u8]) -> String {
+        let mac = logout(&self.secrets[0], login).finalize();
+        URL_SAFE_NO_PAD.encode(mac.into_bytes())
+    }
+
+    /// Whether that was signed for this login with one of the secrets.
+    pub fn is_logout(&self, login: &[u8], token: &str) -> bool {
+        let Ok(token) = URL_SAFE_NO_PAD.decode(token) else {
+            return false;
+        };
+        let is_signed = |secret| logout(secret, login).verify_slice(&token).is_ok();
+        self.secrets.iter().any(is_signed)
+    }
+
+    /// What takes the place of an id in the hands of whoever comes from there: no cookie names it, and nobody else's
+    /// request makes it.
+    pub fn bound(&self, id: &str, to: Network) -> String {
+        let mac = self.secrets[0].clone().chain_update(format!("{id}@{to}"));
+        let digest = mac.finalize().into_bytes();
+        let digest: String = (digest[..BOUND_BYTES].iter())
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        format!("{id}@{digest}")
+    }
+
     /// The `Set-Cookie` header for an id. Without an age the cookie goes with the browser.
     pub fn set(&self, id: &str, age: Option<Duration>, secure: bool) -> String {
         let mac = self.secrets[0].clone().chain_update(id).finalize();
@@ -82,6 +113,14 @@ impl Seal {
         }
         cookie.build().encoded().to_string()
     }
+}
+
+/// The first byte is in no text, so no signature of an id is one of these.
+fn logout(secret: &Hmac<Sha256>, login: &[u8]) -> Hmac<Sha256> {
+    secret
+        .clone()
+        .chain_update(b"\xfflogout")
+        .chain_update(login)
 }
 
 /// An id that cannot be guessed.

@@ -1,5 +1,6 @@
 //! Registration, login and logout as the old chats' pages ask for them: forms in, JSON out, status 200 with an
-//! `error` that the page shows as HTML. `form` takes the request apart, `words` has what a page is told.
+//! `error` that the page shows as HTML. `form` takes the request apart, `words` has what a page is told. `logout` is asked for with an
+//! address alone, so it makes sure that the user wants it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,33 +12,29 @@ use axum::{
 };
 use http::{
     StatusCode,
-    header::{CACHE_CONTROL, LOCATION, SET_COOKIE},
-    request::Parts,
+    header::{CACHE_CONTROL, SET_COOKIE},
 };
 use serde_json::json;
 
 use self::{form::Form, words::Told};
-use super::index::{SOON, cookies};
 use crate::{
     account::{
-        Accounts,
-        sessions::{Record, SessionError, SessionId, Sessions},
+        Accounts, Names,
+        sessions::{Record, SessionId, Sessions},
     },
     chat::message::AuthorName,
-    transport::{
-        listener::Remote,
-        origin::{self, Allowed},
-        proxy::ByTls,
-    },
+    transport::origin::Allowed,
 };
 
 mod form;
+mod logout;
 mod words;
 
 /// What the routes need.
 pub struct Forms {
     /// None where nobody can have one.
     accounts: Option<Arc<Accounts>>,
+    names: Arc<Names>,
     sessions: Arc<Sessions>,
     allowed: Allowed,
     patience: Duration,
@@ -47,12 +44,14 @@ impl Forms {
     /// Forms of pages whose origin is `allowed`; a form may take `patience` to arrive.
     pub fn new(
         accounts: Option<Arc<Accounts>>,
+        names: Arc<Names>,
         sessions: Arc<Sessions>,
         allowed: Allowed,
         patience: Duration,
     ) -> Self {
         Self {
             accounts,
+            names,
             sessions,
             allowed,
             patience,
@@ -65,7 +64,7 @@ impl Forms {
             .route("/register", post(register))
             .route("/login", post(login))
             .route("/user", post(name_visitor))
-            .route("/logout", get(logout))
+            .route("/logout", get(logout::ask).post(logout::confirm))
             .with_state(Arc::new(self))
     }
 
@@ -110,7 +109,7 @@ async fn login(State(forms): State<Arc<Forms>>, request: Request) -> Result<Resp
     let user = forms.accounts()?.login(mail, pass, form.from).await?;
     let name = user.author().as_str().to_owned();
     // Nobody can have given this browser the new id beforehand.
-    let before = forms.sessions.of(&form.cookies).await?;
+    let before = forms.sessions.of(&form.cookies, form.from).await?;
     let record = Record::of_account(name.clone(), user.mail);
     let session = forms.sessions.begin(record).await?;
     if let Some(before) = before {
@@ -125,50 +124,13 @@ async fn name_visitor(State(forms): State<Arc<Forms>>, request: Request) -> Resu
     let user: AuthorName = form.field("user").parse()?;
     let naming = forms.sessions.naming(form.from)?;
     // A bare name proves nothing: it must not be taken for somebody's who has proved it.
-    if let Some(accounts) = &forms.accounts {
-        accounts.check_is_free(user.as_str()).await?;
-    }
+    let checked = forms.names.check(&user, Some((&form.cookies, form.from)));
+    (checked.await).map_err(|why| Told::name_refused(user.as_str(), &why))?;
     let user = user.as_str().to_owned();
     let named = (forms.sessions).name_visitor(naming, &form.cookies, user);
     let session = named.await?;
     let cookie = forms.set_cookie(&session.id, form.by_tls);
     Ok((cookie, answer(json!({ "error": "" }))).into_response())
-}
-
-async fn logout(State(forms): State<Arc<Forms>>, request: Request) -> Response {
-    let (head, _) = request.into_parts();
-    match end(&forms, &head).await {
-        Ok(response) => response,
-        Err(error) => {
-            error.log("could not log somebody out");
-            let told = "nobody can log out now, try again\n";
-            (StatusCode::SERVICE_UNAVAILABLE, SOON, told).into_response()
-        }
-    }
-}
-
-async fn end(forms: &Forms, request: &Parts) -> Result<Response, SessionError> {
-    let away = [(LOCATION, "/"), (CACHE_CONTROL, "no-store")];
-    let away = (StatusCode::FOUND, away);
-    // A link on somebody else's page logs nobody out.
-    if origin::of(&request.headers, &forms.allowed).is_err() {
-        return Ok(away.into_response());
-    }
-    if let Some(session) = forms.sessions.of(&cookies(&request.headers)).await? {
-        match is_for_all(request) {
-            true => forms.sessions.end_everywhere(&session).await?,
-            false => forms.sessions.end(&session.id).await?,
-        }
-    }
-    let by_tls = request.extensions.get::<ByTls>().is_some();
-    let forget = AppendHeaders([(SET_COOKIE, forms.sessions.forget_cookie(by_tls))]);
-    Ok((forget, away).into_response())
-}
-
-/// Whether all logins of the account are to end: `/logout?everywhere`.
-fn is_for_all(request: &Parts) -> bool {
-    let query = request.uri.query().unwrap_or_default();
-    form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "everywhere")
 }
 
 fn answer(json: serde_json::Value) -> Response {
