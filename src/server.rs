@@ -38,12 +38,12 @@ use crate::{
     log::{embedded::EmbeddedLog, redis::RedisLog},
     redis::Redis,
     settings::Settings,
+    socketio::{self, SocketIo, Timing},
     transport::{
         forward::Forward,
         gate::Gate,
         legacy::{self, Legacy},
         listener::{self, Connections},
-        socketio::{self, SocketIo, Timing},
         websocket::{self, WebSocket},
     },
 };
@@ -341,7 +341,7 @@ impl Server {
         self.tasks.shutdown().await;
         self.logins.close().await;
         for why in Goodbye::ALL {
-            let sessions = self.socketio.sessions().ended(why)
+            let sessions = self.socketio.connections().ended(why)
                 + self.legacy.sessions().ended(why)
                 + self.websocket.peers().ended(why);
             if sessions > 0 {

@@ -7,9 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Who may import what, from the room itself apart. The arrows go one way: transport → dialect → chat ← log.
+/// Who may import what, from the room itself apart. The arrows go one way: transport, engineio → socketio → dialect → chat ← log.
 /// `account` stands aside of them. Only `server` knows several rooms as a whole; `settings` names the values that it reads.
-const MAY_IMPORT: [(&str, &[&str]); 15] = [
+const MAY_IMPORT: [(&str, &[&str]); 18] = [
     (
         "account",
         &["chat::message", "chat::peer", "complaints", "redis"],
@@ -42,10 +42,35 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
         ],
     ),
     ("dialect", &["account::sessions", "account::tokens", "chat"]),
+    ("connection", &["chat::peer", "dialect"]),
+    (
+        "engineio",
+        &[
+            "chat::peer",
+            "connection",
+            "dialect::Handshake",
+            "transport::body",
+            "transport::forward::Hop",
+            "transport::listener::Remote",
+            "transport::origin",
+            "transport::upgrade",
+        ],
+    ),
+    (
+        "socketio",
+        &[
+            "chat::peer",
+            "connection",
+            "dialect",
+            "engineio",
+            "transport::origin",
+        ],
+    ),
     (
         "transport",
         &[
             "account",
+            "connection",
             "dialect",
             "chat::message",
             "chat::peer",
@@ -88,6 +113,7 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
             "neighbour",
             "redis",
             "settings",
+            "socketio",
             "transport",
         ],
     ),
@@ -108,15 +134,20 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
 ];
 
 /// Libraries that only these places name, so that replacing one stays a matter of one place.
-const AT_HOME: [(&str, &[&str]); 14] = [
+const AT_HOME: [(&str, &[&str]); 16] = [
     ("jsonwebtoken", &["account/tokens", "account/tokens.rs"]),
     ("argon2", &["account/passwords.rs"]),
     ("minijinja", &["transport/web/views.rs"]),
     ("lettre", &["account/mail.rs"]),
     ("lapin", &["neighbour/amqp"]),
     ("sqlx", &["account/users"]),
-    ("socketioxide", &["transport/socketio"]),
-    ("tokio_tungstenite", &["transport"]),
+    ("engineioxide_core", &["engineio", "socketio"]),
+    ("socketioxide_core", &["socketio"]),
+    ("socketioxide_parser_common", &["socketio"]),
+    (
+        "tokio_tungstenite",
+        &["connection", "engineio", "transport"],
+    ),
     ("rusqlite", &["log/embedded", "account/sessions"]),
     // Our own room of that name is written the same, so its users are named here as well.
     (
@@ -138,7 +169,7 @@ const AT_HOME: [(&str, &[&str]); 14] = [
         "clap",
         &["settings", "transport/legacy/mod.rs", "transport/web.rs"],
     ),
-    ("axum", &["transport", "server"]),
+    ("axum", &["engineio", "socketio", "transport", "server"]),
     ("hyper", &["transport"]),
 ];
 

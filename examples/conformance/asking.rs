@@ -13,10 +13,10 @@ use axum::{
 use handshaken::{
     chat::peer::Outlet,
     dialect::{Conversation, Dialect, Event, Handshake, Refusal},
+    socketio::SocketIo,
     transport::{
         legacy::{Legacy, Times, Transport},
         listener::{self, Connections},
-        socketio::SocketIo,
     },
 };
 use serde::{Deserialize, Serialize};

@@ -25,10 +25,11 @@ use subtle::ConstantTimeEq;
 use tokio::sync::Notify;
 
 use super::{
-    farewell, gate,
+    gate,
     listener::{Pulse, Remote},
     tunnel,
 };
+use crate::connection::farewell;
 use crate::{
     cluster::members::{LEASE, Members, Other},
     complaints::Complaints,

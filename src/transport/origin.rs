@@ -15,10 +15,10 @@ pub type Allowed = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// A page that may not speak for its visitors.
 #[derive(Debug)]
-pub(super) struct Foreign;
+pub(crate) struct Foreign;
 
 /// The origin of the page that a request comes from, where it names one and is ours or allowed.
-pub(super) fn of(headers: &HeaderMap, allowed: &Allowed) -> Result<Option<HeaderValue>, Foreign> {
+pub(crate) fn of(headers: &HeaderMap, allowed: &Allowed) -> Result<Option<HeaderValue>, Foreign> {
     let origin = headers.get(ORIGIN);
     // Scripts that a page includes name no origin, but most say where they are included.
     let Some(from) = origin.or_else(|| headers.get(REFERER)) else {
@@ -47,7 +47,7 @@ pub(super) fn of(headers: &HeaderMap, allowed: &Allowed) -> Result<Option<Header
 
 /// What the request brings along that can prove who sent it. Cookies of another page's visitor prove
 /// nothing.
-pub(super) fn credentials(headers: &HeaderMap, allowed: &Allowed) -> Credentials {
+pub(crate) fn credentials(headers: &HeaderMap, allowed: &Allowed) -> Credentials {
     let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
     let cookies: Vec<_> = headers.get_all(COOKIE).iter().filter_map(text).collect();
     Credentials {

@@ -7,13 +7,13 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use ::http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode,
-    header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, UPGRADE},
+    header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE},
 };
 
 use super::listener::Connection;
 
 /// Whether a request asks for a WebSocket, well or badly.
-pub(super) fn is_asked_for(headers: &HeaderMap) -> bool {
+pub(crate) fn is_asked_for(headers: &HeaderMap) -> bool {
     let offers = headers.get_all(UPGRADE).iter();
     offers
         .filter_map(|offers| offers.to_str().ok())
@@ -23,7 +23,7 @@ pub(super) fn is_asked_for(headers: &HeaderMap) -> bool {
 
 /// Answers that the connection is a WebSocket from now on, and has `converse` speak on it: with the
 /// stream, and what came in behind the request.
-pub(super) fn answer<F>(
+pub(crate) fn answer<F>(
     request: &mut Request<Body>,
     key: &HeaderValue,
     converse: impl FnOnce(Connection, Vec<u8>) -> F + Send + 'static,
@@ -31,6 +31,7 @@ pub(super) fn answer<F>(
 where
     F: Future<Output = ()> + Send + 'static,
 {
+    let protocol = first_protocol(request.headers());
     let upgraded = hyper::upgrade::on(request);
     tokio::spawn(async move {
         let Ok(upgraded) = upgraded.await else { return };
@@ -51,12 +52,38 @@ where
     let accept = derive_accept_key(key.as_bytes());
     let accept = accept.parse().expect("base64 is a header value");
     headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    if let Some(protocol) = protocol {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
     response
+}
+
+/// The first of the subprotocols that a client offers, as Node takes it: a browser that offers some refuses an answer
+/// with none.
+fn first_protocol(headers: &HeaderMap) -> Option<HeaderValue> {
+    let offers = headers.get(SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
+    let first = offers.split(',').next()?.trim();
+    HeaderValue::from_str(first)
+        .ok()
+        .filter(|first| !first.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_subprotocol_that_is_offered_is_taken() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(first_protocol(&headers), None);
+        headers.insert(
+            SEC_WEBSOCKET_PROTOCOL,
+            HeaderValue::from_static(" chat , other"),
+        );
+        assert_eq!(first_protocol(&headers).unwrap(), "chat");
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(" ,other"));
+        assert_eq!(first_protocol(&headers), None);
+    }
 
     #[test]
     fn a_websocket_may_be_one_of_several_offers_in_any_case() {

@@ -21,14 +21,13 @@ use super::{
 };
 use crate::{
     chat::peer::{Goodbye, Outlet},
-    dialect::{Conversation, Handshake},
-    transport::{
+    connection::{
         channels::Channels,
         farewell::LAST_WORDS,
         flow::{Flow, Limits},
-        inbox,
-        socketio::text,
+        inbox, text,
     },
+    dialect::{Conversation, Handshake},
 };
 
 /// The event that programs of the old server listened to for messages, JSON ones too.

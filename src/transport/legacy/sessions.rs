@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{
     chat::peer::Goodbye,
+    connection::{channels::Channels, flow::Shared},
     dialect::Handshake,
-    transport::{channels::Channels, flow::Shared},
 };
 
 /// Random bytes in a session's id; 20 characters, as the old server's had.

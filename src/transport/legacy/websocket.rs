@@ -18,12 +18,11 @@ use super::{
 };
 use crate::{
     chat::peer::Goodbye,
-    transport::{
-        exchange::{self, Carried, End, Misread, Next},
+    connection::{
+        exchange::{self, Carried, End, Frames, Misread, Next},
         flow::Flow,
-        listener::Connection,
-        upgrade,
     },
+    transport::{listener::Connection, upgrade},
 };
 
 /// How long a client without a session may take to go.
@@ -98,13 +97,14 @@ impl Carried for Packets {
         self.session().hears_on()
     }
 
-    fn next(&mut self, cx: &mut Context<'_>) -> Next {
+    fn next(&mut self, cx: &mut Context<'_>, out: &mut Frames) -> Next {
         match self.attachment.packet(cx.waker()) {
             Taken::Some(packet) => {
                 if std::mem::take(&mut self.attachment.first) {
                     self.session().open("");
                 }
-                Next::Text(packet)
+                out.text(packet.len(), &[&packet]);
+                Next::Appended
             }
             Taken::Wait => Next::Wait,
             Taken::Over | Taken::Replaced => Next::Over(None),

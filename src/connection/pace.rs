@@ -25,7 +25,7 @@ const READERS: usize = 2;
 
 /// One session's pace.
 #[derive(Default)]
-pub(super) struct Pace(Mutex<State>);
+pub(crate) struct Pace(Mutex<State>);
 
 #[derive(Default)]
 struct State {
@@ -40,7 +40,7 @@ struct State {
 
 impl Pace {
     /// A packet came in. False once the session has been kept waiting for longer than `patience`.
-    pub(super) fn count(&self, rate: NonZeroU32, patience: Duration) -> bool {
+    pub(crate) fn count(&self, rate: NonZeroU32, patience: Duration) -> bool {
         let (mut state, now) = (self.0.lock(), Instant::now());
         let due = state.due.unwrap_or(now);
         // Whoever lets time pass unused gets it back. That a packet waited for its time, and then for a
@@ -54,7 +54,7 @@ impl Pace {
     }
 
     /// Whether the next packet may be read. If not, `waker` is woken when it may.
-    pub(super) fn may_read(&self, rate: NonZeroU32, reader: usize, waker: &Waker) -> bool {
+    pub(crate) fn may_read(&self, rate: NonZeroU32, reader: usize, waker: &Waker) -> bool {
         let mut state = self.0.lock();
         let Some(due) = state.due else {
             return true;
@@ -82,7 +82,7 @@ impl Pace {
     }
 
     /// Nothing is left to read: it was not too fast after all.
-    pub(super) fn caught_up(&self) {
+    pub(crate) fn caught_up(&self) {
         let mut state = self.0.lock();
         state.held_back = Duration::ZERO;
         state.waited = false;

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// A peer, as its inbox sees it.
-pub(super) trait Host: Outlet {
+pub(crate) trait Host: Outlet {
     fn inbox(&self) -> &Inbox;
 
     /// Whoever broke the rules is not heard any more.
@@ -21,7 +21,7 @@ pub(super) trait Host: Outlet {
 
 /// What a peer said and its conversation has not heard.
 #[derive(Default)]
-pub(super) struct Inbox(Mutex<Waiting>);
+pub(crate) struct Inbox(Mutex<Waiting>);
 
 #[derive(Default)]
 struct Waiting {
@@ -30,19 +30,19 @@ struct Waiting {
     conversation: Option<Box<dyn Conversation>>,
 }
 
-pub(super) enum Item {
+pub(crate) enum Item {
     Open,
     Hear(Event),
     Close,
 }
 
 /// Lets a conversation begin: what the peer may have said by now comes after its opening.
-pub(super) fn open<H: Host>(host: Arc<H>, conversation: Box<dyn Conversation>) {
+pub(crate) fn open<H: Host>(host: Arc<H>, conversation: Box<dyn Conversation>) {
     host.inbox().0.lock().items.push_front(Item::Open);
     tokio::spawn(listen(host, conversation));
 }
 
-pub(super) fn push<H: Host>(host: &Arc<H>, item: Item) {
+pub(crate) fn push<H: Host>(host: &Arc<H>, item: Item) {
     let mut waiting = host.inbox().0.lock();
     waiting.items.push_back(item);
     if let Some(conversation) = waiting.conversation.take() {

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A peer that channels can be joined by.
-pub(super) trait Member: Outlet {
+pub(crate) trait Member: Outlet {
     fn namespace(&self) -> &'static str;
 
     /// The channels that it is in.
@@ -24,18 +24,18 @@ pub(super) trait Member: Outlet {
 }
 
 /// The members of all channels, by namespace and name.
-pub(super) struct Channels<P>(Mutex<HashMap<Channel, Members<P>>>);
+pub(crate) struct Channels<P>(Mutex<HashMap<Channel, Members<P>>>);
 
 type Channel = (&'static str, Box<str>);
 
 type Members<P> = HashMap<PeerId, Weak<P>>;
 
 impl<P: Member> Channels<P> {
-    pub(super) fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self(Mutex::default()))
     }
 
-    pub(super) fn join(&self, peer: &Arc<P>, channel: &str) {
+    pub(crate) fn join(&self, peer: &Arc<P>, channel: &str) {
         let mut joined = peer.joined().lock();
         if joined.iter().any(|known| **known == *channel) {
             return;
@@ -48,13 +48,13 @@ impl<P: Member> Channels<P> {
             .insert(peer.id(), Arc::downgrade(peer));
     }
 
-    pub(super) fn leave(&self, peer: &P, channel: &str) {
+    pub(crate) fn leave(&self, peer: &P, channel: &str) {
         peer.joined().lock().retain(|known| **known != *channel);
         self.remove(peer, channel.into());
     }
 
     /// The peer is gone.
-    pub(super) fn forget(&self, peer: &P) {
+    pub(crate) fn forget(&self, peer: &P) {
         let joined = std::mem::take(&mut *peer.joined().lock());
         for channel in joined {
             self.remove(peer, channel);
@@ -82,7 +82,7 @@ impl<P: Member> Channels<P> {
 }
 
 /// Fleeting events for the peers of a namespace.
-pub(super) struct Told<P> {
+pub(crate) struct Told<P> {
     pub channels: Arc<Channels<P>>,
     pub namespace: &'static str,
 }
