@@ -1,6 +1,8 @@
 //! Where bytes come in and go out. A transport knows sockets and framing, and hands events to dialects.
 
 pub(crate) mod body;
+pub mod cors;
+pub(crate) mod encoding;
 pub mod forward;
 pub mod gate;
 pub mod legacy;
