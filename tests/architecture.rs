@@ -7,28 +7,28 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Who may import what, from the room itself apart. The arrows go one way: transport, engineio → socketio → dialect → chat ← log.
+/// Who may import what, from the room itself apart. The arrows go one way: transport, engineio → socketio → dialect → chat ← store.
 /// `account` stands aside of them. Only `server` knows several rooms as a whole; `settings` names the values that it reads.
 const MAY_IMPORT: [(&str, &[&str]); 18] = [
     (
         "account",
-        &["chat::message", "chat::peer", "complaints", "redis"],
+        &["chat::message", "chat::socket", "log_limit", "redis"],
     ),
     ("chat", &[]),
-    ("log", &["chat", "redis"]),
+    ("store", &["chat", "redis"]),
     ("redis", &[]),
     (
-        "neighbour",
+        "bridges",
         &[
             "chat",
             "cluster::lease",
-            "complaints",
-            "dialect::infinite",
-            "dialect::talk",
-            "dialect::amqpchat::AmqpChat",
-            "dialect::escape",
-            "dialect::iso",
-            "dialect::rabbitpubsub::RabbitPubSub",
+            "log_limit",
+            "dialects::infinite",
+            "dialects::talk",
+            "dialects::amqpchat::AmqpChat",
+            "dialects::escape",
+            "dialects::iso",
+            "dialects::rabbitpubsub::RabbitPubSub",
             "redis",
         ],
     ),
@@ -37,18 +37,21 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
         &[
             "chat::message",
             "chat::presence",
-            "dialect::Fleeting",
+            "dialects::Volatile",
             "redis",
         ],
     ),
-    ("dialect", &["account::sessions", "account::tokens", "chat"]),
-    ("connection", &["chat::peer", "dialect"]),
+    (
+        "dialects",
+        &["account::sessions", "account::tokens", "chat"],
+    ),
+    ("connection", &["chat::socket", "dialects"]),
     (
         "engineio",
         &[
-            "chat::peer",
+            "chat::socket",
             "connection",
-            "dialect::Handshake",
+            "dialects::Handshake",
             "transport::body",
             "transport::forward::Hop",
             "transport::listener::Remote",
@@ -59,9 +62,9 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
     (
         "socketio",
         &[
-            "chat::peer",
+            "chat::socket",
             "connection",
-            "dialect",
+            "dialects",
             "engineio",
             "transport::origin",
         ],
@@ -71,11 +74,11 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
         &[
             "account",
             "connection",
-            "dialect",
+            "dialects",
             "chat::message",
-            "chat::peer",
-            "cluster::members",
-            "complaints",
+            "chat::socket",
+            "cluster::replicas",
+            "log_limit",
         ],
     ),
     (
@@ -88,10 +91,10 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
             "account::tokens::InvalidSource",
             "account::tokens::JwksSource",
             "account::tokens::Path",
-            "log::embedded::Retain",
-            "neighbour::amqp::Address",
-            "neighbour::amqp::Bus",
-            "neighbour::amqp::InvalidAddress",
+            "store::sqlite::Retain",
+            "bridges::amqp::Address",
+            "bridges::amqp::Bus",
+            "bridges::amqp::InvalidAddress",
             "redis::Address",
             "redis::InvalidAddress",
             "transport::legacy::Transport",
@@ -100,7 +103,7 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
             "transport::web::kschat",
         ],
     ),
-    ("complaints", &[]),
+    ("log_limit", &[]),
     ("telemetry", &["settings::LogFormat"]),
     (
         "server",
@@ -108,9 +111,9 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
             "account",
             "chat",
             "cluster",
-            "dialect",
-            "log",
-            "neighbour",
+            "dialects",
+            "store",
+            "bridges",
             "redis",
             "settings",
             "socketio",
@@ -121,8 +124,8 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
         "doctor",
         &[
             "account",
-            "log::embedded",
-            "neighbour::amqp",
+            "store::sqlite",
+            "bridges::amqp",
             "redis",
             "settings",
             "transport::listener",
@@ -139,7 +142,7 @@ const AT_HOME: [(&str, &[&str]); 16] = [
     ("argon2", &["account/passwords.rs"]),
     ("minijinja", &["transport/web/views.rs"]),
     ("lettre", &["account/mail.rs"]),
-    ("lapin", &["neighbour/amqp"]),
+    ("lapin", &["bridges/amqp"]),
     ("sqlx", &["account/users"]),
     ("engineioxide_core", &["engineio", "socketio"]),
     ("socketioxide_core", &["socketio"]),
@@ -148,23 +151,23 @@ const AT_HOME: [(&str, &[&str]); 16] = [
         "tokio_tungstenite",
         &["connection", "engineio", "transport"],
     ),
-    ("rusqlite", &["log/embedded", "account/sessions"]),
+    ("rusqlite", &["store/sqlite", "account/sessions"]),
     // Our own room of that name is written the same, so its users are named here as well.
     (
         "redis",
         &[
             "redis",
-            "log/redis",
+            "store/redis",
             "account/sessions",
             "account/shared.rs",
             "cluster",
-            "neighbour",
+            "bridges",
             "settings",
             "server",
             "doctor",
         ],
     ),
-    ("rmpv", &["neighbour/socketio_redis"]),
+    ("rmpv", &["bridges/socketio_redis"]),
     (
         "clap",
         &["settings", "transport/legacy/mod.rs", "transport/web.rs"],
@@ -361,15 +364,15 @@ fn nothing_in_the_table_is_allowed_in_vain() {
 fn a_dialect_knows_no_other_dialect() {
     let sources = sources();
     let dialects: BTreeSet<_> = (sources.iter())
-        .filter(|source| source.room() == "dialect")
+        .filter(|source| source.room() == "dialects")
         .filter_map(|source| source.module.get(1).cloned())
         .collect();
     assert!(dialects.len() > 1, "{dialects:?}");
     assert!(dialects.contains(NO_FRONT_END), "{dialects:?}");
-    for source in sources.iter().filter(|source| source.room() == "dialect") {
+    for source in sources.iter().filter(|source| source.room() == "dialects") {
         for path in source.imports() {
             let other = path
-                .strip_prefix("dialect::")
+                .strip_prefix("dialects::")
                 .and_then(|path| path.split("::").next());
             let other = other.filter(|other| dialects.contains(*other));
             let own = source.module.get(1).map(String::as_str);

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use handshaken::{
-    dialect::{Handshake, Refusal},
+    dialects::{Handshake, Refusal},
     socketio::{SocketIo, Timing},
 };
 use rmpv::Value;

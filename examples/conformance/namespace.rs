@@ -5,8 +5,8 @@ use std::{collections::HashSet, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 use handshaken::{
-    chat::peer::Goodbye,
-    dialect::{Ack, Conversation, Event, Handshake, Refusal},
+    chat::socket::CloseReason,
+    dialects::{Ack, Event, Handler, Handshake, Refusal},
     socketio::{self, Socket},
 };
 use parking_lot::Mutex;
@@ -153,7 +153,7 @@ impl socketio::Namespace for Namespace {
         &self,
         socket: Arc<Socket>,
         handshake: &Handshake,
-    ) -> Result<Box<dyn Conversation>, Refusal> {
+    ) -> Result<Box<dyn Handler>, Refusal> {
         (self.admit)(handshake)?;
         let known = Arc::new(Known {
             handshake: handshake.clone(),
@@ -165,7 +165,7 @@ impl socketio::Namespace for Namespace {
         }))
     }
 
-    fn goodbye(&self, _: Goodbye) -> Option<handshaken::dialect::Rendered> {
+    fn close_notice(&self, _: CloseReason) -> Option<handshaken::dialects::Rendered> {
         None
     }
 }
@@ -177,12 +177,12 @@ struct Here {
 }
 
 #[async_trait]
-impl Conversation for Here {
+impl Handler for Here {
     async fn open(&mut self) {
         (self.namespace.greet)(&self.client);
     }
 
-    async fn hear(&mut self, event: Event) {
+    async fn handle(&mut self, event: Event) {
         let args = Args::read(&event.args, &event.attachments);
         (self.namespace.hear)(&self.client, &event.name, args, Answer(event.ack));
     }

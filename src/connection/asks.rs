@@ -6,7 +6,7 @@ use std::{collections::HashMap, time::Duration};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::chat::peer::{Answer, Unanswered};
+use crate::chat::socket::{Answer, Unanswered};
 
 /// Answers of one socket that are waited for at once.
 const MOST: usize = 64;

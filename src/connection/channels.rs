@@ -1,4 +1,4 @@
-//! Who receives which fleeting events: the members of each channel, among the peers of one transport.
+//! Who receives which volatile events: the members of each channel, among the peers of one transport.
 //! `server` has those of all transports told.
 
 use std::{
@@ -11,12 +11,12 @@ use parking_lot::Mutex;
 use serde_json::value::RawValue;
 
 use crate::{
-    chat::peer::{Outlet, PeerId},
-    dialect::Fleeting,
+    chat::socket::{Socket, SocketId},
+    dialects::Volatile,
 };
 
 /// A peer that channels can be joined by.
-pub(crate) trait Member: Outlet {
+pub(crate) trait Replica: Socket {
     fn namespace(&self) -> &'static str;
 
     /// The channels that it is in.
@@ -24,13 +24,13 @@ pub(crate) trait Member: Outlet {
 }
 
 /// The members of all channels, by namespace and name.
-pub(crate) struct Channels<P>(Mutex<HashMap<Channel, Members<P>>>);
+pub(crate) struct Channels<P>(Mutex<HashMap<Channel, Replicas<P>>>);
 
 type Channel = (&'static str, Box<str>);
 
-type Members<P> = HashMap<PeerId, Weak<P>>;
+type Replicas<P> = HashMap<SocketId, Weak<P>>;
 
-impl<P: Member> Channels<P> {
+impl<P: Replica> Channels<P> {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self(Mutex::default()))
     }
@@ -81,14 +81,14 @@ impl<P: Member> Channels<P> {
     }
 }
 
-/// Fleeting events for the peers of a namespace.
+/// Volatile events for the peers of a namespace.
 pub(crate) struct Told<P> {
     pub channels: Arc<Channels<P>>,
     pub namespace: &'static str,
 }
 
 #[async_trait]
-impl<P: Member> Fleeting for Told<P> {
+impl<P: Replica> Volatile for Told<P> {
     async fn tell(&self, channel: &str, event: &str, payload: Box<RawValue>) {
         for peer in self.channels.members(self.namespace, channel) {
             peer.emit(event, &payload);

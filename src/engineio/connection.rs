@@ -22,12 +22,12 @@ use super::{
     state::{Due, Received, State, size},
 };
 use crate::{
-    chat::peer::Goodbye,
+    chat::socket::CloseReason,
     connection::{
         farewell::LAST_WORDS,
         flow::{Flow, Limits},
     },
-    dialect::Handshake,
+    dialects::Handshake,
 };
 
 /// What Engine.IO carries.
@@ -53,7 +53,7 @@ pub struct Connection {
     pub(super) last_answer: LastAnswer,
     /// A 2.x client, which encodes text once; see `eio3`.
     pub(super) encodes_once: AtomicBool,
-    goodbye: OnceLock<Goodbye>,
+    close_reason: OnceLock<CloseReason>,
     /// Everything that is to be said at the end has been queued.
     has_said_goodbye: AtomicBool,
     receiver: OnceLock<Box<dyn Receive>>,
@@ -82,7 +82,7 @@ impl Connection {
             poll: AtomicWaker::new(),
             last_answer: LastAnswer::default(),
             encodes_once: AtomicBool::new(false),
-            goodbye: OnceLock::new(),
+            close_reason: OnceLock::new(),
             has_said_goodbye: AtomicBool::new(false),
             receiver: OnceLock::new(),
         }
@@ -111,13 +111,13 @@ impl Connection {
     }
 
     /// Why the server ends it, if it does.
-    pub fn goodbye(&self) -> Option<Goodbye> {
-        self.goodbye.get().copied()
+    pub fn close_reason(&self) -> Option<CloseReason> {
+        self.close_reason.get().copied()
     }
 
     /// Why nothing more goes on here, once everything that is to be said has been queued.
-    pub(crate) fn is_ending(&self) -> Option<Goodbye> {
-        self.goodbye()
+    pub(crate) fn is_ending(&self) -> Option<CloseReason> {
+        self.close_reason()
             .filter(|why| why.is_abrupt() || self.has_said_goodbye.load(Ordering::Acquire))
     }
 
@@ -164,7 +164,7 @@ impl Connection {
             }
         }
         if !fits {
-            self.close(Goodbye::SlowPeer);
+            self.close(CloseReason::SlowPeer);
         } else if is_first {
             self.wake();
         }
@@ -200,7 +200,7 @@ impl Connection {
         match received {
             Received::Message(message) => {
                 // Whoever broke the rules is not heard any more.
-                let is_heard = self.goodbye().is_none_or(Goodbye::hears_on);
+                let is_heard = self.close_reason().is_none_or(CloseReason::reads_on);
                 if let Some(receiver) = self.receiver.get().filter(|_| is_heard) {
                     receiver.message(self, message);
                 }
@@ -212,11 +212,11 @@ impl Connection {
                 return false;
             }
             Received::Invalid => {
-                self.close(Goodbye::BadPacket);
+                self.close(CloseReason::BadPacket);
                 return false;
             }
         }
-        self.goodbye().is_none_or(Goodbye::hears_on)
+        self.close_reason().is_none_or(CloseReason::reads_on)
     }
 
     /// Has a poll that waits answered.
@@ -244,8 +244,8 @@ impl Connection {
 
     /// Ends the connection, once: the first reason counts. What is queued is still sent unless the reason is
     /// abrupt.
-    pub fn close(self: &Arc<Self>, why: Goodbye) {
-        if self.is_over() || self.goodbye.set(why).is_err() {
+    pub fn close(self: &Arc<Self>, why: CloseReason) {
+        if self.is_over() || self.close_reason.set(why).is_err() {
             return;
         }
         self.connections.shared.count_ended(why);

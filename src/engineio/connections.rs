@@ -11,9 +11,9 @@ use super::{
     request::{Protocol, Transport},
 };
 use crate::{
-    chat::peer::Goodbye,
+    chat::socket::CloseReason,
     connection::flow::{Limits, Shared},
-    dialect::Handshake,
+    dialects::Handshake,
 };
 
 /// Random bytes in an id: 20 characters, as Node's have.
@@ -95,11 +95,11 @@ impl Connections {
     }
 
     /// How many the server ended for this reason.
-    pub fn ended(&self, why: Goodbye) -> u64 {
+    pub fn ended(&self, why: CloseReason) -> u64 {
         self.shared.ended(why)
     }
 
-    pub(super) fn close_all(&self, why: Goodbye) {
+    pub(super) fn close_all(&self, why: CloseReason) {
         for connection in self.all() {
             connection.close(why);
         }

@@ -18,7 +18,7 @@ use super::{
     websocket::{self, Begun},
 };
 use crate::{
-    dialect::Handshake,
+    dialects::Handshake,
     transport::{
         origin::{self, Allowed},
         upgrade,

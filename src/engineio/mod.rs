@@ -32,7 +32,7 @@ pub use self::{
     request::{Protocol, sid_of},
 };
 use crate::{
-    chat::peer::Goodbye,
+    chat::socket::CloseReason,
     connection::{farewell, flow::Limits},
     transport::{listener::Remote, origin::Allowed},
 };
@@ -61,7 +61,7 @@ pub trait Receive: Send + Sync + 'static {
     fn message(&self, connection: &Arc<Connection>, message: Message);
 
     /// The server is about to end the connection: what is sent now is the last that the client gets.
-    fn closing(&self, connection: &Arc<Connection>, why: Goodbye);
+    fn closing(&self, connection: &Arc<Connection>, why: CloseReason);
 
     /// The connection is over.
     fn closed(&self);
@@ -100,13 +100,16 @@ impl EngineIo {
     /// in is not stormed.
     pub async fn thin_out(&self, over: Duration) {
         let all = self.connections().all();
-        farewell::one_by_one(all, over, |connection| connection.close(Goodbye::Shutdown)).await;
+        farewell::one_by_one(all, over, |connection| {
+            connection.close(CloseReason::Shutdown)
+        })
+        .await;
     }
 
     /// Ends every connection, and returns when all are over and what their clients sent has been dealt with.
     pub async fn drain(&self) {
         let connections = self.connections();
-        let close = || connections.close_all(Goodbye::Shutdown);
+        let close = || connections.close_all(CloseReason::Shutdown);
         farewell::to_all(close, || connections.are_quiet()).await;
     }
 }

@@ -25,7 +25,7 @@ use super::{
     state::{Answer, Refused, size},
 };
 use crate::{
-    chat::peer::Goodbye,
+    chat::socket::CloseReason,
     connection::flow::Reader,
     transport::{
         body::{self, Unread},
@@ -102,8 +102,8 @@ pub(super) async fn poll(
         Answer::Packets(packets) => packets,
         // Who comes too late learns that the session is gone, and so does who is to come back at once. As on Node,
         // whoever waits when it ends for another reason gets something to read.
-        Answer::Over | Answer::Nothing => match connection.goodbye() {
-            Some(why) if why.hears_on() => return Err(Error::SidUnknown),
+        Answer::Over | Answer::Nothing => match connection.close_reason() {
+            Some(why) if why.reads_on() => return Err(Error::SidUnknown),
             _ if has_waited => vec![Packet::Noop],
             _ => return Err(Error::SidUnknown),
         },
@@ -123,7 +123,9 @@ pub(super) async fn take(
     query: &Query,
     connection: Arc<Connection>,
 ) -> Result<Response<Body>, Error> {
-    if (connection.goodbye()).is_some_and(|why| !why.hears_on() || connection.flow.hears_enough()) {
+    if (connection.close_reason())
+        .is_some_and(|why| !why.reads_on() || connection.flow.hears_enough())
+    {
         return Err(Error::SidUnknown);
     }
     let begun = connection.state.lock().begin_post();
@@ -136,7 +138,7 @@ pub(super) async fn take(
     let is_binary =
         kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/octet-stream"));
     if is_binary && connection.protocol() == Protocol::Eio4 {
-        connection.close(Goodbye::BadPacket);
+        connection.close(CloseReason::BadPacket);
         return Ok(bare(StatusCode::BAD_REQUEST));
     }
     let xss = no_filter(request.headers());
@@ -160,7 +162,7 @@ pub(super) async fn take(
         return Ok(response);
     };
     let Ok(parts) = payload::split(connection, &body, is_binary) else {
-        connection.close(Goodbye::BadPacket);
+        connection.close(CloseReason::BadPacket);
         return Ok(response);
     };
     if parts.iter().any(|part| part.len() > limits.message) {
@@ -176,9 +178,9 @@ pub(super) async fn take(
 
 /// Waits until the next packet may be taken; false where none is any more.
 async fn may_take(connection: &Arc<Connection>) -> bool {
-    let may = poll_fn(|cx| match connection.goodbye() {
+    let may = poll_fn(|cx| match connection.close_reason() {
         // Once it is being ended nothing more can come, and a drain waits for this.
-        Some(why) => Poll::Ready(why.hears_on()),
+        Some(why) => Poll::Ready(why.reads_on()),
         None if connection.is_over() => Poll::Ready(false),
         None if !connection.flow.may_read(Reader::Post, cx.waker()) => Poll::Pending,
         None => Poll::Ready(true),
@@ -186,9 +188,9 @@ async fn may_take(connection: &Arc<Connection>) -> bool {
     if !may.await {
         return false;
     }
-    let is_in_time = connection.goodbye().is_some() || connection.flow.came();
+    let is_in_time = connection.close_reason().is_some() || connection.flow.came();
     if !is_in_time {
-        connection.close(Goodbye::Flooding);
+        connection.close(CloseReason::Flooding);
     }
     is_in_time
 }
@@ -198,14 +200,14 @@ fn refuse(refused: Refused, connection: &Arc<Connection>) -> Result<Response<Bod
         Refused::Over => Err(Error::SidUnknown),
         Refused::Transport => Err(Error::BadRequest),
         Refused::Overlap => {
-            connection.close(Goodbye::BadPacket);
+            connection.close(CloseReason::BadPacket);
             Ok(bare(StatusCode::BAD_REQUEST))
         }
     }
 }
 
 fn too_large(connection: &Arc<Connection>) -> Response<Body> {
-    connection.close(Goodbye::TooLarge);
+    connection.close(CloseReason::TooLarge);
     let mut response = bare(StatusCode::PAYLOAD_TOO_LARGE);
     let headers = response.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -21,7 +21,7 @@ use super::{
     state::size,
 };
 use crate::{
-    chat::peer::Goodbye,
+    chat::socket::CloseReason,
     connection::{
         exchange::{self, Carried, End, Frames, Misread, Next, Stream},
         farewell::{LAST_WORDS, close_status},
@@ -124,7 +124,7 @@ impl Packets {
     }
 
     fn next_of_probe(&mut self, cx: &mut Context<'_>, out: &mut Frames) -> Next {
-        let ending = self.connection.goodbye();
+        let ending = self.connection.close_reason();
         let is_over = self.connection.is_over();
         let Stage::Probing {
             is_asked,
@@ -144,7 +144,7 @@ impl Packets {
         if let Some(why) = ending {
             // A client that has its answer comes over, or finds the end in its poll; without either it would wait for
             // both.
-            match why.hears_on() && *is_answered {
+            match why.reads_on() && *is_answered {
                 true => *until = (*until).min(now + LAST_WORDS),
                 false => *is_given_up = true,
             }
@@ -213,14 +213,18 @@ impl Carried for Packets {
 
     fn is_cut(&self) -> bool {
         !self.is_probing()
-            && match self.connection.goodbye() {
+            && match self.connection.close_reason() {
                 Some(why) => why.is_abrupt(),
                 None => self.connection.is_over(),
             }
     }
 
     fn is_going_down(&self) -> bool {
-        !self.is_probing() && self.connection.is_ending().is_some_and(Goodbye::hears_on)
+        !self.is_probing()
+            && self
+                .connection
+                .is_ending()
+                .is_some_and(CloseReason::reads_on)
     }
 
     fn may_read(&mut self, cx: &mut Context<'_>) -> bool {
@@ -285,15 +289,15 @@ impl Carried for Packets {
             return self.give_up();
         }
         self.connection.close(match why {
-            Misread::TooLarge => Goodbye::TooLarge,
-            Misread::Binary | Misread::NotUtf8 | Misread::Protocol => Goodbye::BadPacket,
+            Misread::TooLarge => CloseReason::TooLarge,
+            Misread::Binary | Misread::NotUtf8 | Misread::Protocol => CloseReason::BadPacket,
         });
     }
 
     fn flooded(&mut self) {
         match self.is_probing() {
             true => self.give_up(),
-            false => self.connection.close(Goodbye::Flooding),
+            false => self.connection.close(CloseReason::Flooding),
         }
     }
 
@@ -304,7 +308,7 @@ impl Carried for Packets {
     fn stalled(&mut self) {
         match self.is_probing() {
             true => self.give_up(),
-            false => self.connection.close(Goodbye::Stalled),
+            false => self.connection.close(CloseReason::Stalled),
         }
     }
 }

@@ -17,9 +17,9 @@ use super::{
     socket::Socket,
 };
 use crate::{
-    chat::peer::Goodbye,
-    connection::{channels::Member, inbox},
-    dialect::Handshake,
+    chat::socket::CloseReason,
+    connection::{channels::Replica, inbox},
+    dialects::Handshake,
     engineio::{Accept, Connection, Message, Protocol, Receive},
 };
 
@@ -146,7 +146,7 @@ impl Receive for Client {
             Err(_) if ignored => return,
             Err(error) => {
                 tracing::debug!(remote = %connection.handshake.remote, %error, "could not read a packet");
-                return connection.close(Goodbye::BadPacket);
+                return connection.close(CloseReason::BadPacket);
             }
         };
         let (namespace, query) = address(connection.protocol(), &address_of);
@@ -156,7 +156,7 @@ impl Receive for Client {
                 packet::payload(data.map(|data| Cow::Borrowed(&**data))),
                 query,
             ) {
-                (Err(()), _) => connection.close(Goodbye::BadPacket),
+                (Err(()), _) => connection.close(CloseReason::BadPacket),
                 (Ok(None), Some(query)) => {
                     self.connect(connection, namespace, Some(query_as_payload(query)));
                 }
@@ -165,7 +165,7 @@ impl Receive for Client {
         }
         // As Node: who says something where it is not has lost track of where it is.
         let Some(socket) = self.socket(namespace) else {
-            return connection.close(Goodbye::BadPacket);
+            return connection.close(CloseReason::BadPacket);
         };
         match packet {
             PacketData::Disconnect => self.leave(namespace),
@@ -176,12 +176,12 @@ impl Receive for Client {
                 socket.take_answer(data, id);
             }
             PacketData::Connect(_) | PacketData::ConnectError(_) => {
-                connection.close(Goodbye::BadPacket);
+                connection.close(CloseReason::BadPacket);
             }
         }
     }
 
-    fn closing(&self, _: &Arc<Connection>, why: Goodbye) {
+    fn closing(&self, _: &Arc<Connection>, why: CloseReason) {
         for socket in self.all() {
             socket.say_goodbye(why);
         }

@@ -16,7 +16,7 @@ use self::{client::Clients, namespace::Namespaces};
 pub use self::{namespace::Namespace, socket::Socket};
 use crate::{
     connection::channels::Told,
-    dialect::Fleeting,
+    dialects::Volatile,
     engineio::{self, Connections, EngineIo},
     transport::origin::Allowed,
 };
@@ -58,7 +58,7 @@ impl SocketIo {
     }
 
     /// Volatile events for the clients of a namespace.
-    pub fn fleeting(&self, namespace: &'static str) -> Arc<dyn Fleeting> {
+    pub fn volatile(&self, namespace: &'static str) -> Arc<dyn Volatile> {
         Arc::new(Told {
             channels: self.namespaces.channels.clone(),
             namespace,

@@ -6,9 +6,9 @@ use parking_lot::RwLock;
 
 use super::socket::Socket;
 use crate::{
-    chat::peer::Goodbye,
+    chat::socket::CloseReason,
     connection::channels::Channels,
-    dialect::{Conversation, Dialect, Handshake, Refusal, Rendered},
+    dialects::{Dialect, Handler, Handshake, Refusal, Rendered},
 };
 
 /// Deals with the clients of one namespace.
@@ -18,10 +18,10 @@ pub trait Namespace: Send + Sync + 'static {
         &self,
         socket: Arc<Socket>,
         handshake: &Handshake,
-    ) -> Result<Box<dyn Conversation>, Refusal>;
+    ) -> Result<Box<dyn Handler>, Refusal>;
 
     /// What a client is told before the server ends its connection.
-    fn goodbye(&self, _why: Goodbye) -> Option<Rendered> {
+    fn close_notice(&self, _why: CloseReason) -> Option<Rendered> {
         None
     }
 }
@@ -31,12 +31,12 @@ impl<D: Dialect> Namespace for D {
         &self,
         socket: Arc<Socket>,
         handshake: &Handshake,
-    ) -> Result<Box<dyn Conversation>, Refusal> {
+    ) -> Result<Box<dyn Handler>, Refusal> {
         self.greet(socket, handshake)
     }
 
-    fn goodbye(&self, why: Goodbye) -> Option<Rendered> {
-        Dialect::goodbye(self, why)
+    fn close_notice(&self, why: CloseReason) -> Option<Rendered> {
+        Dialect::close_reason(self, why)
     }
 }
 

@@ -14,20 +14,20 @@ use socketioxide_core::Value;
 
 use super::{namespace::Namespace, packet};
 use crate::{
-    chat::peer::{Answer, Goodbye, Outlet, PeerId},
+    chat::socket::{Answer, CloseReason, Socket, SocketId},
     connection::{
         asks::{Answered, Asks},
-        channels::{Channels, Member},
+        channels::{Channels, Replica},
         flow::Unheard,
         inbox::{self, Host, Inbox, Item},
     },
-    dialect::{Ack, Event, Held},
+    dialects::{Ack, Event, Held},
     engineio::{Connection, Message, Protocol, random_id},
 };
 
 /// A client in a namespace.
 pub struct Socket {
-    id: PeerId,
+    id: SocketId,
     public_id: Box<str>,
     itself: Weak<Self>,
     name: &'static str,
@@ -57,7 +57,7 @@ impl Socket {
             (Protocol::Eio3, name) => format!("{name}#{}", connection.sid()),
         };
         Arc::new_cyclic(|itself| Self {
-            id: PeerId::next(),
+            id: SocketId::next(),
             public_id: public_id.into(),
             itself: itself.clone(),
             name,
@@ -76,14 +76,14 @@ impl Socket {
         &self.public_id
     }
 
-    /// Queues an event as [`Outlet::emit`] does, with any arguments. The nth of `attachments` is what
+    /// Queues an event as [`Socket::emit`] does, with any arguments. The nth of `attachments` is what
     /// `{"_placeholder":true,"num":n}` stands for in them.
     pub fn emit_all(&self, event: &str, args: &[Box<RawValue>], attachments: Vec<Bytes>) {
         let packet = packet::event(self.name, None, event, &refs(args), attachments.len());
         self.send_event(packet, attachments);
     }
 
-    /// Asks as [`Outlet::ask`] does, with any arguments.
+    /// Asks as [`Socket::ask`] does, with any arguments.
     pub fn ask_all(
         &self,
         event: &str,
@@ -105,15 +105,15 @@ impl Socket {
     /// The client said something.
     pub(super) fn receive(self: &Arc<Self>, data: Value, id: Option<i64>) {
         let Value::Str(data, attachments) = data else {
-            return self.connection.close(Goodbye::BadPacket);
+            return self.connection.close(CloseReason::BadPacket);
         };
         let attachments = Vec::from(attachments.unwrap_or_default());
         let size = data.len() + attachments.iter().map(Bytes::len).sum::<usize>();
         if size > self.connection.limits().message {
-            return self.connection.close(Goodbye::TooLarge);
+            return self.connection.close(CloseReason::TooLarge);
         }
         let Some((name, args)) = packet::read_event(&data) else {
-            return self.connection.close(Goodbye::BadPacket);
+            return self.connection.close(CloseReason::BadPacket);
         };
         let ack = id.map(|id| {
             let socket = self.clone();
@@ -139,17 +139,17 @@ impl Socket {
         };
         let Some(data) = data.as_str() else { return };
         if data.len() > self.connection.limits().message {
-            return self.connection.close(Goodbye::TooLarge);
+            return self.connection.close(CloseReason::TooLarge);
         }
         match packet::args(data) {
             Some(args) => self.asks.answer(id, Ok(args)),
-            None => self.connection.close(Goodbye::BadPacket),
+            None => self.connection.close(CloseReason::BadPacket),
         }
     }
 
-    pub(super) fn say_goodbye(&self, why: Goodbye) {
-        if let Some(goodbye) = self.namespace.goodbye(why) {
-            self.emit(goodbye.event, &goodbye.payload);
+    pub(super) fn say_goodbye(&self, why: CloseReason) {
+        if let Some(close_reason) = self.namespace.close_notice(why) {
+            self.emit(close_reason.event, &close_reason.payload);
         }
         if !why.reconnect() {
             // A client that is disconnected in words, not just cut off, stays away.
@@ -187,7 +187,7 @@ fn refs(args: &[Box<RawValue>]) -> Vec<&RawValue> {
     args.iter().map(|arg| &**arg).collect()
 }
 
-impl Member for Socket {
+impl Replica for Socket {
     fn namespace(&self) -> &'static str {
         self.name
     }
@@ -203,13 +203,13 @@ impl Host for Socket {
     }
 
     fn is_cut_off(&self) -> bool {
-        (self.connection.goodbye()).is_some_and(|why| !why.reconnect())
+        (self.connection.close_reason()).is_some_and(|why| !why.reconnect())
     }
 }
 
 #[async_trait]
-impl Outlet for Socket {
-    fn id(&self) -> PeerId {
+impl Socket for Socket {
+    fn id(&self) -> SocketId {
         self.id
     }
 
@@ -236,11 +236,11 @@ impl Outlet for Socket {
 
     async fn drained(&self) {
         let is_connected =
-            || self.is_in.load(Ordering::Acquire) && self.connection.goodbye().is_none();
+            || self.is_in.load(Ordering::Acquire) && self.connection.close_reason().is_none();
         self.connection.flow().drained(is_connected).await;
     }
 
-    fn close(&self, why: Goodbye) {
+    fn close(&self, why: CloseReason) {
         self.connection.close(why);
     }
 }

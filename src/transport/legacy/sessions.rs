@@ -19,9 +19,9 @@ use super::{
     state::Times,
 };
 use crate::{
-    chat::peer::Goodbye,
+    chat::socket::CloseReason,
     connection::{channels::Channels, flow::Shared},
-    dialect::Handshake,
+    dialects::Handshake,
 };
 
 /// Random bytes in a session's id; 20 characters, as the old server's had.
@@ -107,7 +107,7 @@ impl Sessions {
     }
 
     /// How many sessions the server ended for this reason.
-    pub fn ended(&self, why: Goodbye) -> u64 {
+    pub fn ended(&self, why: CloseReason) -> u64 {
         self.shared.ended(why)
     }
 
@@ -121,7 +121,7 @@ impl Sessions {
         self.links.load(Ordering::Acquire) > 0
     }
 
-    pub(super) fn close_all(&self, why: Goodbye) {
+    pub(super) fn close_all(&self, why: CloseReason) {
         for session in self.everybody() {
             session.close(why);
         }
