@@ -53,6 +53,7 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
             "connection",
             "dialects::Handshake",
             "transport::body",
+            "transport::encoding",
             "transport::forward::Hop",
             "transport::listener::Remote",
             "transport::origin",

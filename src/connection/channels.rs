@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A peer that channels can be joined by.
-pub(crate) trait Replica: Socket {
+pub(crate) trait Member: Socket {
     fn namespace(&self) -> &'static str;
 
     /// The channels that it is in.
@@ -24,13 +24,13 @@ pub(crate) trait Replica: Socket {
 }
 
 /// The members of all channels, by namespace and name.
-pub(crate) struct Channels<P>(Mutex<HashMap<Channel, Replicas<P>>>);
+pub(crate) struct Channels<P>(Mutex<HashMap<Channel, Members<P>>>);
 
 type Channel = (&'static str, Box<str>);
 
-type Replicas<P> = HashMap<SocketId, Weak<P>>;
+type Members<P> = HashMap<SocketId, Weak<P>>;
 
-impl<P: Replica> Channels<P> {
+impl<P: Member> Channels<P> {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self(Mutex::default()))
     }
@@ -88,7 +88,7 @@ pub(crate) struct Told<P> {
 }
 
 #[async_trait]
-impl<P: Replica> Volatile for Told<P> {
+impl<P: Member> Volatile for Told<P> {
     async fn tell(&self, channel: &str, event: &str, payload: Box<RawValue>) {
         for peer in self.channels.members(self.namespace, channel) {
             peer.emit(event, &payload);

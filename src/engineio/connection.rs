@@ -55,7 +55,7 @@ pub struct Connection {
     pub(super) encodes_once: AtomicBool,
     close_reason: OnceLock<CloseReason>,
     /// Everything that is to be said at the end has been queued.
-    has_said_goodbye: AtomicBool,
+    has_sent_notice: AtomicBool,
     receiver: OnceLock<Box<dyn Receive>>,
 }
 
@@ -83,7 +83,7 @@ impl Connection {
             last_answer: LastAnswer::default(),
             encodes_once: AtomicBool::new(false),
             close_reason: OnceLock::new(),
-            has_said_goodbye: AtomicBool::new(false),
+            has_sent_notice: AtomicBool::new(false),
             receiver: OnceLock::new(),
         }
     }
@@ -118,7 +118,7 @@ impl Connection {
     /// Why nothing more goes on here, once everything that is to be said has been queued.
     pub(crate) fn is_ending(&self) -> Option<CloseReason> {
         self.close_reason()
-            .filter(|why| why.is_abrupt() || self.has_said_goodbye.load(Ordering::Acquire))
+            .filter(|why| why.is_abrupt() || self.has_sent_notice.load(Ordering::Acquire))
     }
 
     pub fn is_over(&self) -> bool {
@@ -258,7 +258,7 @@ impl Connection {
         if let Some(receiver) = self.receiver.get().filter(|_| !why.is_abrupt()) {
             receiver.closing(self, why);
         }
-        self.has_said_goodbye.store(true, Ordering::Release);
+        self.has_sent_notice.store(true, Ordering::Release);
         self.state.lock().close();
         self.flow.look_again();
         self.wake();

@@ -1,19 +1,16 @@
 //! Packets in requests and their answers: polling, by scripts too.
 
-use std::{future::poll_fn, io::Write, sync::Arc, task::Poll, time::Instant};
+use std::{future::poll_fn, sync::Arc, task::Poll, time::Instant};
 
 use ::http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode,
     header::{
-        ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT,
-        X_XSS_PROTECTION,
+        CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT, X_XSS_PROTECTION,
     },
     request::Parts,
 };
 use axum::body::Body;
-use bytes::Bytes;
 use engineioxide_core::Packet;
-use flate2::{Compression, write::GzEncoder};
 use tokio::time::sleep_until;
 
 use super::{
@@ -29,6 +26,7 @@ use crate::{
     connection::flow::Reader,
     transport::{
         body::{self, Unread},
+        encoding::{self, Encoding},
         forward::Hop,
     },
 };
@@ -237,9 +235,10 @@ fn respond(
     if let Some(value) = no_filter(asked) {
         headers.insert(X_XSS_PROTECTION, value);
     }
-    if body.len() >= COMPRESSED_FROM && takes_gzip(asked) {
-        body = gzip(&body);
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    let is_long = body.len() >= COMPRESSED_FROM;
+    if let Some(encoding) = encoding::preferred(asked, &[Encoding::Gzip]).filter(|_| is_long) {
+        body = encoding.encode(&body).into();
+        headers.insert(CONTENT_ENCODING, encoding.header());
     }
     headers.insert(CONTENT_LENGTH, body.len().into());
     *response.body_mut() = Body::from(body);
@@ -251,28 +250,6 @@ fn no_filter(asked: &HeaderMap) -> Option<HeaderValue> {
     let browser = asked.get(USER_AGENT)?.to_str().ok()?;
     (browser.contains(";MSIE") || browser.contains("Trident/"))
         .then_some(HeaderValue::from_static("0"))
-}
-
-/// Whether the client names gzip among what it takes, and not with a quality of zero.
-fn takes_gzip(asked: &HeaderMap) -> bool {
-    let offers = asked.get_all(ACCEPT_ENCODING).iter();
-    let mut offers = offers
-        .filter_map(|offers| offers.to_str().ok())
-        .flat_map(|offers| offers.split(','));
-    offers.any(|offer| {
-        let mut parts = offer.split(';').map(str::trim);
-        let is_gzip = parts
-            .next()
-            .is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
-        let quality = parts.find_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok());
-        is_gzip && quality.is_none_or(|quality| quality > 0.0)
-    })
-}
-
-fn gzip(body: &[u8]) -> Bytes {
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-    gzip.write_all(body).expect("memory takes what is written");
-    gzip.finish().expect("memory takes what is written").into()
 }
 
 /// Counts packets that leave the queue with an answer.
@@ -302,26 +279,5 @@ impl Drop for PostTurn {
         state.end_post();
         // It was kept from answering pings.
         state.is_held_back(Instant::now());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn gzip_is_for_who_takes_it() {
-        for (offers, takes) in [
-            ("gzip", true),
-            ("deflate, GZIP;q=0.5", true),
-            ("gzip;q=0", false),
-            ("gzip; q=0.0, br", false),
-            ("br, deflate", false),
-            ("", false),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(offers));
-            assert_eq!(takes_gzip(&headers), takes, "{offers}");
-        }
     }
 }

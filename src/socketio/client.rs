@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     chat::socket::CloseReason,
-    connection::{channels::Replica, inbox},
+    connection::{channels::Member, inbox},
     dialects::Handshake,
     engineio::{Accept, Connection, Message, Protocol, Receive},
 };
@@ -183,7 +183,7 @@ impl Receive for Client {
 
     fn closing(&self, _: &Arc<Connection>, why: CloseReason) {
         for socket in self.all() {
-            socket.say_goodbye(why);
+            socket.send_close_notice(why);
         }
     }
 

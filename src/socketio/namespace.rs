@@ -32,11 +32,11 @@ impl<D: Dialect> Namespace for D {
         socket: Arc<Socket>,
         handshake: &Handshake,
     ) -> Result<Box<dyn Handler>, Refusal> {
-        self.greet(socket, handshake)
+        Dialect::connect(self, socket, handshake)
     }
 
     fn close_notice(&self, why: CloseReason) -> Option<Rendered> {
-        Dialect::close_reason(self, why)
+        Dialect::close_notice(self, why)
     }
 }
 

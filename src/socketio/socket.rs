@@ -14,10 +14,13 @@ use socketioxide_core::Value;
 
 use super::{namespace::Namespace, packet};
 use crate::{
-    chat::socket::{Answer, CloseReason, Socket, SocketId},
+    chat::{
+        self,
+        socket::{Answer, CloseReason, Socket as _, SocketId},
+    },
     connection::{
         asks::{Answered, Asks},
-        channels::{Channels, Replica},
+        channels::{Channels, Member},
         flow::Unheard,
         inbox::{self, Host, Inbox, Item},
     },
@@ -147,9 +150,9 @@ impl Socket {
         }
     }
 
-    pub(super) fn say_goodbye(&self, why: CloseReason) {
-        if let Some(close_reason) = self.namespace.close_notice(why) {
-            self.emit(close_reason.event, &close_reason.payload);
+    pub(super) fn send_close_notice(&self, why: CloseReason) {
+        if let Some(notice) = self.namespace.close_notice(why) {
+            self.emit(notice.event, &notice.payload);
         }
         if !why.reconnect() {
             // A client that is disconnected in words, not just cut off, stays away.
@@ -187,7 +190,7 @@ fn refs(args: &[Box<RawValue>]) -> Vec<&RawValue> {
     args.iter().map(|arg| &**arg).collect()
 }
 
-impl Replica for Socket {
+impl Member for Socket {
     fn namespace(&self) -> &'static str {
         self.name
     }
@@ -208,7 +211,7 @@ impl Host for Socket {
 }
 
 #[async_trait]
-impl Socket for Socket {
+impl chat::socket::Socket for Socket {
     fn id(&self) -> SocketId {
         self.id
     }
