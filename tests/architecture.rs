@@ -43,7 +43,12 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
     ),
     (
         "dialects",
-        &["account::sessions", "account::tokens", "chat"],
+        &[
+            "account::names",
+            "account::sessions",
+            "account::tokens",
+            "chat",
+        ],
     ),
     ("connection", &["chat::socket", "dialects"]),
     (

@@ -71,7 +71,7 @@ async fn listen<H: Host>(host: Arc<H>, mut handler: Box<dyn Handler>) {
                 // Whoever does not read its answers is not asked for more questions.
                 host.drained().await;
                 if !host.is_cut_off() {
-                    handler.hear(event).await;
+                    handler.handle(event).await;
                 }
             }
             // Nothing comes after it: the handler ends with this task.

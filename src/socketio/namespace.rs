@@ -24,9 +24,18 @@ pub trait Namespace: Send + Sync + 'static {
     fn close_notice(&self, _why: CloseReason) -> Option<Rendered> {
         None
     }
+
+    /// Whether every event must ask for an answer.
+    fn asks_always(&self) -> bool {
+        false
+    }
 }
 
 impl<D: Dialect> Namespace for D {
+    fn asks_always(&self) -> bool {
+        Dialect::asks_always(self)
+    }
+
     fn connect(
         &self,
         socket: Arc<Socket>,

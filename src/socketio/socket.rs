@@ -96,6 +96,7 @@ impl Socket {
         let question = |id| packet::event(self.name, Some(id), event, args, 0);
         self.asks
             .ask(|id| self.send_event(question(id), Vec::new()), answered);
+        self.expect(1);
     }
 
     /// Tells the client that it is in. What it is sent from now on comes after that.
@@ -152,7 +153,10 @@ impl Socket {
 
     pub(super) fn send_close_notice(&self, why: CloseReason) {
         if let Some(notice) = self.namespace.close_notice(why) {
-            self.emit(notice.event, &notice.payload);
+            match self.namespace.asks_always() {
+                true => self.ask(notice.event, &notice.payload, Box::new(|_| {})),
+                false => self.emit(notice.event, &notice.payload),
+            }
         }
         if !why.reconnect() {
             // A client that is disconnected in words, not just cut off, stays away.
@@ -225,6 +229,10 @@ impl chat::socket::Socket for Socket {
 
     fn ask(&self, event: &str, payload: &RawValue, answered: Answered) {
         self.ask_all(event, &[payload], answered);
+    }
+
+    fn expect(&self, packets: u32) {
+        self.connection.flow().asked(packets);
     }
 
     fn join(&self, channel: &str) {

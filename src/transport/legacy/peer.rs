@@ -96,6 +96,7 @@ impl Peer {
     /// Sends a packet that asks for an answer, made with its id.
     pub(super) fn ask_by(&self, question: impl FnOnce(u64) -> String, answered: Answered) {
         self.asks.ask(|id| self.send(question(id)), answered);
+        self.expect(1);
     }
 
     /// The client answers what it was asked.
@@ -146,6 +147,10 @@ impl Socket for Peer {
     fn ask(&self, event: &str, payload: &RawValue, answered: Answered) {
         let question = |id| packet::question(self.endpoint, id, event, payload);
         self.ask_by(question, answered);
+    }
+
+    fn expect(&self, packets: u32) {
+        self.session.flow.asked(packets);
     }
 
     fn waiting(&self) -> usize {
