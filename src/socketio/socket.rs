@@ -14,10 +14,7 @@ use socketioxide_core::Value;
 
 use super::{namespace::Namespace, packet};
 use crate::{
-    chat::{
-        self,
-        socket::{Answer, CloseReason, Socket as _, SocketId},
-    },
+    chat::socket::{self, Answer, CloseReason, Socket as _, SocketId},
     connection::{
         asks::{Answered, Asks},
         channels::{Channels, Member},
@@ -215,7 +212,7 @@ impl Host for Socket {
 }
 
 #[async_trait]
-impl chat::socket::Socket for Socket {
+impl socket::Socket for Socket {
     fn id(&self) -> SocketId {
         self.id
     }
