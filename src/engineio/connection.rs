@@ -28,6 +28,7 @@ use crate::{
         flow::{Flow, Limits},
     },
     dialects::Handshake,
+    log_limit::log_limited,
 };
 
 /// What Engine.IO carries.
@@ -253,7 +254,7 @@ impl Connection {
         if why.is_ordinary() {
             tracing::debug!(%remote, reason = why.code(), "ending a session");
         } else {
-            tracing::warn!(%remote, reason = why.code(), "ending a session: {}", why.message());
+            log_limited!(warn, of why.code(), %remote, reason = why.code(), "ending a session: {}", why.message());
         }
         if let Some(receiver) = self.receiver.get().filter(|_| !why.is_abrupt()) {
             receiver.closing(self, why);

@@ -19,11 +19,15 @@ use super::{
 };
 use crate::{
     dialects::Handshake,
+    log_limit::log_limited,
     transport::{
-        origin::{self, Allowed},
+        origin::{self, Allowed, Readers},
         upgrade,
     },
 };
+
+/// The versions of WebSocket that Node's ws speaks.
+const VERSIONS: [&str; 2] = ["13", "8"];
 
 /// Answers requests.
 pub(super) struct Front {
@@ -69,6 +73,9 @@ impl Front {
         let key = key
             .filter(|_| query.transport == Transport::Websocket && request.method() == Method::GET);
         let key = key.ok_or(Error::BadRequest)?;
+        if !upgrade::is_of_version(request.headers(), &VERSIONS) {
+            return Ok(upgrade::other_version(&VERSIONS));
+        }
         let (connection, is_new) = match &query.sid {
             Some(sid) => (self.connections.find(sid).ok_or(Error::SidUnknown)?, false),
             None => (self.begin(&request, &query, remote)?, true),
@@ -97,15 +104,23 @@ impl Front {
         query: &Query,
         remote: IpAddr,
     ) -> Result<Arc<Connection>, Error> {
+        // A script's answer is anybody's who includes it.
+        let readers = match query.script {
+            Some(_) => Readers::Anybody,
+            None => Readers::Allowed,
+        };
         let handshake = Handshake {
             remote,
             query: request.uri().query().unwrap_or_default().into(),
             auth: None,
-            credentials: origin::credentials(request.headers(), &self.allowed),
+            credentials: origin::credentials(request.headers(), &self.allowed, readers),
         };
         let how = (query.protocol, query.transport, query.base64);
         let connection = self.connections.begin(how, handshake);
-        connection.ok_or(Error::Forbidden)
+        connection.ok_or_else(|| {
+            log_limited!(warn, %remote, "refused a session: as many are connected as --max-connections allows");
+            Error::Forbidden
+        })
     }
 }
 

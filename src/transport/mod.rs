@@ -9,6 +9,7 @@ pub mod legacy;
 pub mod listener;
 pub mod origin;
 pub mod proxy;
+mod target;
 mod tunnel;
 pub(crate) mod upgrade;
 pub mod web;

@@ -28,6 +28,7 @@ use crate::{
         inbox, text,
     },
     dialects::{Handler, Handshake},
+    log_limit::log_limited,
 };
 
 /// The event that programs of the old server listened to for messages, JSON ones too.
@@ -267,7 +268,7 @@ impl Session {
         if why.is_ordinary() {
             tracing::debug!(remote = %self.handshake.remote, reason = why.code(), "ending a 0.9 session");
         } else {
-            tracing::warn!(remote = %self.handshake.remote, reason = why.code(), "ending a 0.9 session: {}", why.message());
+            log_limited!(warn, of why.code(), remote = %self.handshake.remote, reason = why.code(), "ending a 0.9 session: {}", why.message());
         }
         if !why.is_abrupt() {
             let subscriptions: Vec<_> = {

@@ -22,6 +22,7 @@ use crate::{
     chat::socket::CloseReason,
     connection::{channels::Channels, flow::Shared},
     dialects::Handshake,
+    log_limit::log_limited,
 };
 
 /// Random bytes in a session's id; 20 characters, as the old server's had.
@@ -77,11 +78,13 @@ impl Sessions {
     /// A new session, in the default namespace.
     pub(super) fn begin(self: &Arc<Self>, handshake: Handshake) -> Result<Arc<Session>, Unable> {
         if self.count() >= self.shared.limits.sessions {
+            let remote = handshake.remote;
+            log_limited!(warn, %remote, "refused a 0.9 session: as many are connected as --max-connections allows");
             return Err(Unable::Failed);
         }
         let mut id = [0; ID_BYTES];
         if let Err(error) = getrandom::fill(&mut id) {
-            tracing::error!(%error, "the system has no randomness for a session's id");
+            log_limited!(error, %error, "the system has no randomness for a session's id");
             return Err(Unable::Failed);
         }
         let sid: Box<str> = format!("{}{}", self.member, BASE64_URL_SAFE_NO_PAD.encode(id)).into();

@@ -27,6 +27,7 @@ use crate::{
         text,
     },
     dialects::{Dialect, Event, Held},
+    log_limit::log_limited,
 };
 
 /// The event that every text of a client is.
@@ -145,7 +146,7 @@ impl Peer {
         if why.is_ordinary() {
             tracing::debug!(peer = %self.id, remote = %self.remote, reason = why.code(), "ending a WebSocket");
         } else {
-            tracing::warn!(peer = %self.id, remote = %self.remote, reason = why.code(), "ending a WebSocket: {words}");
+            log_limited!(warn, of why.code(), peer = %self.id, remote = %self.remote, reason = why.code(), "ending a WebSocket: {words}");
         }
         let close_reason = self.dialect.close_notice(why).filter(|_| !why.is_abrupt());
         {
