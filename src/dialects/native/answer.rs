@@ -122,7 +122,7 @@ pub(super) fn reply(
         (Err(problem), ack) => {
             match &problem {
                 Problem::Unavailable(error) => {
-                    tracing::error!(socket = %socket.id(), %error, "the log did not answer");
+                    tracing::error!(socket = %socket.id(), %error, "the store did not answer");
                 }
                 Problem::NameRefused(NameRefused::Unavailable(error)) => {
                     let error: &dyn std::error::Error = error;
