@@ -1,5 +1,5 @@
 //! Every log as the chat uses it: order, the tail, keys, reads. How the embedded one opens, and what
-//! it lets go, is in `log_file.rs`; `log_crash.rs` kills it. What Redis can do to its log is in `redis`.
+//! it lets go, is in `store_file.rs`; `store_crash.rs` kills it. What Redis can do to its store is in `redis`.
 
 #[path = "harness/mod.rs"]
 mod harness;
