@@ -287,7 +287,7 @@ impl Talking {
                 }
             }
             Err(error) => {
-                tracing::error!(socket = %self.socket.id(), %error, "could not read the room");
+                crate::log_limit::log_limited!(error, socket = %self.socket.id(), %error, "could not read the room");
                 self.socket.close(CloseReason::Unavailable);
             }
         }
