@@ -8,7 +8,7 @@ const ESCAPE: usize = 6;
 
 /// Puts U+FFFD in the place of each half of a pair that stands alone, as browsers do when they turn
 /// such a string into bytes.
-pub(in crate::transport) fn mend(json: &str) -> Cow<'_, str> {
+pub(crate) fn mend(json: &str) -> Cow<'_, str> {
     let mut mended = String::new();
     let mut copied = 0;
     let mut at = 0;

@@ -2,28 +2,22 @@
 //! characters and encodes those once more, and a 1.x browser reads answers as bytes, so that lengths
 //! in characters break it after the first answer that is not ASCII. A 2.x client does neither. Here
 //! both are served: answers are made ASCII, where characters, bytes and UTF-16 units are the same
-//! number; requests are decoded once more where that is what they were. Old clients' connect errors
-//! (a bare string instead of an object) are reworded here as well.
+//! number; requests are decoded once more where that is what they were.
 
 use std::fmt::Write;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use serde::Deserialize;
-
-use super::{outbox::split_frame, reword::reword, session::Protocol};
 
 /// Where a payload of binary framing keeps its kinds: engine.io-parser 1.x and 2.x.
 const BINARY_FRAMED_TEXT: u8 = 0;
 const BINARY_FRAMED_DATA: u8 = 1;
 const BINARY_FRAME_HEAD_END: u8 = 0xff;
 
-/// An Engine.IO message packet with a Socket.IO connect error in it.
-const CONNECT_ERROR: &str = "44";
-
 /// One packet of a payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Packet {
     Text(String),
+    /// The first byte is its type.
     Binary(Bytes),
 }
 
@@ -31,33 +25,6 @@ pub(super) enum Packet {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("payload is not framed as Engine.IO 3 does it")]
 pub(super) struct BadFraming;
-
-/// Rewrites an answer of the engine so that every 1.x and 2.x client reads it.
-pub(super) fn answer(payload: Bytes, binary: bool) -> Bytes {
-    let plain = payload.is_ascii()
-        && !contains(&payload, CONNECT_ERROR.as_bytes())
-        && !contains(&payload, b":b");
-    let packets = match binary {
-        _ if plain && !binary => return payload,
-        true => split_binary(&payload),
-        false => split_text(&payload),
-    };
-    match packets {
-        Ok(packets) => join(packets.into_iter().map(outgoing), binary),
-        // The engine frames correctly; should it not, the client is the better judge.
-        Err(BadFraming) => payload,
-    }
-}
-
-/// How many packets an answer of the engine holds.
-pub(super) fn count(payload: &Bytes, binary: bool) -> usize {
-    let packets = if binary {
-        split_binary(payload)
-    } else {
-        split_text(payload)
-    };
-    packets.map_or(0, |packets| packets.len())
-}
 
 /// Splits a request's payload into packets, each decoded once more where the client encoded twice.
 /// `encodes_once` is what is known of this client from earlier payloads.
@@ -76,14 +43,11 @@ pub(super) fn request(
         .iter()
         .any(|packet| matches!(packet, Packet::Text(text) if text.chars().any(|c| c > '\u{ff}')));
     let meant = |packet| match packet {
-        Packet::Text(text) => {
-            let text = if *encodes_once {
-                text
-            } else {
-                decode_again(text)
-            };
-            Packet::Text(reword(Protocol::Eio3, &text).unwrap_or(text))
-        }
+        Packet::Text(text) => Packet::Text(if *encodes_once {
+            text
+        } else {
+            decode_again(text)
+        }),
         binary => binary,
     };
     Ok(packets.into_iter().map(meant).collect())
@@ -107,54 +71,8 @@ pub(super) fn join(packets: impl Iterator<Item = Packet>, binary: bool) -> Bytes
     payload.freeze()
 }
 
-/// Connect errors in WebSocket frames (a server's: not masked), reworded; `None` where there is none.
-pub(super) fn reword_frames(frames: &[u8]) -> Option<Vec<u8>> {
-    if !contains(frames, CONNECT_ERROR.as_bytes()) {
-        return None;
-    }
-    let (mut rest, mut reworded, mut changed) = (frames, Vec::with_capacity(frames.len()), false);
-    while let Some((frame, following)) = split_frame(rest) {
-        // An error text of ours fits the shortest kind of frame, before and after.
-        let text = frame.strip_prefix(&[0x81]).and_then(|frame| frame.get(1..));
-        let text = text.and_then(|text| std::str::from_utf8(text).ok());
-        match text.and_then(reword_connect_error) {
-            Some(new) if new.len() < 126 => {
-                reworded.extend_from_slice(&[0x81, new.len() as u8]);
-                reworded.extend_from_slice(new.as_bytes());
-                changed = true;
-            }
-            _ => reworded.extend_from_slice(frame),
-        }
-        rest = following;
-    }
-    changed.then_some(reworded)
-}
-
-fn outgoing(packet: Packet) -> Packet {
-    match packet {
-        // Binary data in base64. The engine (0.17.9, `Permit::emit_many`) leaves out that it is a
-        // message, as Engine.IO 4 does.
-        Packet::Text(text) if text.starts_with('b') => Packet::Text(format!("b4{}", &text[1..])),
-        Packet::Text(text) => Packet::Text(to_ascii(&reword_connect_error(&text).unwrap_or(text))),
-        binary => binary,
-    }
-}
-
-/// `44/ns,{"message":"m"}` as Socket.IO 1.x and 2.x said it: `44/ns,"m"`.
-fn reword_connect_error(packet: &str) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Error {
-        message: String,
-    }
-    let rest = packet.strip_prefix(CONNECT_ERROR)?;
-    let json = rest.find('{')?;
-    let Error { message } = serde_json::from_str(&rest[json..]).ok()?;
-    let message = serde_json::to_string(&message).ok()?;
-    Some(format!("{CONNECT_ERROR}{}{message}", &rest[..json]))
-}
-
 /// JSON with everything beyond ASCII escaped. Only strings hold such characters.
-fn to_ascii(json: &str) -> String {
+pub(super) fn to_ascii(json: &str) -> String {
     let mut ascii = String::with_capacity(json.len());
     for c in json.chars() {
         if c.is_ascii() {
@@ -185,7 +103,9 @@ fn decode_again(text: String) -> String {
 
 /// `<length>:<packet>…`, lengths in UTF-16 units.
 fn split_text(payload: &[u8]) -> Result<Vec<Packet>, BadFraming> {
-    let mut rest = std::str::from_utf8(payload).map_err(|_| BadFraming)?;
+    // As Node reads bodies.
+    let payload = String::from_utf8_lossy(payload);
+    let mut rest = &*payload;
     let mut packets = Vec::new();
     while !rest.is_empty() {
         let (length, tail) = rest.split_once(':').ok_or(BadFraming)?;
@@ -249,12 +169,6 @@ fn put_binary_frame(payload: &mut BytesMut, kind: u8, packet: &[u8]) {
     payload.put_slice(packet);
 }
 
-fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack
-        .windows(needle.len())
-        .any(|window| window == needle)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -299,41 +213,11 @@ mod tests {
 
     #[test]
     fn answers_are_ascii_with_matching_lengths() {
-        let answer = answer("11:42[\"✓😀\",1]2:40".into(), false);
-        assert_eq!(answer, "26:42[\"\\u2713\\ud83d\\ude00\",1]2:40");
-    }
-
-    #[test]
-    fn connect_errors_are_bare_strings_for_old_clients() {
-        let packet = "44/x,{\"message\":\"Invalid namespace\"}";
-        let answered = answer(format!("{}:{packet}", packet.len()).into(), false);
-        assert_eq!(answered, "24:44/x,\"Invalid namespace\"");
-
-        let frame = [
-            &[0x81, packet.len() as u8],
-            packet.as_bytes(),
-            &[0x81, 2],
-            b"40",
-        ]
-        .concat();
+        let packets = ["42[\"✓😀\",1]", "40"].map(|packet| text(&to_ascii(packet)));
         assert_eq!(
-            reword_frames(&frame).unwrap(),
-            b"\x81\x1844/x,\"Invalid namespace\"\x81\x0240"
+            join(packets.into_iter(), false),
+            "26:42[\"\\u2713\\ud83d\\ude00\",1]2:40"
         );
-        assert_eq!(reword_frames(b"\x81\x0844[\"44\"]"), None);
-    }
-
-    #[test]
-    fn binary_data_in_base64_is_a_message() {
-        let head = "451-[{\"_placeholder\":true,\"num\":0}]";
-        let packets = [text(head), text("bAQID")];
-        for binary in [false, true] {
-            let answered = answer(join(packets.clone().into_iter(), binary), binary);
-            assert_eq!(
-                request(&answered, binary, &mut true).unwrap(),
-                [text(head), text("b4AQID")]
-            );
-        }
     }
 
     #[test]

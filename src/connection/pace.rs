@@ -33,7 +33,7 @@ const READERS: usize = 2;
 
 /// One session's pace.
 #[derive(Default)]
-pub(super) struct Pace(Mutex<State>);
+pub(crate) struct Pace(Mutex<State>);
 
 #[derive(Default)]
 struct State {
@@ -50,7 +50,7 @@ struct State {
 
 impl Pace {
     /// A packet came in. False once the session has been kept waiting for longer than `patience`.
-    pub(super) fn count(&self, rate: NonZeroU32, patience: Duration) -> bool {
+    pub(crate) fn count(&self, rate: NonZeroU32, patience: Duration) -> bool {
         let (mut state, now) = (self.0.lock(), Instant::now());
         if state.allowed > 0 {
             state.allowed -= 1;
@@ -68,7 +68,7 @@ impl Pace {
     }
 
     /// Whether the next packet may be read. If not, `waker` is woken when it may.
-    pub(super) fn may_read(&self, rate: NonZeroU32, reader: usize, waker: &Waker) -> bool {
+    pub(crate) fn may_read(&self, rate: NonZeroU32, reader: usize, waker: &Waker) -> bool {
         let mut state = self.0.lock();
         if state.allowed > 0 {
             state.wait_no_longer(reader);
@@ -102,14 +102,14 @@ impl Pace {
     /// The client was sent what makes it send so many packets: they do not count. True where a packet waits that may be read
     /// now.
     #[must_use]
-    pub(super) fn allow(&self, packets: u32) -> bool {
+    pub(crate) fn allow(&self, packets: u32) -> bool {
         let mut state = self.0.lock();
         state.allowed = state.allowed.saturating_add(packets).min(MOST_ALLOWED);
         state.alarms.iter().any(Option::is_some)
     }
 
     /// Nothing is left to read: it was not too fast after all.
-    pub(super) fn caught_up(&self) {
+    pub(crate) fn caught_up(&self) {
         let mut state = self.0.lock();
         state.held_back = Duration::ZERO;
         state.waited = false;

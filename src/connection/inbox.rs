@@ -1,6 +1,6 @@
-//! One socket's events on their way to its handler: taken in the order in which they arrive, into
+//! One peer's events on their way to its handler: taken in the order in which they arrive, into
 //! one bounded queue, and heard one after the other. The task that does so lives only while there
-//! is something to hear: an idle socket costs none. `flow` bounds the queue, `pace` what comes into it.
+//! is something to hear: an idle peer costs none. `flow` bounds the queue, `pace` what comes into it.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -11,17 +11,17 @@ use crate::{
     dialects::{Event, Handler},
 };
 
-/// A socket, as its inbox sees it.
-pub(super) trait Host: Socket {
+/// A peer, as its inbox sees it.
+pub(crate) trait Host: Socket {
     fn inbox(&self) -> &Inbox;
 
     /// Whoever broke the rules is not heard any more.
     fn is_cut_off(&self) -> bool;
 }
 
-/// What a socket said and its handler has not heard.
+/// What a peer said and its handler has not heard.
 #[derive(Default)]
-pub(super) struct Inbox(Mutex<Waiting>);
+pub(crate) struct Inbox(Mutex<Waiting>);
 
 #[derive(Default)]
 struct Waiting {
@@ -30,19 +30,19 @@ struct Waiting {
     handler: Option<Box<dyn Handler>>,
 }
 
-pub(super) enum Item {
+pub(crate) enum Item {
     Open,
     Hear(Event),
     Close,
 }
 
-/// Lets a handler begin: what the socket may have said by now comes after its opening.
-pub(super) fn open<H: Host>(host: Arc<H>, handler: Box<dyn Handler>) {
+/// Lets a handler begin: what the peer may have said by now comes after its opening.
+pub(crate) fn open<H: Host>(host: Arc<H>, handler: Box<dyn Handler>) {
     host.inbox().0.lock().items.push_front(Item::Open);
     tokio::spawn(listen(host, handler));
 }
 
-pub(super) fn push<H: Host>(host: &Arc<H>, item: Item) {
+pub(crate) fn push<H: Host>(host: &Arc<H>, item: Item) {
     let mut waiting = host.inbox().0.lock();
     waiting.items.push_back(item);
     if let Some(handler) = waiting.handler.take() {

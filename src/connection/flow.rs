@@ -44,7 +44,7 @@ pub struct Limits {
 
 /// What the sessions of one transport share.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(crate) struct Shared {
     pub limits: Limits,
     /// Events of all sessions that are being dealt with.
     unheard: AtomicUsize,
@@ -53,7 +53,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(limits: Limits) -> Arc<Self> {
+    pub(crate) fn new(limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             limits,
             unheard: AtomicUsize::new(0),
@@ -62,22 +62,22 @@ impl Shared {
     }
 
     /// How many sessions the server ended for this reason.
-    pub(super) fn ended(&self, why: CloseReason) -> u64 {
+    pub(crate) fn ended(&self, why: CloseReason) -> u64 {
         self.ended[why as usize].load(Ordering::Relaxed)
     }
 
-    pub(super) fn count_ended(&self, why: CloseReason) {
+    pub(crate) fn count_ended(&self, why: CloseReason) {
         self.ended[why as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether everything that anybody said has been dealt with.
-    pub(super) fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&self) -> bool {
         self.unheard.load(Ordering::Acquire) == 0
     }
 }
 
 /// One session's counts.
-pub(super) struct Flow {
+pub(crate) struct Flow {
     shared: Arc<Shared>,
     /// What waits to be sent, in bytes: in the queue and on the wire.
     backlog: AtomicUsize,
@@ -95,13 +95,13 @@ pub(super) struct Flow {
 
 /// Who waits to go on reading a session's bytes.
 #[derive(Clone, Copy)]
-pub(super) enum Reader {
+pub(crate) enum Reader {
     Wire,
     Post,
 }
 
 impl Flow {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self {
             shared,
             backlog: AtomicUsize::new(0),
@@ -116,14 +116,14 @@ impl Flow {
         }
     }
 
-    pub(super) fn limits(&self) -> &Limits {
+    pub(crate) fn limits(&self) -> &Limits {
         &self.shared.limits
     }
 
     /// An event or answer is about to be queued for the client; false where more packets or bytes wait now than may.
     /// Counted before it is queued: it may be on its way out before the caller goes on.
     #[must_use]
-    pub(super) fn queued(&self, bytes: usize) -> bool {
+    pub(crate) fn queued(&self, bytes: usize) -> bool {
         let packets = self.packets.fetch_add(1, Ordering::AcqRel) + 1;
         let before = self.backlog.fetch_add(bytes, Ordering::AcqRel);
         self.may_wait(before, before + bytes) && packets <= self.limits().backlog_packets
@@ -133,7 +133,7 @@ impl Flow {
     /// whatever its size, and until it is gone what follows may wait besides: in a dialect's words a message may be
     /// several times as long as when it came, and a reader that is cut off for one message would be cut off for it each
     /// time it comes back.
-    pub(super) fn may_wait(&self, before: usize, now: usize) -> bool {
+    pub(crate) fn may_wait(&self, before: usize, now: usize) -> bool {
         let most = self.limits().backlog;
         if now > most && before <= most / 2 {
             self.on_top.fetch_max(now - before, Ordering::AcqRel);
@@ -144,16 +144,12 @@ impl Flow {
     /// Packets left the queue. This and [`Flow::sent`] may also see handshakes, framing, pings and
     /// the like, which nobody counted when they were queued, so neither count stays above what
     /// really waits.
-    pub(super) fn taken(&self, packets: usize) {
+    pub(crate) fn taken(&self, packets: usize) {
         self.lower(&self.packets, packets, self.limits().backlog_packets / 2);
     }
 
-    pub(super) fn has_queued_packets(&self) -> bool {
-        self.packets.load(Ordering::Acquire) > 0
-    }
-
     /// Bytes went out.
-    pub(super) fn sent(&self, bytes: usize) {
+    pub(crate) fn sent(&self, bytes: usize) {
         let half = self.limits().backlog / 2;
         self.lower(&self.backlog, bytes, half);
         if self.on_top.load(Ordering::Acquire) > 0 && self.backlog.load(Ordering::Acquire) <= half {
@@ -179,7 +175,7 @@ impl Flow {
     }
 
     /// Waits until at most half of what may be queued is, or there is nobody left to send it to.
-    pub(super) async fn drained(&self, is_connected: impl Fn() -> bool) {
+    pub(crate) async fn drained(&self, is_connected: impl Fn() -> bool) {
         let must_wait = || self.is_half_full() && is_connected();
         while must_wait() {
             let progress = self.progress.notified();
@@ -190,14 +186,14 @@ impl Flow {
     }
 
     /// Somebody is gone, or about to be: whoever waits looks again.
-    pub(super) fn look_again(&self) {
+    pub(crate) fn look_again(&self) {
         self.progress.notify_waiters();
     }
 
     /// A packet of the client's, of any kind, is about to be read; false where it has been sending too
     /// fast for too long.
     #[must_use]
-    pub(super) fn came(&self) -> bool {
+    pub(crate) fn came(&self) -> bool {
         let limits = self.limits();
         limits
             .event_rate
@@ -205,19 +201,19 @@ impl Flow {
     }
 
     /// The client was sent what makes it send so many packets, an answer above all: they do not count against its rate.
-    pub(super) fn asked(&self, packets: u32) {
+    pub(crate) fn asked(&self, packets: u32) {
         if self.limits().event_rate.is_some() && self.pace.allow(packets) {
             self.wake();
         }
     }
 
     /// Nothing more has come: the client is not ahead of its time.
-    pub(super) fn caught_up(&self) {
+    pub(crate) fn caught_up(&self) {
         self.pace.caught_up();
     }
 
     /// Has whatever [`Flow::wake`] tells of told to this reader, too.
-    pub(super) fn wake_me(&self, reader: Reader, waker: &Waker) {
+    pub(crate) fn wake_me(&self, reader: Reader, waker: &Waker) {
         match reader {
             Reader::Wire => self.wire.register(waker),
             Reader::Post => self.post.register(waker),
@@ -227,7 +223,7 @@ impl Flow {
     /// Whether the next packet of the client's may be read: not while much of what it said is still
     /// unheard, nor while it leaves much of what it was told unread, nor before the packet's time. If
     /// not, `waker` is woken when it may.
-    pub(super) fn may_read(&self, reader: Reader, waker: &Waker) -> bool {
+    pub(crate) fn may_read(&self, reader: Reader, waker: &Waker) -> bool {
         // Registered first: what happens between the check and the registration is not missed.
         self.wake_me(reader, waker);
         !self.hears_enough() && !self.is_half_full() && self.is_time(reader, waker)
@@ -240,7 +236,7 @@ impl Flow {
     }
 
     /// Whether much of what the client said is still unheard.
-    pub(super) fn hears_enough(&self) -> bool {
+    pub(crate) fn hears_enough(&self) -> bool {
         self.unheard.load(Ordering::Acquire) >= UNHEARD_EVENTS
             || self.unheard_bytes.load(Ordering::Acquire) >= self.unheard_bytes_limit()
     }
@@ -250,20 +246,20 @@ impl Flow {
     }
 
     /// Has the reading side look again: at what it still has to write, too.
-    pub(super) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         self.wire.wake();
         self.post.wake();
     }
 }
 
 /// An event that came in and has not been dealt with. Counts until it is dropped.
-pub(super) struct Unheard<S: AsRef<Flow>> {
+pub(crate) struct Unheard<S: AsRef<Flow>> {
     session: Arc<S>,
     size: usize,
 }
 
 impl<S: AsRef<Flow>> Unheard<S> {
-    pub(super) fn new(session: Arc<S>, size: usize) -> Self {
+    pub(crate) fn new(session: Arc<S>, size: usize) -> Self {
         let flow = (*session).as_ref();
         flow.shared.unheard.fetch_add(1, Ordering::AcqRel);
         flow.unheard.fetch_add(1, Ordering::AcqRel);
@@ -392,6 +388,6 @@ mod tests {
         let read = tokio::time::timeout(DEADLINE, reading).await;
         assert!(read.is_ok(), "nobody woke the reader");
         writing.await.unwrap();
-        assert!(!session.0.has_queued_packets());
+        assert_eq!(session.0.packets.load(Ordering::Acquire), 0);
     }
 }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf, BufMut, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     time::Sleep,
@@ -17,19 +17,13 @@ use tokio::{
 use tokio_tungstenite::tungstenite::{
     Error, Message,
     error::ProtocolError,
-    protocol::{
-        CloseFrame, Role, WebSocketConfig, WebSocketContext,
-        frame::{
-            FrameHeader,
-            coding::{Control, Data, OpCode},
-        },
-    },
+    protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext},
 };
 
+pub(crate) use super::frames::Frames;
 use super::{
     farewell::LAST_WORDS,
     flow::{Flow, Reader},
-    listener::Connection,
 };
 
 /// Bytes that an idle connection keeps for reading. Larger frames get what they need.
@@ -38,8 +32,13 @@ const READ_BUFFER: usize = 512;
 /// Bytes of frames that are gathered for one write.
 const BATCH: usize = 16 * 1024;
 
+/// Where the bytes come from and go to.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
+
 /// What a WebSocket carries on one connection.
-pub(super) trait Carried {
+pub(crate) trait Carried {
     fn flow(&self) -> &Flow;
 
     /// The connection is to end without another word.
@@ -48,11 +47,21 @@ pub(super) trait Carried {
     /// The server is going down: the client is heard until it has gone, and not waited for if it does not.
     fn is_going_down(&self) -> bool;
 
-    /// The next that the client is to be told.
-    fn next(&mut self, cx: &mut Context<'_>) -> Next;
+    /// Appends what the client is to be sent next.
+    fn next(&mut self, cx: &mut Context<'_>, out: &mut Frames) -> Next;
+
+    /// Whether the next message may be read; if not, the context's waker is woken when it may.
+    fn may_read(&mut self, cx: &mut Context<'_>) -> bool {
+        self.flow().may_read(Reader::Wire, cx.waker())
+    }
 
     /// The client said something.
     fn hear(&mut self, text: &str);
+
+    /// The client sent binary data.
+    fn hear_binary(&mut self, _data: Bytes) {
+        self.misread(Misread::Binary);
+    }
 
     /// The client sent what it must not. Unless it was merely binary, nothing more is read.
     fn misread(&mut self, why: Misread);
@@ -60,8 +69,13 @@ pub(super) trait Carried {
     /// The client has been sending too fast for too long.
     fn flooded(&mut self);
 
-    /// Bytes came in, or are left unread for a while: the client may well be alive.
+    /// Bytes came in.
     fn came(&mut self) {}
+
+    /// Bytes are left unread for a while: the client may well be alive.
+    fn held_back(&mut self) {
+        self.came();
+    }
 
     /// TCP took bytes.
     fn went(&mut self) {}
@@ -71,9 +85,9 @@ pub(super) trait Carried {
 }
 
 /// What a client is to be told.
-pub(super) enum Next {
-    Text(Box<str>),
-    Ping,
+pub(crate) enum Next {
+    /// Something was appended.
+    Appended,
     /// Nothing now; the context's waker, or the flow's, is woken when to ask again.
     Wait,
     /// Nothing any more, but for a close frame.
@@ -82,7 +96,7 @@ pub(super) enum Next {
 
 /// What is wrong with what a client sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Misread {
+pub(crate) enum Misread {
     Binary,
     NotUtf8,
     TooLarge,
@@ -90,7 +104,7 @@ pub(super) enum Misread {
 }
 
 /// How an exchange ends.
-pub(super) enum End {
+pub(crate) enum End {
     /// The client is gone, or takes nothing any more.
     Lost,
     /// The client has closed the connection, in good order.
@@ -101,8 +115,8 @@ pub(super) enum End {
 
 /// Carries messages until one side has enough. `unread` came in behind the request; no message may be
 /// larger than `largest`.
-pub(super) async fn carry<C: Carried>(
-    stream: &mut Connection,
+pub(crate) async fn carry<S: Stream, C: Carried>(
+    stream: &mut S,
     unread: Vec<u8>,
     largest: usize,
     carried: &mut C,
@@ -115,8 +129,7 @@ pub(super) async fn carry<C: Carried>(
         codec: WebSocketContext::from_partially_read(unread, Role::Server, Some(config)),
         stream,
         carried,
-        out: BytesMut::new(),
-        told: 0,
+        out: Frames::default(),
         stalled: None,
         last_words: None,
         deaf: false,
@@ -128,7 +141,7 @@ pub(super) async fn carry<C: Carried>(
 
 /// Ends the stream once all is sent, and waits until the client has done so too: what it still says
 /// would otherwise make the system throw away what it has not read. A client that stays on gets a reset.
-pub(super) async fn hang_up(mut stream: Connection, patience: Duration) {
+pub(crate) async fn hang_up(mut stream: impl Stream, patience: Duration) {
     let farewell = async {
         stream.shutdown().await?;
         let mut rest = [0; READ_BUFFER];
@@ -139,34 +152,17 @@ pub(super) async fn hang_up(mut stream: Connection, patience: Duration) {
 }
 
 /// Tells a client something outside of an exchange.
-pub(super) async fn say(stream: &mut Connection, text: &str) -> io::Result<()> {
-    let mut frame = BytesMut::new();
-    put(&mut frame, OpCode::Data(Data::Text), text);
-    stream.write_all(&frame).await
+pub(crate) async fn say(stream: &mut impl Stream, text: &str) -> io::Result<()> {
+    let mut frame = Frames::default();
+    frame.uncounted(text);
+    stream.write_all(&frame.bytes).await
 }
 
-/// Appends one frame.
-fn put(out: &mut BytesMut, kind: OpCode, content: &str) {
-    let header = FrameHeader {
-        opcode: kind,
-        ..FrameHeader::default()
-    };
-    let length = content.len() as u64;
-    out.reserve(header.len(length) + content.len());
-    header
-        .format(length, &mut out.writer())
-        .expect("memory takes what is written");
-    out.extend_from_slice(content.as_bytes());
-}
-
-struct Exchange<'a, C> {
+struct Exchange<'a, S, C> {
     codec: WebSocketContext,
-    stream: &'a mut Connection,
+    stream: &'a mut S,
     carried: &'a mut C,
-    /// Frames that TCP has not taken.
-    out: BytesMut,
-    /// Bytes of texts in `out`, as the flow counts them.
-    told: usize,
+    out: Frames,
     stalled: Option<Pin<Box<Sleep>>>,
     last_words: Option<Pin<Box<Sleep>>>,
     /// What comes in is of no interest any more.
@@ -177,21 +173,20 @@ struct Exchange<'a, C> {
     left: bool,
 }
 
-impl<C: Carried> Exchange<'_, C> {
+impl<S: Stream, C: Carried> Exchange<'_, S, C> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
             // Once all is said, another connection may be the one to be woken.
-            let may_read = (!self.over || self.reads_on())
-                && self.carried.flow().may_read(Reader::Wire, cx.waker());
+            let may_read = (!self.over || self.reads_on()) && self.carried.may_read(cx);
             if self.carried.is_cut() {
                 return Poll::Ready(End::Lost);
             }
             if self.is_late(cx) {
-                let is_told = self.over && self.out.is_empty();
+                let is_told = self.over && self.out.bytes.is_empty();
                 return Poll::Ready(if is_told { End::Over } else { End::Lost });
             }
             if !may_read {
-                self.carried.came();
+                self.carried.held_back();
             }
             if let Poll::Ready(end) = self.write(cx) {
                 return Poll::Ready(end);
@@ -199,15 +194,15 @@ impl<C: Carried> Exchange<'_, C> {
             // Answers to pings are not counted by the flow, and wait here.
             let enough = self.carried.flow().limits().backlog / 2;
             let hears = !self.deaf && (!self.over || self.reads_on());
-            if !hears || !may_read || self.out.len() > enough {
+            if !hears || !may_read || self.out.bytes.len() > enough {
                 return Poll::Pending;
             }
-            let all_is_out = self.out.is_empty();
+            let all_is_out = self.out.bytes.is_empty();
             match self.read(cx) {
                 Poll::Ready(Some(end)) => return Poll::Ready(end),
                 Poll::Ready(None) => {}
                 // The codec had something to answer.
-                Poll::Pending if all_is_out && !self.out.is_empty() => {}
+                Poll::Pending if all_is_out && !self.out.bytes.is_empty() => {}
                 Poll::Pending => return Poll::Pending,
             }
         }
@@ -232,7 +227,7 @@ impl<C: Carried> Exchange<'_, C> {
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<Option<End>> {
         let mut io = Io {
             stream: self.stream,
-            out: &mut self.out,
+            out: &mut self.out.bytes,
             cx,
             came: false,
         };
@@ -248,7 +243,7 @@ impl<C: Carried> Exchange<'_, C> {
                 }
                 match message {
                     Message::Text(text) => self.carried.hear(&text),
-                    Message::Binary(_) => self.carried.misread(Misread::Binary),
+                    Message::Binary(data) => self.carried.hear_binary(data),
                     // Answered by the codec.
                     _ => {}
                 }
@@ -278,19 +273,17 @@ impl<C: Carried> Exchange<'_, C> {
     /// Writes what there is to be told. Ready once that is the last.
     fn write(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
-            while !self.over && self.out.len() < BATCH {
-                match self.carried.next(cx) {
-                    Next::Text(text) => {
-                        self.carried.flow().taken(1);
-                        self.told += text.len();
-                        put(&mut self.out, OpCode::Data(Data::Text), &text);
+            while !self.over && self.out.bytes.len() < BATCH {
+                match self.carried.next(cx, &mut self.out) {
+                    Next::Appended => {
+                        let messages = std::mem::take(&mut self.out.messages);
+                        self.carried.flow().taken(messages);
                     }
-                    Next::Ping => put(&mut self.out, OpCode::Control(Control::Ping), ""),
                     Next::Wait => break,
                     Next::Over(close) => self.close(cx, close),
                 }
             }
-            if self.out.is_empty() {
+            if self.out.bytes.is_empty() {
                 return match (self.over, self.left) {
                     (_, true) => Poll::Ready(End::Left),
                     (true, false) if self.reads_on() => self.end_stream(cx),
@@ -298,7 +291,7 @@ impl<C: Carried> Exchange<'_, C> {
                     (false, false) => Poll::Pending,
                 };
             }
-            match Pin::new(&mut *self.stream).poll_write(cx, &self.out) {
+            match Pin::new(&mut *self.stream).poll_write(cx, &self.out.bytes) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(End::Lost),
                 Poll::Ready(Ok(count)) => self.wrote(count),
                 Poll::Ready(Err(error)) => return Poll::Ready(self.failed(&error)),
@@ -320,7 +313,7 @@ impl<C: Carried> Exchange<'_, C> {
         if close.is_some() {
             let mut io = Io {
                 stream: self.stream,
-                out: &mut self.out,
+                out: &mut self.out.bytes,
                 cx,
                 came: false,
             };
@@ -330,18 +323,18 @@ impl<C: Carried> Exchange<'_, C> {
     }
 
     fn wrote(&mut self, count: usize) {
-        self.out.advance(count);
+        self.out.bytes.advance(count);
         self.stalled = None;
         self.carried.went();
         // Headers and the like are in `out` too: at the end it comes out even.
-        let mut told = count.min(self.told);
-        if self.out.is_empty() {
+        let mut counted = count.min(self.out.counted);
+        if self.out.bytes.is_empty() {
             // Gives the memory back: most connections have nothing to be told most of the time.
-            self.out = BytesMut::new();
-            told = self.told;
+            self.out.bytes = BytesMut::new();
+            counted = self.out.counted;
         }
-        self.told -= told;
-        self.carried.flow().sent(told);
+        self.out.counted -= counted;
+        self.carried.flow().sent(counted);
     }
 
     /// TCP takes nothing now: for how long has it not taken a byte?
@@ -366,14 +359,14 @@ impl<C: Carried> Exchange<'_, C> {
 }
 
 /// The stream as the codec sees it: it reads from TCP, and never waits when it writes.
-struct Io<'a, 'b, 'c> {
-    stream: &'a mut Connection,
+struct Io<'a, 'b, 'c, S> {
+    stream: &'a mut S,
     out: &'a mut BytesMut,
     cx: &'b mut Context<'c>,
     came: bool,
 }
 
-impl Read for Io<'_, '_, '_> {
+impl<S: Stream> Read for Io<'_, '_, '_, S> {
     fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
         let mut space = ReadBuf::new(space);
         match Pin::new(&mut *self.stream).poll_read(self.cx, &mut space) {
@@ -386,7 +379,7 @@ impl Read for Io<'_, '_, '_> {
     }
 }
 
-impl Write for Io<'_, '_, '_> {
+impl<S: Stream> Write for Io<'_, '_, '_, S> {
     fn write(&mut self, frames: &[u8]) -> io::Result<usize> {
         self.out.extend_from_slice(frames);
         Ok(frames.len())

@@ -1,4 +1,4 @@
-//! Who receives which volatile events: the members of each channel, among the sockets of one transport.
+//! Who receives which volatile events: the members of each channel, among the peers of one transport.
 //! `server` has those of all transports told.
 
 use std::{
@@ -15,8 +15,8 @@ use crate::{
     dialects::Volatile,
 };
 
-/// A socket that channels can be joined by.
-pub(super) trait Member: Socket {
+/// A peer that channels can be joined by.
+pub(crate) trait Member: Socket {
     fn namespace(&self) -> &'static str;
 
     /// The channels that it is in.
@@ -24,18 +24,18 @@ pub(super) trait Member: Socket {
 }
 
 /// The members of all channels, by namespace and name.
-pub(super) struct Channels<P>(Mutex<HashMap<Channel, Members<P>>>);
+pub(crate) struct Channels<P>(Mutex<HashMap<Channel, Members<P>>>);
 
 type Channel = (&'static str, Box<str>);
 
 type Members<P> = HashMap<SocketId, Weak<P>>;
 
 impl<P: Member> Channels<P> {
-    pub(super) fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self(Mutex::default()))
     }
 
-    pub(super) fn join(&self, peer: &Arc<P>, channel: &str) {
+    pub(crate) fn join(&self, peer: &Arc<P>, channel: &str) {
         let mut joined = peer.joined().lock();
         if joined.iter().any(|known| **known == *channel) {
             return;
@@ -48,13 +48,13 @@ impl<P: Member> Channels<P> {
             .insert(peer.id(), Arc::downgrade(peer));
     }
 
-    pub(super) fn leave(&self, peer: &P, channel: &str) {
+    pub(crate) fn leave(&self, peer: &P, channel: &str) {
         peer.joined().lock().retain(|known| **known != *channel);
         self.remove(peer, channel.into());
     }
 
-    /// The socket is gone.
-    pub(super) fn forget(&self, peer: &P) {
+    /// The peer is gone.
+    pub(crate) fn forget(&self, peer: &P) {
         let joined = std::mem::take(&mut *peer.joined().lock());
         for channel in joined {
             self.remove(peer, channel);
@@ -81,8 +81,8 @@ impl<P: Member> Channels<P> {
     }
 }
 
-/// Volatile events for the sockets of a namespace.
-pub(super) struct Told<P> {
+/// Volatile events for the peers of a namespace.
+pub(crate) struct Told<P> {
     pub channels: Arc<Channels<P>>,
     pub namespace: &'static str,
 }
