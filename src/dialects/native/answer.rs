@@ -125,7 +125,7 @@ pub(super) fn reply(
         (Err(problem), ack) => {
             match &problem {
                 Problem::Unavailable(error) => {
-                    log_limited!(error, socket = %socket.id(), %error, "the log did not answer");
+                    log_limited!(error, socket = %socket.id(), %error, "the store did not answer");
                 }
                 Problem::NameRefused(NameRefused::Unavailable(error)) => {
                     let error: &dyn std::error::Error = error;
