@@ -297,7 +297,7 @@ impl Room {
                 .values()
                 .filter(|reader| reader.has < message.id.seq)
             {
-                reader.outlet.emit(rendered.event, &rendered.payload);
+                (reader.outlet).show(message.id, rendered.event, &rendered.payload);
             }
             delivered += audience.readers.len();
         }

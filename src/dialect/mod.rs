@@ -18,8 +18,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::{RawValue, to_raw_value};
 
 pub use self::bearer::SeveralTokens;
-use crate::chat::peer::{Goodbye, Outlet};
 pub use crate::chat::room::Rendered;
+use crate::chat::{
+    message::MessageId,
+    peer::{Goodbye, Outlet},
+};
 
 /// One front end's words.
 pub trait Dialect: Send + Sync + 'static {
@@ -71,6 +74,16 @@ pub struct Credentials {
     pub cookie: Option<Box<str>>,
     /// The `Authorization` header.
     pub authorization: Option<Box<str>>,
+    /// What the client kept of [`Outlet::keep_place`], where this takes over a session of another replica, or an earlier one.
+    pub place: Option<Place>,
+}
+
+/// Where a client goes on that was connected before, and whose that connection was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub login: i64,
+    /// The last message of the room that it was shown, where it was shown any.
+    pub shown: Option<MessageId>,
 }
 
 impl fmt::Debug for Credentials {

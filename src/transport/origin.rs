@@ -54,6 +54,7 @@ pub(super) fn credentials(headers: &HeaderMap, allowed: &Allowed) -> Credentials
         cookie: (!cookies.is_empty() && of(headers, allowed).is_ok())
             .then(|| cookies.join("; ").into()),
         authorization: headers.get(AUTHORIZATION).and_then(text).map(Into::into),
+        place: None,
     }
 }
 

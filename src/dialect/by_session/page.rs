@@ -9,11 +9,11 @@ use tokio::{
     task::{AbortHandle, JoinHandle},
 };
 
-use super::{News, Said, Shared, Words, screens::Screen};
+use super::{NOBODY, News, Refused, Said, Shared, Words};
 use crate::{
     account::sessions::{SessionId, Watch},
     chat::{
-        message::{AuthorName, RoomName},
+        message::{AuthorName, MessageId, RoomName},
         peer::{Goodbye, Outlet},
         presence::Stay,
         room::{Render, Rendered, Seat, Start},
@@ -25,6 +25,24 @@ use crate::{
 /// join when they are opened, and nothing when they only connect again.
 const NEWS: Duration = Duration::from_secs(2);
 
+/// How long a page may have been away of which it is not known what it shows: these front ends try for twenty seconds to
+/// come back, and it may take a while until they notice.
+const ABSENCE: Duration = Duration::from_secs(60);
+
+/// Messages that a page may miss that has shown none, since there were none in the room.
+const UNSHOWN: usize = 200;
+
+/// What is known of what a page shows.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Begins {
+    /// It says that it joins where it was just opened.
+    WillSay,
+    /// It was just opened, and shows nothing.
+    Opened,
+    /// It shows what was said up to this message; nothing where there was none.
+    GoesOn(Option<MessageId>),
+}
+
 /// One page.
 pub(super) struct Page {
     shared: Arc<Shared>,
@@ -32,9 +50,10 @@ pub(super) struct Page {
     words: Arc<dyn Words>,
     author: AuthorName,
     reading: Option<Reading>,
-    screen: Screen,
+    login: i64,
     _stay: Stay,
     _watch: Watch,
+    goes_on: bool,
     has_joined: bool,
     has_left: bool,
     /// What it said last is being kept.
@@ -73,12 +92,12 @@ impl Page {
             let end = move || peer.close(Goodbye::SignedOut);
             shared.sessions.watch(login, end)
         };
-        let screen = shared.screens.open(login.login(), peer.clone());
         Self {
             reading: None,
-            screen,
+            login: login.login().number(),
             _stay: stay,
             _watch: watch,
+            goes_on: false,
             has_joined: false,
             has_left: false,
             last: None,
@@ -89,35 +108,47 @@ impl Page {
         }
     }
 
-    /// Begins to read when the page has said whether it was just opened, or has not said so for a while.
-    pub(super) fn wait_for_news(mut self) -> Self {
-        let (opened, is_opened) = oneshot::channel();
-        self.read(async {
-            let told = tokio::time::timeout(NEWS, is_opened).await;
-            matches!(told, Ok(Ok(true)))
-        });
-        if let Some(reading) = &mut self.reading {
-            reading.opened = Some(opened);
+    /// Begins to read: where it is known what the page shows at once, else when the page has said whether it was just
+    /// opened, or has not said so for a while.
+    pub(super) fn begin(mut self, begins: Begins) -> Self {
+        if let Begins::WillSay = begins {
+            let (opened, is_opened) = oneshot::channel();
+            self.read(async {
+                match tokio::time::timeout(NEWS, is_opened).await {
+                    Ok(Ok(true)) => Begins::Opened,
+                    _ => Begins::WillSay,
+                }
+            });
+            if let Some(reading) = &mut self.reading {
+                reading.opened = Some(opened);
+            }
+        } else {
+            self.goes_on = true;
+            self.read(std::future::ready(begins));
         }
         self
     }
 
-    fn read(&mut self, is_opened: impl Future<Output = bool> + Send + 'static) {
+    fn read(&mut self, begins: impl Future<Output = Begins> + Send + 'static) {
         // First: what it was being told is not to come in between.
         self.reading = None;
         let place = Arc::new(Mutex::new(Place::OnTheWay));
         let (shared, peer) = (self.shared.clone(), self.peer.clone());
-        let (words, author) = (self.words.clone(), self.author.clone());
-        let (back, taken) = (self.screen.back(), place.clone());
+        let (words, author, login) = (self.words.clone(), self.author.clone(), self.login);
+        let taken = place.clone();
         let task = tokio::spawn(async move {
-            let is_opened = is_opened.await;
-            let history = shared.chat.limits().history;
-            let start = match is_opened {
-                true => Start::Last(history),
-                false => back.start(history).await,
+            let begins = begins.await;
+            let (lobby, history) = (RoomName::lobby(), shared.chat.limits().history);
+            let start = match begins {
+                Begins::Opened => Start::Last(history),
+                Begins::GoesOn(Some(shown)) => Start::After(shown, history),
+                Begins::GoesOn(None) => Start::Last(UNSHOWN),
+                // It said nothing: it connects again, and cannot say what it shows.
+                Begins::WillSay => shared.chat.lately(&lobby, ABSENCE, history).await,
             };
             let seat = async {
-                let entry = shared.chat.rooms.enter(RoomName::lobby(), start).await?;
+                let entry = shared.chat.rooms.enter(lobby, start).await?;
+                peer.keep_place(login, entry.before());
                 let words: Arc<dyn Render> = words;
                 entry.follow(peer.clone(), words).await
             };
@@ -133,7 +164,7 @@ impl Page {
                     return peer.close(Goodbye::Unavailable);
                 }
             }
-            if is_opened {
+            if let Begins::Opened = begins {
                 shared.tell_all(&author, News::Joined).await;
             }
         });
@@ -161,8 +192,11 @@ impl Page {
             Ok(Said::Joined) if self.has_joined => {}
             Ok(Said::Joined) => {
                 self.has_joined = true;
-                if !was_waited_for {
-                    self.read(std::future::ready(true));
+                if self.goes_on {
+                    // It was opened elsewhere, and shows what was said before.
+                    self.shared.tell_all(&self.author, News::Joined).await;
+                } else if !was_waited_for {
+                    self.read(std::future::ready(Begins::Opened));
                 }
             }
             Ok(Said::Left) if self.has_left => {}
@@ -175,6 +209,11 @@ impl Page {
                 self.shared.tell_all(&self.author, News::Left).await;
             }
             Ok(Said::Text(text)) => self.post(text, event).await,
+            Ok(Said::Nothing) => {
+                if let Some(ack) = event.ack.take() {
+                    ack.send(&NOBODY);
+                }
+            }
             Err(reason) => log_refused(&*self.peer, &event.name, &reason),
         }
     }
@@ -185,37 +224,34 @@ impl Page {
         let posted = self.shared.chat.post(RoomName::lobby(), author, text, None);
         let receipt = match posted.await {
             Ok(receipt) => receipt,
-            Err(refused) => return refuse(&*peer, &*words, &event.name, &refused),
+            Err(refused) => return refuse(&*peer, &*words, &event, Refused::Sending, &refused),
         };
         // The next event need not wait until this one is kept.
         self.last = Some(tokio::spawn(async move {
-            let Event {
-                name, ack, held, ..
-            } = event;
-            match (receipt.await, ack) {
+            let mut event = event;
+            match (receipt.await, event.ack.take()) {
                 (Ok(message), Some(ack)) => ack.send(&message.id.to_string()),
                 (Ok(_), None) => {}
-                (Err(error), _) => refuse(&*peer, &*words, &name, &error),
+                (Err(error), _) => refuse(&*peer, &*words, &event, Refused::Sending, &error),
             }
-            drop(held);
         }));
     }
 
     pub(super) fn close(&mut self) {
-        self.screen.close();
         self.reading = None;
     }
 }
 
-/// Tells a page that what it said was not taken.
+/// Tells a page that something was not done.
 pub(super) fn refuse(
     peer: &dyn Outlet,
     words: &dyn Words,
-    event: &str,
+    event: &Event,
+    what: Refused,
     reason: &dyn std::fmt::Display,
 ) {
-    log_refused(peer, event, reason);
-    let Rendered { event, payload } = words.tell_refused(&reason.to_string());
+    log_refused(peer, &event.name, reason);
+    let Rendered { event, payload } = words.tell_refused(what, &reason.to_string());
     peer.emit(event, &payload);
 }
 

@@ -18,7 +18,10 @@ use super::{
     session::Session,
 };
 use crate::{
-    chat::peer::{Answer, Goodbye, Outlet, PeerId, Unanswered},
+    chat::{
+        message::MessageId,
+        peer::{Answer, Goodbye, Outlet, PeerId, Unanswered},
+    },
     dialect::{Ack, Conversation, Dialect, Event, Handshake, Held, Refusal, Rendered},
     transport::{
         asks::{self, Answered, Asks},
@@ -187,6 +190,20 @@ impl Outlet for Peer {
 
     fn emit(&self, event: &str, payload: &RawValue) {
         self.send(packet::event(self.endpoint, event, payload));
+    }
+
+    fn show(&self, id: MessageId, event: &str, payload: &RawValue) {
+        let packet = packet::event(self.endpoint, event, payload);
+        match self.endpoint {
+            "" => self.session.show(id, packet),
+            _ => self.session.send(packet),
+        }
+    }
+
+    fn keep_place(&self, login: i64, shown: Option<MessageId>) {
+        if self.endpoint.is_empty() {
+            self.session.keep_place(login, shown);
+        }
     }
 
     fn ask(&self, event: &str, payload: &RawValue, answered: Answered) {

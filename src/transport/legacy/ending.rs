@@ -1,0 +1,123 @@
+//! How a session ends: its client goes, is gone, or is sent away. Who may go on elsewhere is not told (`moving`).
+
+use std::{sync::Arc, time::Instant};
+
+use super::{packet, session::Session, state::Due};
+use crate::{
+    chat::peer::{Goodbye, Outlet},
+    transport::farewell::LAST_WORDS,
+};
+
+impl Session {
+    /// The client goes, in good order.
+    pub(super) fn leave(self: &Arc<Self>) {
+        self.state.lock().farewell();
+        self.end();
+        self.sessions.forget(self);
+    }
+
+    /// Ends the session for a reason of ours, once: the first reason counts.
+    pub(super) fn close(self: &Arc<Self>, why: Goodbye) {
+        if self.goodbye.set(why).is_err() {
+            return;
+        }
+        self.sessions.shared.count_ended(why);
+        if why.is_ordinary() {
+            tracing::debug!(remote = %self.remote(), reason = why.code(), "ending a 0.9 session");
+        } else {
+            tracing::warn!(remote = %self.remote(), reason = why.code(), "ending a 0.9 session: {}", why.message());
+        }
+        let moves = self.move_on(why);
+        if !why.is_abrupt() && !moves {
+            let seats: Vec<_> = {
+                let seats = self.seats.lock();
+                seats.iter().map(|seat| seat.peer.clone()).collect()
+            };
+            for peer in seats {
+                if let Some(goodbye) = peer.program.goodbye(why) {
+                    peer.emit(goodbye.event, &goodbye.payload);
+                }
+            }
+        }
+        let kept = {
+            let mut state = self.state.lock();
+            if why.is_abrupt() {
+                state.drop_queued();
+            } else if !why.reconnect() {
+                // A client that is disconnected in words, not just cut off, stays away.
+                state.push(packet::DISCONNECT);
+            } else if state.polls() && !moves {
+                state.push(packet::NOT_HANDSHAKEN);
+            }
+            // Whoever is between two polls comes for its last words.
+            state.is_alone() && !why.is_abrupt() && !moves
+        };
+        if moves {
+            // The next poll of the client begins anew.
+            self.sessions.forget(self);
+        }
+        if why.hears_on() {
+            return self.dismiss();
+        }
+        self.end();
+        if !kept {
+            self.sessions.forget(self);
+        }
+    }
+
+    /// Ends the session for the client, and hears for a while what it said before it knew.
+    fn dismiss(self: &Arc<Self>) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return self.lost();
+        };
+        self.state.lock().end();
+        self.tell_reader();
+        let session = self.clone();
+        runtime.spawn(async move {
+            tokio::time::sleep(LAST_WORDS).await;
+            session.end();
+            session.sessions.forget(&session);
+        });
+    }
+
+    /// Sent away, but perhaps still saying something.
+    pub(super) fn hears_on(&self) -> bool {
+        self.goodbye().is_some_and(Goodbye::hears_on)
+    }
+
+    /// Nobody is heard any more. What was queued may still be taken.
+    pub(super) fn end(&self) {
+        self.state.lock().end();
+        let seats = std::mem::take(&mut *self.seats.lock());
+        for seat in seats {
+            seat.part();
+        }
+        self.flow.look_again();
+        self.tell_reader();
+    }
+
+    /// Nobody is there to be told anything, or would take it.
+    pub(super) fn lost(self: &Arc<Self>) {
+        self.state.lock().drop_queued();
+        self.end();
+        self.sessions.forget(self);
+    }
+
+    /// Does what the time has come for.
+    pub(super) fn look_at(self: &Arc<Self>, now: Instant) {
+        let due = self.state.lock().due(now, self.times());
+        match due {
+            None => {}
+            Some(Due::Heartbeat) => self.tell_reader(),
+            Some(due) => {
+                tracing::debug!(remote = %self.remote(), ?due, "a 0.9 session has ended");
+                self.lost();
+            }
+        }
+    }
+
+    /// The client took some bytes: it lives.
+    pub(super) fn is_alive(&self) {
+        self.state.lock().is_alive(Instant::now());
+    }
+}
