@@ -44,8 +44,8 @@ impl Session {
 
     /// Has the client keep its place from now on.
     pub(super) fn keep_place(&self, login: i64, shown: Option<MessageId>) {
-        self.state.lock().show_after(shown);
-        let _ = self.moving.login.set(login);
+        let anew = self.moving.login.set(login).is_err();
+        self.state.lock().show_after(shown, anew);
     }
 
     /// What the client is to keep with an answer that is made now.

@@ -44,10 +44,11 @@ impl Queue {
         self.waiting.push_front(Queued { packet, shows });
     }
 
-    /// What is shown of the room from now on follows this message.
-    pub fn begin_after(&mut self, id: Option<MessageId>) {
+    /// What is shown of the room from now on follows this message. `anew`: the client was shown something before, and is
+    /// shown it again.
+    pub fn begin_after(&mut self, id: Option<MessageId>, anew: bool) {
         self.shown = id;
-        self.begins_anew = true;
+        self.begins_anew = anew;
     }
 
     /// The last message of the room that went out, or was shown before.
@@ -190,6 +191,16 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_that_was_filled_before_the_client_came_holds_back_what_it_has() {
+        let mut queue = Queue::default();
+        queue.begin_after(Some(id(0)), false);
+        queue.push("1", Some(id(1)));
+        queue.push("2", Some(id(2)));
+        queue.settle(true, Some(id(1)));
+        assert_eq!(packets(&mut queue), ["2"]);
+    }
+
+    #[test]
     fn an_id_of_another_history_says_nothing() {
         let mut queue = showing(1..=2);
         queue.take_payload();
@@ -203,7 +214,7 @@ mod tests {
         let mut queue = showing(1..=2);
         queue.take_payload();
         queue.settle(true, Some(id(2)));
-        queue.begin_after(Some(id(0)));
+        queue.begin_after(Some(id(0)), true);
         queue.push("1", Some(id(1)));
         queue.settle(true, Some(id(2)));
         assert_eq!(packets(&mut queue), ["1"]);

@@ -22,10 +22,7 @@ use super::{
     state::{State, Times},
 };
 use crate::{
-    chat::{
-        message::MessageId,
-        peer::Goodbye,
-    },
+    chat::{message::MessageId, peer::Goodbye},
     dialect::{Conversation, Handshake},
     transport::{
         channels::Channels,

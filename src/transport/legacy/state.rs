@@ -189,9 +189,9 @@ impl State {
         }
     }
 
-    /// What is shown of the room from now on follows this message.
-    pub fn show_after(&mut self, id: Option<MessageId>) {
-        self.queue.begin_after(id);
+    /// What is shown of the room from now on follows this message; `anew` where the client is shown again what it had.
+    pub fn show_after(&mut self, id: Option<MessageId>, anew: bool) {
+        self.queue.begin_after(id, anew);
     }
 
     /// The last message of the room that went out, or was shown before.
