@@ -1,6 +1,6 @@
-//! Rooms: who reads what from where on. A room hands every message of the log to each reader once,
-//! in order, without a seam between what was missed and what is new. Neighbours: `log` (where
-//! messages come from), `peer` (where they go), `dialect` (which renders them).
+//! Rooms: who reads what from where on. A room hands every message of the store to each reader once,
+//! in order, without a seam between what was missed and what is new. Beside it: `store` (where
+//! messages come from), `socket` (where they go), `dialects` (which renders them).
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -13,25 +13,25 @@ use serde_json::value::RawValue;
 use tokio::sync::{OnceCell, watch};
 
 use super::{
-    direct::Mailboxes,
-    log::{After, Log, LogError, Tail, Told},
+    direct::Inboxes,
     message::{Message, MessageId, RoomName},
-    peer::{Goodbye, Outlet, PeerId},
+    socket::{CloseReason, Socket, SocketId},
+    store::{After, Store, StoreError, Tail, TailItem},
 };
 
-mod entry;
+mod subscription;
 
-use self::entry::Place;
-pub use self::entry::{Entry, Seat};
+use self::subscription::Place;
+pub use self::subscription::{PendingSubscription, Subscription};
 
 /// Messages of a room in use that are held in memory, so that newcomers and those who come back
-/// after a short absence cost the log nothing.
+/// after a short absence cost the store nothing.
 const RECENT_MESSAGES: usize = 256;
 
 /// The same, in bytes of text.
 const RECENT_BYTES: usize = 256 * 1024;
 
-/// Messages read from the log at once for a reader that is further behind.
+/// Messages read from the store at once for a reader that is further behind.
 const PAGE: usize = 200;
 
 /// Deliveries, and bytes of text delivered, between two chances for other tasks to run: those that
@@ -62,7 +62,7 @@ pub enum Start {
 
 /// The rooms that somebody on this replica reads.
 pub struct Rooms {
-    log: Arc<dyn Log>,
+    store: Arc<dyn Store>,
     rooms: Mutex<HashMap<RoomName, (Arc<Room>, usize)>>,
     /// How many batches passed the tail.
     passed: watch::Sender<u64>,
@@ -79,7 +79,7 @@ struct State {
     recent_bytes: usize,
     audiences: Vec<Audience>,
     /// How many seats were ever taken.
-    seats: u64,
+    subscriptions: u64,
     /// Nothing is delivered to this room any more.
     is_over: bool,
 }
@@ -87,31 +87,35 @@ struct State {
 /// The readers who share one dialect.
 struct Audience {
     words: Arc<dyn Render>,
-    readers: IndexMap<PeerId, Reader>,
+    readers: IndexMap<SocketId, Reader>,
 }
 
 struct Reader {
-    outlet: Arc<dyn Outlet>,
+    outlet: Arc<dyn Socket>,
     /// Which of its seats this is: it may take another before it gives up the first.
-    seat: u64,
-    /// The last message it was given before it took its seat. The log may have told it more than
+    subscription: u64,
+    /// The last message it was given before it took its seat. The store may have told it more than
     /// has passed the tail here.
     has: u64,
 }
 
 impl Rooms {
-    pub fn new(log: Arc<dyn Log>) -> Arc<Self> {
+    pub fn new(store: Arc<dyn Store>) -> Arc<Self> {
         Arc::new(Self {
-            log,
+            store,
             rooms: Mutex::default(),
             passed: watch::Sender::default(),
         })
     }
 
     /// Finds out where a reader starts, before anything is sent to it.
-    pub async fn enter(self: &Arc<Self>, name: RoomName, from: Start) -> Result<Entry, LogError> {
+    pub async fn enter(
+        self: &Arc<Self>,
+        name: RoomName,
+        from: Start,
+    ) -> Result<PendingSubscription, StoreError> {
         let place = Place::take(self, name);
-        place.room.load(&*self.log, &place.name).await?;
+        place.room.load(&*self.store, &place.name).await?;
         let (first_page, reset) = match from {
             Start::Last(count) => (self.last(&place, count).await?, false),
             Start::After(id, count) => match self.after(&place, id).await? {
@@ -126,7 +130,7 @@ impl Rooms {
             // Nothing was there a moment ago; what is there by now is new.
             (None, ..) => 0,
         };
-        Ok(Entry {
+        Ok(PendingSubscription {
             place,
             first_page,
             cursor,
@@ -134,13 +138,13 @@ impl Rooms {
         })
     }
 
-    /// Hands what passes the log's tail to the readers, and what is for one person to its box, until the
+    /// Hands what passes the store's tail to the readers, and what is for one person to its inbox, until the
     /// log closes.
-    pub async fn deliver(self: Arc<Self>, mut tail: Tail, direct: Arc<Mailboxes>) {
+    pub async fn deliver(self: Arc<Self>, mut tail: Tail, direct: Arc<Inboxes>) {
         while let Some(told) = tail.recv().await {
             let batch = match told {
-                Told::Kept(batch) => batch,
-                Told::Gap => {
+                TailItem::Kept(batch) => batch,
+                TailItem::Gap => {
                     self.break_off();
                     direct.start_anew();
                     continue;
@@ -177,7 +181,7 @@ impl Rooms {
             state.is_over = true;
             for audience in std::mem::take(&mut state.audiences) {
                 for reader in audience.readers.into_values() {
-                    reader.outlet.close(Goodbye::FellBehind);
+                    reader.outlet.close(CloseReason::FellBehind);
                 }
             }
         }
@@ -200,17 +204,17 @@ impl Rooms {
         self.rooms.lock().len()
     }
 
-    async fn last(&self, place: &Place, count: usize) -> Result<Vec<Arc<Message>>, LogError> {
+    async fn last(&self, place: &Place, count: usize) -> Result<Vec<Arc<Message>>, StoreError> {
         match place.room.recent_last(count) {
             Some(messages) => Ok(messages),
-            None => self.log.last(&place.name, count).await,
+            None => self.store.last(&place.name, count).await,
         }
     }
 
-    async fn after(&self, place: &Place, id: MessageId) -> Result<After, LogError> {
+    async fn after(&self, place: &Place, id: MessageId) -> Result<After, StoreError> {
         match place.room.recent_after(id) {
             Some(messages) => Ok(After::Complete(messages)),
-            None => self.log.after(&place.name, id, PAGE).await,
+            None => self.store.after(&place.name, id, PAGE).await,
         }
     }
 }
@@ -224,9 +228,9 @@ impl Room {
     }
 
     /// Reads the newest messages once. What arrives meanwhile is put behind them.
-    async fn load(&self, log: &dyn Log, name: &RoomName) -> Result<(), LogError> {
+    async fn load(&self, store: &dyn Store, name: &RoomName) -> Result<(), StoreError> {
         let load = async || {
-            let kept = log.last(name, RECENT_MESSAGES).await?;
+            let kept = store.last(name, RECENT_MESSAGES).await?;
             let mut state = self.state.lock();
             let newest = kept.last().map_or(0, |message| message.id.seq);
             let mut arrived = std::mem::take(&mut state.recent);
@@ -326,7 +330,7 @@ impl State {
     }
 
     /// Returns the number of the seat.
-    fn seat(&mut self, outlet: Arc<dyn Outlet>, words: &Arc<dyn Render>, has: u64) -> u64 {
+    fn subscribe(&mut self, outlet: Arc<dyn Socket>, words: &Arc<dyn Render>, has: u64) -> u64 {
         let audience = match self
             .audiences
             .iter_mut()
@@ -341,18 +345,22 @@ impl State {
                 self.audiences.last_mut().expect("one was just pushed")
             }
         };
-        self.seats += 1;
-        let seat = self.seats;
-        let reader = Reader { outlet, seat, has };
+        self.subscriptions += 1;
+        let subscription = self.subscriptions;
+        let reader = Reader {
+            outlet,
+            subscription,
+            has,
+        };
         audience.readers.insert(reader.outlet.id(), reader);
-        seat
+        subscription
     }
 
-    fn unseat(&mut self, peer: PeerId, seat: u64) {
+    fn unsubscribe(&mut self, socket: SocketId, subscription: u64) {
         for audience in &mut self.audiences {
-            let reader = audience.readers.get(&peer);
-            if reader.is_some_and(|reader| reader.seat == seat) {
-                audience.readers.swap_remove(&peer);
+            let reader = audience.readers.get(&socket);
+            if reader.is_some_and(|reader| reader.subscription == subscription) {
+                audience.readers.swap_remove(&socket);
             }
         }
         self.audiences

@@ -1,4 +1,4 @@
-//! Rooms over a log whose answers and tail are told apart by hand: what a reader is given must not
+//! Rooms over a store whose answers and tail are told apart by hand: what a reader is given must not
 //! depend on which of the two is ahead.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use self::scripted::Scripted;
-use super::{entry::SEAT_BYTES, *};
+use super::{subscription::SUBSCRIBE_BYTES, *};
 use crate::chat::{
     message::Epoch,
-    peer::{Answer, Goodbye},
+    socket::{Answer, CloseReason},
 };
 
 mod scripted;
@@ -29,7 +29,7 @@ fn message(seq: u64, size: usize) -> Arc<Message> {
         text: "x".repeat(size).into(),
         time: jiff::Timestamp::UNIX_EPOCH,
         replica: "replica".into(),
-        neighbour: None,
+        bridge: None,
         direct: None,
     })
 }
@@ -38,9 +38,9 @@ fn messages(seqs: std::ops::RangeInclusive<u64>) -> Vec<Arc<Message>> {
     seqs.map(|seq| message(seq, 10)).collect()
 }
 
-struct Words;
+struct Renderer;
 
-impl Render for Words {
+impl Render for Renderer {
     fn render(&self, message: &Message) -> Rendered {
         Rendered {
             event: "message",
@@ -51,9 +51,9 @@ impl Render for Words {
 
 /// Takes `room_for` messages, then makes whoever asks wait until it is given more room.
 struct Listener {
-    id: PeerId,
+    id: SocketId,
     heard: Mutex<Vec<u64>>,
-    closed: Mutex<Option<Goodbye>>,
+    closed: Mutex<Option<CloseReason>>,
     room_for: AtomicUsize,
     more_room: Notify,
 }
@@ -61,7 +61,7 @@ struct Listener {
 impl Listener {
     fn with_room_for(messages: usize) -> Arc<Self> {
         Arc::new(Self {
-            id: PeerId::next(),
+            id: SocketId::next(),
             heard: Mutex::default(),
             closed: Mutex::default(),
             room_for: AtomicUsize::new(messages),
@@ -83,8 +83,8 @@ impl Listener {
 }
 
 #[async_trait]
-impl Outlet for Listener {
-    fn id(&self) -> PeerId {
+impl Socket for Listener {
+    fn id(&self) -> SocketId {
         self.id
     }
 
@@ -107,20 +107,20 @@ impl Outlet for Listener {
         }
     }
 
-    fn close(&self, why: Goodbye) {
+    fn close(&self, why: CloseReason) {
         *self.closed.lock() = Some(why);
     }
 }
 
 fn words() -> Arc<dyn Render> {
-    Arc::new(Words)
+    Arc::new(Renderer)
 }
 
 fn seqs(range: std::ops::RangeInclusive<u64>) -> Vec<u64> {
     range.collect()
 }
 
-/// What passes the tail, as the log would tell it.
+/// What passes the tail, as the store would tell it.
 fn tell(rooms: &Arc<Rooms>, messages: impl IntoIterator<Item = Arc<Message>>) {
     for message in messages {
         let room = rooms
@@ -134,34 +134,34 @@ fn tell(rooms: &Arc<Rooms>, messages: impl IntoIterator<Item = Arc<Message>>) {
     }
 }
 
-async fn sit(rooms: &Arc<Rooms>, from: Start, listener: &Arc<Listener>) -> Seat {
+async fn sit(rooms: &Arc<Rooms>, from: Start, listener: &Arc<Listener>) -> Subscription {
     let entry = rooms.enter(RoomName::lobby(), from).await.unwrap();
     entry.follow(listener.clone(), words()).await.unwrap()
 }
 
-/// Starts to enter a room, and returns once the log has been asked.
+/// Starts to enter a room, and returns once the store has been asked.
 async fn at_the_door(
     rooms: &Arc<Rooms>,
-    log: &Scripted,
+    store: &Scripted,
     from: Start,
     listener: &Arc<Listener>,
-) -> tokio::task::JoinHandle<Seat> {
+) -> tokio::task::JoinHandle<Subscription> {
     let (rooms, listener) = (rooms.clone(), listener.clone());
     let entering = tokio::spawn(async move { sit(&rooms, from, &listener).await });
-    log.asked.notified().await;
+    store.asked.notified().await;
     entering
 }
 
 #[tokio::test]
 async fn what_passes_the_tail_while_a_room_is_loaded_comes_behind_what_was_loaded() {
-    let log = Scripted::holding(messages(1..=10));
-    let rooms = Rooms::new(log.clone());
+    let store = Scripted::holding(messages(1..=10));
+    let rooms = Rooms::new(store.clone());
     let listener = Listener::new();
-    log.hold_answers();
-    let entering = at_the_door(&rooms, &log, Start::Last(5), &listener).await;
+    store.hold_answers();
+    let entering = at_the_door(&rooms, &store, Start::Last(5), &listener).await;
     // The tail is behind what was loaded, and then ahead of it.
     tell(&rooms, messages(8..=13));
-    log.answers.add_permits(100);
+    store.answers.add_permits(100);
     let _seat = entering.await.unwrap();
     tell(&rooms, messages(14..=15));
     assert_eq!(listener.heard(), seqs(9..=15));
@@ -169,8 +169,8 @@ async fn what_passes_the_tail_while_a_room_is_loaded_comes_behind_what_was_loade
 
 #[tokio::test]
 async fn a_tail_that_is_behind_the_log_tells_nothing_twice() {
-    let log = Scripted::holding(messages(1..=10));
-    let rooms = Rooms::new(log.clone());
+    let store = Scripted::holding(messages(1..=10));
+    let rooms = Rooms::new(store.clone());
     let (early, late) = (Listener::new(), Listener::new());
     let _early = sit(&rooms, Start::Last(1), &early).await;
     let _late = sit(&rooms, Start::After(id(3), 25), &late).await;
@@ -182,15 +182,15 @@ async fn a_tail_that_is_behind_the_log_tells_nothing_twice() {
 #[tokio::test]
 async fn more_than_memory_holds_while_a_room_is_loaded_leaves_no_hole() {
     for (count, size) in [(1000, 10), (4, 100 * 1024), (3, 2 * RECENT_BYTES)] {
-        let log = Scripted::holding(messages(1..=10));
-        let rooms = Rooms::new(log.clone());
+        let store = Scripted::holding(messages(1..=10));
+        let rooms = Rooms::new(store.clone());
         let listener = Listener::new();
-        log.hold_answers();
-        let entering = at_the_door(&rooms, &log, Start::After(id(2), 25), &listener).await;
+        store.hold_answers();
+        let entering = at_the_door(&rooms, &store, Start::After(id(2), 25), &listener).await;
         let news: Vec<_> = (11..11 + count).map(|seq| message(seq, size)).collect();
-        log.kept.lock().extend(news.clone());
+        store.kept.lock().extend(news.clone());
         tell(&rooms, news);
-        log.answers.add_permits(100);
+        store.answers.add_permits(100);
         let _seat = entering.await.unwrap();
         tell(&rooms, [message(11 + count, 10)]);
         assert_eq!(listener.heard(), seqs(3..=11 + count), "{count} of {size}");
@@ -199,26 +199,26 @@ async fn more_than_memory_holds_while_a_room_is_loaded_leaves_no_hole() {
 
 #[tokio::test]
 async fn a_reader_far_behind_is_given_pages_until_it_meets_memory() {
-    let log = Scripted::holding(messages(1..=2000));
-    let rooms = Rooms::new(log.clone());
+    let store = Scripted::holding(messages(1..=2000));
+    let rooms = Rooms::new(store.clone());
     let listener = Listener::new();
     let _seat = sit(&rooms, Start::After(id(1), 25), &listener).await;
     tell(&rooms, messages(2001..=2001));
     assert_eq!(listener.heard(), seqs(2..=2001));
     assert_eq!(
-        log.pages.load(Ordering::Relaxed),
+        store.pages.load(Ordering::Relaxed),
         (2000 - RECENT_MESSAGES).div_ceil(PAGE)
     );
 }
 
 #[tokio::test]
 async fn what_is_said_while_a_reader_catches_up_comes_once_and_in_order() {
-    let log = Scripted::holding(messages(1..=600));
-    let rooms = Rooms::new(log.clone());
+    let store = Scripted::holding(messages(1..=600));
+    let rooms = Rooms::new(store.clone());
     let listener = Listener::with_room_for(100);
-    let entering = at_the_door(&rooms, &log, Start::After(id(1), 25), &listener).await;
+    let entering = at_the_door(&rooms, &store, Start::After(id(1), 25), &listener).await;
     for next in 601..=1200 {
-        log.kept.lock().push(message(next, 10));
+        store.kept.lock().push(message(next, 10));
         tell(&rooms, [message(next, 10)]);
         if next % 50 == 0 {
             listener.room_for.fetch_add(80, Ordering::Relaxed);
@@ -236,24 +236,24 @@ async fn what_is_said_while_a_reader_catches_up_comes_once_and_in_order() {
 async fn a_seat_that_is_given_up_late_leaves_the_next_one_of_its_reader_alone() {
     let rooms = Rooms::new(Scripted::holding(messages(1..=3)));
     let (listener, words) = (Listener::new(), words());
-    let mut seats = Vec::new();
+    let mut subscriptions = Vec::new();
     for _ in 0..2 {
         let entry = rooms.enter(RoomName::lobby(), Start::Last(0)).await;
-        let seat = entry.unwrap().follow(listener.clone(), words.clone()).await;
-        seats.push(seat.unwrap());
+        let subscription = entry.unwrap().follow(listener.clone(), words.clone()).await;
+        subscriptions.push(subscription.unwrap());
     }
-    drop(seats.remove(0));
+    drop(subscriptions.remove(0));
     tell(&rooms, messages(4..=4));
     assert_eq!(listener.heard(), [4]);
-    drop(seats);
+    drop(subscriptions);
     assert_eq!(rooms.in_use(), 0);
 }
 
 #[tokio::test]
 async fn a_page_is_given_no_faster_than_it_is_taken() {
-    let kept = (1..=20).map(|seq| message(seq, SEAT_BYTES)).collect();
-    let log = Scripted::holding(kept);
-    let rooms = Rooms::new(log.clone());
+    let kept = (1..=20).map(|seq| message(seq, SUBSCRIBE_BYTES)).collect();
+    let store = Scripted::holding(kept);
+    let rooms = Rooms::new(store.clone());
     for from in [Start::Last(20), Start::After(id(0), 20)] {
         let listener = Listener::with_room_for(3);
         let (all, reader) = (rooms.clone(), listener.clone());
@@ -274,8 +274,8 @@ async fn a_page_is_given_no_faster_than_it_is_taken() {
 
 #[tokio::test]
 async fn a_reader_whose_place_is_not_kept_any_more_starts_anew() {
-    let log = Scripted::holding(messages(500..=600));
-    let rooms = Rooms::new(log.clone());
+    let store = Scripted::holding(messages(500..=600));
+    let rooms = Rooms::new(store.clone());
     let of_another = MessageId {
         seq: 590,
         epoch: Epoch(8),
@@ -294,15 +294,15 @@ async fn a_reader_whose_place_is_not_kept_any_more_starts_anew() {
 
 #[tokio::test]
 async fn a_reader_that_is_overtaken_by_retention_is_sent_away_and_not_left_with_a_hole() {
-    let log = Scripted::holding(messages(1..=1000));
-    let rooms = Rooms::new(log.clone());
+    let store = Scripted::holding(messages(1..=1000));
+    let rooms = Rooms::new(store.clone());
     let listener = Listener::with_room_for(50);
-    let entering = at_the_door(&rooms, &log, Start::After(id(1), 25), &listener).await;
-    log.kept.lock().drain(..600);
+    let entering = at_the_door(&rooms, &store, Start::After(id(1), 25), &listener).await;
+    store.kept.lock().drain(..600);
     listener.room_for.store(usize::MAX, Ordering::Relaxed);
     listener.more_room.notify_one();
     let _seat = entering.await.unwrap();
-    assert_eq!(*listener.closed.lock(), Some(Goodbye::FellBehind));
+    assert_eq!(*listener.closed.lock(), Some(CloseReason::FellBehind));
     assert_eq!(listener.heard(), seqs(2..=201));
     tell(&rooms, messages(1001..=1001));
     assert_eq!(listener.heard(), seqs(2..=201), "told on after a hole");
@@ -310,8 +310,8 @@ async fn a_reader_that_is_overtaken_by_retention_is_sent_away_and_not_left_with_
 
 #[tokio::test]
 async fn the_first_message_of_a_room_reaches_whoever_came_before_it() {
-    let log = Scripted::holding(Vec::new());
-    let rooms = Rooms::new(log.clone());
+    let store = Scripted::holding(Vec::new());
+    let rooms = Rooms::new(store.clone());
     let listener = Listener::new();
     let entry = rooms
         .enter(RoomName::lobby(), Start::Last(25))
@@ -325,8 +325,8 @@ async fn the_first_message_of_a_room_reaches_whoever_came_before_it() {
 
 #[tokio::test]
 async fn a_room_is_let_go_with_its_last_reader() {
-    let log = Scripted::holding(messages(1..=3));
-    let rooms = Rooms::new(log.clone());
+    let store = Scripted::holding(messages(1..=3));
+    let rooms = Rooms::new(store.clone());
     let (one, another) = (Listener::new(), Listener::new());
     let first = sit(&rooms, Start::Last(1), &one).await;
     let second = sit(&rooms, Start::Last(1), &another).await;
@@ -341,36 +341,36 @@ async fn a_room_is_let_go_with_its_last_reader() {
 
 #[tokio::test]
 async fn after_a_gap_readers_are_sent_away_and_newcomers_read_the_log_anew() {
-    let log = Scripted::holding(messages(1..=3));
-    let rooms = Rooms::new(log.clone());
+    let store = Scripted::holding(messages(1..=3));
+    let rooms = Rooms::new(store.clone());
     let (seated, at_the_door) = (Listener::new(), Listener::new());
     let entry = rooms
         .enter(RoomName::lobby(), Start::Last(2))
         .await
         .unwrap();
-    let seat = entry.follow(seated.clone(), words()).await.unwrap();
+    let subscription = entry.follow(seated.clone(), words()).await.unwrap();
     let entry = rooms
         .enter(RoomName::lobby(), Start::Last(2))
         .await
         .unwrap();
 
     let (tail, told) = tokio::sync::mpsc::channel(2);
-    let direct = Mailboxes::new(log.clone());
+    let direct = Inboxes::new(store.clone());
     let delivering = tokio::spawn(rooms.clone().deliver(told, direct));
-    *log.kept.lock() = messages(1..=9);
-    tail.send(Told::Gap).await.unwrap();
-    tail.send(Told::Kept(messages(10..=10))).await.unwrap();
+    *store.kept.lock() = messages(1..=9);
+    tail.send(TailItem::Gap).await.unwrap();
+    tail.send(TailItem::Kept(messages(10..=10))).await.unwrap();
     drop(tail);
     delivering.await.unwrap();
-    assert_eq!(*seated.closed.lock(), Some(Goodbye::FellBehind));
+    assert_eq!(*seated.closed.lock(), Some(CloseReason::FellBehind));
     assert_eq!(seated.heard(), seqs(2..=3), "told what does not join on");
     let late = entry.follow(at_the_door.clone(), words()).await.unwrap();
-    assert_eq!(*at_the_door.closed.lock(), Some(Goodbye::FellBehind));
+    assert_eq!(*at_the_door.closed.lock(), Some(CloseReason::FellBehind));
 
     let back = Listener::new();
     let entry = rooms.enter(RoomName::lobby(), Start::After(id(3), 2)).await;
     let _seat = entry.unwrap().follow(back.clone(), words()).await.unwrap();
-    drop((seat, late));
+    drop((subscription, late));
     tell(&rooms, messages(10..=10));
     assert_eq!(back.heard(), seqs(4..=10));
     assert_eq!(

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::{packet, session::Session, state::Due};
 use crate::{
-    chat::peer::{Goodbye, Outlet},
+    chat::socket::{CloseReason, Socket},
     transport::farewell::LAST_WORDS,
 };
 
@@ -17,8 +17,8 @@ impl Session {
     }
 
     /// Ends the session for a reason of ours, once: the first reason counts.
-    pub(super) fn close(self: &Arc<Self>, why: Goodbye) {
-        if self.goodbye.set(why).is_err() {
+    pub(super) fn close(self: &Arc<Self>, why: CloseReason) {
+        if self.close_reason.set(why).is_err() {
             return;
         }
         self.sessions.shared.count_ended(why);
@@ -29,13 +29,16 @@ impl Session {
         }
         let moves = self.move_on(why);
         if !why.is_abrupt() && !moves {
-            let seats: Vec<_> = {
-                let seats = self.seats.lock();
-                seats.iter().map(|seat| seat.peer.clone()).collect()
+            let subscriptions: Vec<_> = {
+                let subscriptions = self.subscriptions.lock();
+                subscriptions
+                    .iter()
+                    .map(|subscription| subscription.peer.clone())
+                    .collect()
             };
-            for peer in seats {
-                if let Some(goodbye) = peer.program.goodbye(why) {
-                    peer.emit(goodbye.event, &goodbye.payload);
+            for peer in subscriptions {
+                if let Some(close_reason) = peer.program.close_notice(why) {
+                    peer.emit(close_reason.event, &close_reason.payload);
                 }
             }
         }
@@ -56,7 +59,7 @@ impl Session {
             // The next poll of the client begins anew.
             self.sessions.forget(self);
         }
-        if why.hears_on() {
+        if why.reads_on() {
             return self.dismiss();
         }
         self.end();
@@ -81,16 +84,16 @@ impl Session {
     }
 
     /// Sent away, but perhaps still saying something.
-    pub(super) fn hears_on(&self) -> bool {
-        self.goodbye().is_some_and(Goodbye::hears_on)
+    pub(super) fn reads_on(&self) -> bool {
+        self.close_reason().is_some_and(CloseReason::reads_on)
     }
 
     /// Nobody is heard any more. What was queued may still be taken.
     pub(super) fn end(&self) {
         self.state.lock().end();
-        let seats = std::mem::take(&mut *self.seats.lock());
-        for seat in seats {
-            seat.part();
+        let subscriptions = std::mem::take(&mut *self.subscriptions.lock());
+        for subscription in subscriptions {
+            subscription.part();
         }
         self.flow.look_again();
         self.tell_reader();

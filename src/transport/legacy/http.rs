@@ -22,7 +22,7 @@ use super::{
     websocket,
 };
 use crate::{
-    dialect::{Credentials, Handshake, Place},
+    dialects::{Credentials, Handshake, Place},
     transport::{
         listener::Remote,
         origin::{self, Allowed},

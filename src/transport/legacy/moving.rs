@@ -8,8 +8,8 @@ use std::sync::{
 
 use super::session::Session;
 use crate::{
-    chat::{message::MessageId, peer::Goodbye},
-    dialect::Place,
+    chat::{message::MessageId, socket::CloseReason},
+    dialects::Place,
 };
 
 /// What is known of a session for that.
@@ -62,8 +62,10 @@ impl Session {
 
     /// Only the default namespace is joined unasked.
     fn has_more_namespaces(&self) -> bool {
-        let seats = self.seats.lock();
-        seats.iter().any(|seat| !seat.peer.endpoint.is_empty())
+        let subscriptions = self.subscriptions.lock();
+        subscriptions
+            .iter()
+            .any(|subscription| !subscription.peer.endpoint.is_empty())
     }
 
     /// Whether the client may go on elsewhere without being told: it polls, and brings along all that is to be known.
@@ -79,7 +81,7 @@ impl Session {
     }
 
     /// Whether the client is to go on, now that the session ends for this reason.
-    pub(super) fn move_on(&self, why: Goodbye) -> bool {
+    pub(super) fn move_on(&self, why: CloseReason) -> bool {
         let moves = why.reconnect() && self.sessions.take_in(why) && self.may_move();
         self.moving.has_moved.store(moves, Ordering::Relaxed);
         moves

@@ -10,7 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::{Transport, state::Times};
-use crate::dialect::Place;
+use crate::dialects::Place;
 
 /// The cookie's name.
 const NAME: &str = "handshaken-place";

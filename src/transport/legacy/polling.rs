@@ -26,7 +26,7 @@ use super::{
     state::{Taken, Way},
 };
 use crate::{
-    chat::peer::Goodbye,
+    chat::socket::CloseReason,
     transport::{
         body::{self, Unread},
         flow::Reader,
@@ -107,7 +107,7 @@ pub(super) async fn poll(
         }
         Ok(Taken::Over) if session.has_moved() => {
             drop(attachment);
-            if session.goodbye() != Some(Goodbye::Shutdown) {
+            if session.close_reason() != Some(CloseReason::Shutdown) {
                 tokio::time::sleep(PAUSE).await;
             }
             packet::NOOP
@@ -225,7 +225,7 @@ pub(super) async fn take(
         })
         .await;
         if !session.flow.came() {
-            session.close(Goodbye::Flooding);
+            session.close(CloseReason::Flooding);
             break;
         }
         session.hear(packet);
@@ -244,7 +244,7 @@ fn ok() -> Response<Body> {
 }
 
 fn too_large(session: &Arc<Session>) -> Response<Body> {
-    session.close(Goodbye::BadPacket);
+    session.close(CloseReason::BadPacket);
     let mut response = respond(StatusCode::PAYLOAD_TOO_LARGE, Some(TEXT), "");
     response
         .headers_mut()
@@ -320,7 +320,7 @@ fn script(packet: &str) -> String {
 
 /// A string in a script, wherever the script stands. JSON may hold two line ends that scripts of old may not.
 fn script_string(text: &str) -> String {
-    crate::dialect::json(&text)
+    crate::dialects::json(&text)
         .get()
         // In a page, `<!--` and `<script` would make text of what follows.
         .replace('<', "\\u003c")

@@ -1,4 +1,4 @@
-//! One 0.9 session: a client from its handshake to its end, whatever it travels on. Hosts the peers
+//! One 0.9 session: a client from its handshake to its end, whatever it travels on. Hosts the sockets
 //! (one per namespace), gives what the client says to them, and keeps what it is to be told until a
 //! poll or stream takes it. `ending` has how it ends, `moving` how its client goes on elsewhere; `state` decides what is
 //! due; `polling` and `websocket` move the bytes.
@@ -22,8 +22,8 @@ use super::{
     state::{State, Times},
 };
 use crate::{
-    chat::{message::MessageId, peer::Goodbye},
-    dialect::{Conversation, Handshake},
+    chat::{message::MessageId, socket::CloseReason},
+    dialects::{Handler, Handshake},
     transport::{
         channels::Channels,
         flow::{Flow, Limits},
@@ -49,17 +49,17 @@ pub(super) struct Session {
     pub(super) changed: Notify,
     /// The stream that waits for the same.
     pub(super) stream: AtomicWaker,
-    pub(super) seats: Mutex<Vec<Seat>>,
-    pub(super) goodbye: OnceLock<Goodbye>,
+    pub(super) subscriptions: Mutex<Vec<Subscription>>,
+    pub(super) close_reason: OnceLock<CloseReason>,
     pub(super) moving: Moving,
     /// Whose packets are being taken: one request at a time, so that they stay in order.
     pub(super) posting: tokio::sync::Mutex<()>,
 }
 
-pub(super) struct Seat {
+pub(super) struct Subscription {
     pub(super) peer: Arc<Peer>,
     /// Not opened before a client has come.
-    greeted: Option<Box<dyn Conversation>>,
+    greeted: Option<Box<dyn Handler>>,
 }
 
 impl Session {
@@ -78,8 +78,8 @@ impl Session {
             last_poll: Mutex::default(),
             changed: Notify::new(),
             stream: AtomicWaker::new(),
-            seats: Mutex::default(),
-            goodbye: OnceLock::new(),
+            subscriptions: Mutex::default(),
+            close_reason: OnceLock::new(),
             moving: Moving::default(),
             posting: tokio::sync::Mutex::default(),
         }
@@ -97,8 +97,8 @@ impl Session {
         &self.sessions.channels
     }
 
-    pub(super) fn goodbye(&self) -> Option<Goodbye> {
-        self.goodbye.get().copied()
+    pub(super) fn close_reason(&self) -> Option<CloseReason> {
+        self.close_reason.get().copied()
     }
 
     pub(super) fn remote(&self) -> std::net::IpAddr {
@@ -143,7 +143,7 @@ impl Session {
             state.waiting()
         };
         if !fits || waiting > self.limits().backlog_packets {
-            return self.close(Goodbye::SlowPeer);
+            return self.close(CloseReason::SlowPeer);
         }
         self.tell_reader();
     }
@@ -154,15 +154,19 @@ impl Session {
         self.flow.wake();
     }
 
-    /// Lets the conversation of a namespace begin: the client knows that it is connected.
+    /// Lets the handler of a namespace begin: the client knows that it is connected.
     pub(super) fn open(&self, endpoint: &str) {
         let opened = {
-            let mut seats = self.seats.lock();
-            let seat = seats.iter_mut().find(|seat| seat.peer.endpoint == endpoint);
-            seat.and_then(|seat| Some((seat.peer.clone(), seat.greeted.take()?)))
+            let mut subscriptions = self.subscriptions.lock();
+            let subscription = subscriptions
+                .iter_mut()
+                .find(|subscription| subscription.peer.endpoint == endpoint);
+            subscription.and_then(|subscription| {
+                Some((subscription.peer.clone(), subscription.greeted.take()?))
+            })
         };
-        if let Some((peer, conversation)) = opened {
-            inbox::open(peer, conversation);
+        if let Some((peer, handler)) = opened {
+            inbox::open(peer, handler);
         }
     }
 
@@ -174,7 +178,7 @@ impl Session {
         };
         {
             let (mut state, now) = (self.state.lock(), Instant::now());
-            if state.has_ended() && !self.hears_on() {
+            if state.has_ended() && !self.reads_on() {
                 return;
             }
             if packet.kind == Kind::Heartbeat {
@@ -215,9 +219,11 @@ impl Session {
     }
 
     fn peer(&self, endpoint: &str) -> Option<Arc<Peer>> {
-        let seats = self.seats.lock();
-        let seat = seats.iter().find(|seat| seat.peer.endpoint == endpoint)?;
-        Some(seat.peer.clone())
+        let subscriptions = self.subscriptions.lock();
+        let subscription = subscriptions
+            .iter()
+            .find(|subscription| subscription.peer.endpoint == endpoint)?;
+        Some(subscription.peer.clone())
     }
 
     /// Seats the client in the default namespace; false where the dialect refuses it.
@@ -252,10 +258,10 @@ impl Session {
             ..self.handshake.clone()
         };
         let peer = Peer::new(&mount, self.clone());
-        let Ok(greeted) = mount.program.greet(Client(peer.clone()), &handshake) else {
+        let Ok(greeted) = mount.program.connect(Client(peer.clone()), &handshake) else {
             return false;
         };
-        self.seats.lock().push(Seat {
+        self.subscriptions.lock().push(Subscription {
             peer,
             greeted: Some(greeted),
         });
@@ -264,12 +270,14 @@ impl Session {
 
     fn part_from(&self, endpoint: &str) {
         let parted = {
-            let mut seats = self.seats.lock();
-            let at = seats.iter().position(|seat| seat.peer.endpoint == endpoint);
-            at.map(|at| seats.remove(at))
+            let mut subscriptions = self.subscriptions.lock();
+            let at = subscriptions
+                .iter()
+                .position(|subscription| subscription.peer.endpoint == endpoint);
+            at.map(|at| subscriptions.remove(at))
         };
-        if let Some(seat) = parted {
-            seat.part();
+        if let Some(subscription) = parted {
+            subscription.part();
         }
     }
 }
@@ -280,9 +288,9 @@ impl AsRef<Flow> for Session {
     }
 }
 
-impl Seat {
+impl Subscription {
     pub(super) fn part(self) {
-        // A conversation that was never opened just goes.
+        // A handler that was never opened just goes.
         if self.greeted.is_none() {
             self.peer.part();
         }

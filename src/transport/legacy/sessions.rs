@@ -20,8 +20,8 @@ use super::{
     state::Times,
 };
 use crate::{
-    chat::peer::Goodbye,
-    dialect::Handshake,
+    chat::socket::CloseReason,
+    dialects::Handshake,
     transport::{channels::Channels, flow::Shared},
 };
 
@@ -149,8 +149,8 @@ impl Sessions {
     }
 
     /// Whether somebody takes in a session that ends here for this reason.
-    pub(super) fn take_in(&self, why: Goodbye) -> bool {
-        why != Goodbye::Shutdown || self.has_others.load(Ordering::Relaxed)
+    pub(super) fn take_in(&self, why: CloseReason) -> bool {
+        why != CloseReason::Shutdown || self.has_others.load(Ordering::Relaxed)
     }
 
     pub(super) fn find(&self, sid: &str) -> Option<Arc<Session>> {
@@ -174,7 +174,7 @@ impl Sessions {
     }
 
     /// How many sessions the server ended for this reason.
-    pub fn ended(&self, why: Goodbye) -> u64 {
+    pub fn ended(&self, why: CloseReason) -> u64 {
         self.shared.ended(why)
     }
 
@@ -188,7 +188,7 @@ impl Sessions {
         self.links.load(Ordering::Acquire) > 0
     }
 
-    pub(super) fn close_all(&self, why: Goodbye) {
+    pub(super) fn close_all(&self, why: CloseReason) {
         for session in self.everybody() {
             session.close(why);
         }

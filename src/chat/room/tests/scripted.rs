@@ -1,4 +1,4 @@
-//! A log of one room that answers when the test lets it.
+//! A store of one room that answers when the test lets it.
 
 use std::{
     sync::{
@@ -15,8 +15,11 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::EPOCH;
 use crate::chat::{
-    log::{After, Conversation, Letters, Log, LogError, Marks, Receipt, RoomActivity, Standing},
     message::{Message, MessageId, Post, RoomName, UserId},
+    store::{
+        After, Appended, DirectMessages, Receipts, RoomActivity, Store, StoreError, Thread,
+        ThreadState,
+    },
 };
 
 /// Holds what the test puts into it; an answer waits until the test lets it go.
@@ -51,18 +54,23 @@ impl Scripted {
 }
 
 #[async_trait]
-impl Log for Scripted {
-    async fn accept(&self, _: Post) -> Result<Receipt, LogError> {
-        Err(LogError::Closed)
+impl Store for Scripted {
+    async fn accept(&self, _: Post) -> Result<Appended, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn last(&self, _: &RoomName, limit: usize) -> Result<Vec<Arc<Message>>, LogError> {
+    async fn last(&self, _: &RoomName, limit: usize) -> Result<Vec<Arc<Message>>, StoreError> {
         Ok(self
             .answer(|kept| kept[kept.len().saturating_sub(limit)..].to_vec())
             .await)
     }
 
-    async fn after(&self, _: &RoomName, after: MessageId, limit: usize) -> Result<After, LogError> {
+    async fn after(
+        &self,
+        _: &RoomName,
+        after: MessageId,
+        limit: usize,
+    ) -> Result<After, StoreError> {
         self.pages.fetch_add(1, Ordering::Relaxed);
         Ok(self
             .answer(|kept| {
@@ -81,55 +89,55 @@ impl Log for Scripted {
         _: &RoomName,
         _: MessageId,
         _: usize,
-    ) -> Result<Vec<Arc<Message>>, LogError> {
-        Err(LogError::Closed)
+    ) -> Result<Vec<Arc<Message>>, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn rooms(&self, _: usize) -> Result<Vec<RoomActivity>, LogError> {
-        Err(LogError::Closed)
+    async fn rooms(&self, _: usize) -> Result<Vec<RoomActivity>, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn pending(&self, _: &UserId, _: u64, _: usize) -> Result<Vec<Arc<Message>>, LogError> {
-        Err(LogError::Closed)
+    async fn pending(&self, _: &UserId, _: u64, _: usize) -> Result<Vec<Arc<Message>>, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn acknowledge(&self, _: &UserId, _: Vec<u64>) -> Result<(), LogError> {
-        Err(LogError::Closed)
+    async fn acknowledge(&self, _: &UserId, _: Vec<u64>) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn read(&self, _: &UserId, _: &UserId, _: MessageId) -> Result<Option<u64>, LogError> {
-        Err(LogError::Closed)
+    async fn read(&self, _: &UserId, _: &UserId, _: MessageId) -> Result<Option<u64>, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn standing(&self, _: &UserId, _: &UserId) -> Result<Standing, LogError> {
-        Err(LogError::Closed)
+    async fn thread_state(&self, _: &UserId, _: &UserId) -> Result<ThreadState, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn conversations(&self, _: &UserId, _: usize) -> Result<Vec<Conversation>, LogError> {
-        Err(LogError::Closed)
+    async fn threads(&self, _: &UserId, _: usize) -> Result<Vec<Thread>, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn letters(&self, _: u64, _: usize) -> Result<Letters, LogError> {
-        Err(LogError::Closed)
+    async fn direct_messages(&self, _: u64, _: usize) -> Result<DirectMessages, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn bookmark(&self, _: &str) -> Result<Option<String>, LogError> {
-        Err(LogError::Closed)
+    async fn bookmark(&self, _: &str) -> Result<Option<String>, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn set_bookmark(&self, _: &str, _: &str) -> Result<(), LogError> {
-        Err(LogError::Closed)
+    async fn set_bookmark(&self, _: &str, _: &str) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn first_bookmark(&self, _: &str, _: &str) -> Result<String, LogError> {
-        Err(LogError::Closed)
+    async fn first_bookmark(&self, _: &str, _: &str) -> Result<String, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn lately(&self, _: Duration) -> Result<Timestamp, LogError> {
-        Err(LogError::Closed)
+    async fn lately(&self, _: Duration) -> Result<Timestamp, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    fn marks(&self) -> Marks {
+    fn receipts(&self) -> Receipts {
         tokio::sync::broadcast::channel(1).1
     }
 
