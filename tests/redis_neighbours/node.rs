@@ -123,9 +123,8 @@ pub async fn ready(servers: &[Server], channel: &str, expected: &[&str]) {
 pub async fn worker<'a>(servers: &'a [Server]) -> usize {
     eventually("one works on the bus", async || {
         let works = |server: &'a Server| {
-            let store = server.log();
-            store
-                .iter()
+            let log = server.log();
+            log.iter()
                 .any(|line| line.contains("neighbour is connected"))
         };
         servers
