@@ -158,7 +158,11 @@ impl Server {
                 ping_timeout: settings.ping_timeout,
             },
             allowed.clone(),
-            Arc::new(Infinite::new(chat.clone(), settings.time_zone())),
+            Arc::new(Infinite::new(
+                chat.clone(),
+                settings.time_zone(),
+                logins.names.clone(),
+            )),
         ));
         let chat_here: Arc<dyn Volatile> =
             Arc::new(vec![socketio.volatile("/chat"), legacy.volatile("/chat")]);
@@ -179,6 +183,7 @@ impl Server {
             chat.clone(),
             volatile["/chat"].clone(),
             tokens.clone(),
+            logins.names.clone(),
         ));
         socketio.mount("/", talk.clone());
         socketio.mount("/chat", native.clone());

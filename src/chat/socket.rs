@@ -204,9 +204,13 @@ pub trait Socket: Send + Sync + 'static {
         let _ = (login, shown);
     }
 
-    /// Queues one event as [`Socket::emit`] does, and asks for an answer. `answered` is called once, whatever
-    /// happens, in a task of its own: what it does costs the caller nothing.
+    /// Queues one event as [`Socket::emit`] does, and asks for an answer, which does not count against what the client may
+    /// send. `answered` is called once, whatever happens, in a task of its own: what it does costs the caller nothing.
     fn ask(&self, event: &str, payload: &RawValue, answered: Box<dyn FnOnce(Answer) + Send>);
+
+    /// What was sent just now makes the client send so many packets, besides the answers that it was asked for: they do not
+    /// count against what it may send. An outlet that asks for nothing knows none.
+    fn expect(&self, _packets: u32) {}
 
     /// How many events are queued, or went out and are not known to have arrived. An outlet that cannot tell says none.
     fn waiting(&self) -> usize {

@@ -3,6 +3,7 @@
 //! these front ends have in common; their words are `amqpchat` and `rabbitpubsub`.
 
 use std::{
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -12,7 +13,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use self::page::{Begins, Page};
-use super::{Dialect, Event, Handler, Handshake, Place, Refusal, Volatile, log_refused};
+use super::{Dialect, Event, Handler, Handshake, Place, Refusal, Volatile};
 use crate::{
     account::sessions::{Record, SessionError, Sessions},
     chat::{
@@ -153,6 +154,7 @@ impl Dialect for BySession {
             cookies: handshake.credentials.cookie.clone(),
             place: handshake.credentials.place,
             after: handshake.query("after").and_then(|id| id.parse().ok()),
+            from: handshake.remote,
             speaks: Speaks::Otherwise,
             socket,
         }))
@@ -172,6 +174,7 @@ struct Talking {
     place: Option<Place>,
     /// The last message that it was told, where its library says so when it connects again.
     after: Option<MessageId>,
+    from: IpAddr,
     speaks: Speaks,
 }
 
@@ -227,14 +230,14 @@ impl Handler for Talking {
                         return ack.send(&NOBODY);
                     }
                     if matches!(self.speaks, Speaks::Nobody) {
-                        return self.refuse_joining(&event);
+                        return self.refuse_joining(event);
                     }
                 }
                 Err(error) => return self.give_up(&error),
             }
         }
         match self.speaks {
-            Speaks::Nobody => self.refuse(&event),
+            Speaks::Nobody => self.refuse(event),
             _ => self.otherwise.handle(event).await,
         }
     }
@@ -267,7 +270,7 @@ impl Talking {
         let Some(cookies) = &self.cookies else {
             return Ok(None);
         };
-        let Some(session) = self.shared.sessions.of(cookies).await? else {
+        let Some(session) = self.shared.sessions.of(cookies, self.from).await? else {
             return Ok(None);
         };
         let login = session.id.login().number();
@@ -289,9 +292,9 @@ impl Talking {
         all.any(|words| matches!(words.understand(event), Ok(Said::Joined)))
     }
 
-    fn refuse_joining(&self, event: &Event) {
+    fn refuse_joining(&self, event: Event) {
         let joins =
-            |words: &&Arc<dyn PageEvents>| matches!(words.understand(event), Ok(Said::Joined));
+            |words: &&Arc<dyn PageEvents>| matches!(words.understand(&event), Ok(Said::Joined));
         if let Some(words) = self.shared.all_words.iter().find(joins) {
             let reason = words.nobody_joins();
             page::refuse(&*self.socket, &**words, event, Refused::Joining, &reason);
@@ -299,9 +302,9 @@ impl Talking {
     }
 
     /// In the words of the first front end that knows such an event.
-    fn refuse(&self, event: &Event) {
+    fn refuse(&self, event: Event) {
         let mut all = self.shared.all_words.iter();
-        match all.find(|words| words.understand(event).is_ok()) {
+        match all.find(|words| words.understand(&event).is_ok()) {
             Some(words) => page::refuse(
                 &*self.socket,
                 &**words,
@@ -309,7 +312,7 @@ impl Talking {
                 Refused::Sending,
                 &NOT_LOGGED_IN,
             ),
-            None => log_refused(&*self.socket, &event.name, &NOT_LOGGED_IN),
+            None => super::refuse(&*self.socket, event, &NOT_LOGGED_IN),
         }
     }
 

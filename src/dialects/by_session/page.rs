@@ -9,16 +9,16 @@ use tokio::{
     task::{AbortHandle, JoinHandle},
 };
 
-use super::{NOBODY, News, PageEvents, Refused, Said, Shared};
+use super::{News, PageEvents, Refused, Said, Shared};
 use crate::{
     account::sessions::{SessionId, Watch},
     chat::{
         message::{AuthorName, MessageId, RoomName},
         presence::Stay,
-        room::{Render, Rendered, Start, Subscription},
+        room::{Render, Start, Subscription},
         socket::{CloseReason, Socket},
     },
-    dialects::{Event, log_refused},
+    dialects::{self, Event},
 };
 
 /// How long a page that says nothing may be one that was just opened. These front ends say that they
@@ -208,14 +208,11 @@ impl Page {
                 }
                 self.shared.tell_all(&self.author, News::Left).await;
             }
-            Ok(Said::Text(text)) => self.post(text, event).await,
-            Ok(Said::Nothing) => {
-                if let Some(ack) = event.ack.take() {
-                    ack.send(&NOBODY);
-                }
-            }
-            Err(reason) => log_refused(&*self.socket, &event.name, &reason),
+            Ok(Said::Text(text)) => return self.post(text, event).await,
+            Ok(Said::Nothing) => {}
+            Err(reason) => return dialects::refuse(&*self.socket, event, &reason),
         }
+        event.answer(&self.author.as_str());
     }
 
     async fn post(&mut self, text: String, event: Event) {
@@ -224,15 +221,13 @@ impl Page {
         let posted = self.shared.chat.post(RoomName::lobby(), author, text, None);
         let receipt = match posted.await {
             Ok(receipt) => receipt,
-            Err(refused) => return refuse(&*socket, &*words, &event, Refused::Sending, &refused),
+            Err(refused) => return refuse(&*socket, &*words, event, Refused::Sending, &refused),
         };
         // The next event need not wait until this one is kept.
         self.last = Some(tokio::spawn(async move {
-            let mut event = event;
-            match (receipt.await, event.ack.take()) {
-                (Ok(message), Some(ack)) => ack.send(&message.id.to_string()),
-                (Ok(_), None) => {}
-                (Err(error), _) => refuse(&*socket, &*words, &event, Refused::Sending, &error),
+            match receipt.await {
+                Ok(message) => event.answer(&message.id.to_string()),
+                Err(error) => refuse(&*socket, &*words, event, Refused::Sending, &error),
             }
         }));
     }
@@ -246,13 +241,13 @@ impl Page {
 pub(super) fn refuse(
     socket: &dyn Socket,
     words: &dyn PageEvents,
-    event: &Event,
+    event: Event,
     what: Refused,
     reason: &dyn std::fmt::Display,
 ) {
-    log_refused(socket, &event.name, reason);
-    let Rendered { event, payload } = words.tell_refused(what, &reason.to_string());
-    socket.emit(event, &payload);
+    let told = words.tell_refused(what, &reason.to_string());
+    socket.emit(told.event, &told.payload);
+    dialects::refuse(socket, event, reason);
 }
 
 impl Drop for Reading {
