@@ -107,6 +107,7 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
             "bridges::amqp",
             "redis",
             "settings",
+            "transport::legacy::Transport",
             "transport::listener",
             "transport::web",
         ],

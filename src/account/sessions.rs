@@ -276,11 +276,6 @@ impl Sessions {
         }
     }
 
-    /// A key for one more purpose from each secret, the one that signs first.
-    pub fn keys(&self, purpose: &str) -> Vec<[u8; 32]> {
-        self.seal.keys(purpose)
-    }
-
     /// Whether the cookies hold an id of ours, of a session or not.
     pub fn know(&self, cookies: &str) -> bool {
         self.seal.ids(cookies).next().is_some()
@@ -397,10 +392,6 @@ impl Rules {
 }
 
 impl Login {
-    pub fn number(self) -> i64 {
-        self.0
-    }
-
     fn random() -> Self {
         let mut bytes = [0; 8];
         cookie::draw(&mut bytes);

@@ -190,7 +190,7 @@ pub trait Socket: Send + Sync + 'static {
     /// [`CloseReason::SlowPeer`]: it is never left with a hole.
     fn emit(&self, event: &str, payload: &RawValue);
 
-    /// Queues an event that shows message `id` of a room, as [`Socket::emit`] does. An outlet whose client keeps how far
+    /// Queues an event that shows message `id` of a room, as [`Socket::emit`] does. A socket whose client keeps how far
     /// it was shown the room ([`Socket::keep_place`]) notes the id.
     fn show(&self, id: MessageId, event: &str, payload: &RawValue) {
         let _ = id;
@@ -199,7 +199,7 @@ pub trait Socket: Send + Sync + 'static {
 
     /// Has the client keep how far it was shown the room that it reads, so that it can go on from there on any replica
     /// without connecting anew. `login` is the one that may; `shown` is the last message before those that it is shown
-    /// from now on, if there was any. An outlet whose client cannot keep anything does nothing.
+    /// from now on, if there was any. A socket whose client cannot keep anything does nothing.
     fn keep_place(&self, login: i64, shown: Option<MessageId>) {
         let _ = (login, shown);
     }

@@ -170,7 +170,7 @@ test('a name that is not taken, and an empty line, are answered so that the page
     const page = await context.newPage();
     await page.goto(server.url);
     await page.evaluate((name) => join(name), wrong);
-    await page.locator('#lines p', { hasText: 'Not joined: a name has 1 to 40 characters' }).waitFor();
+    await page.locator('#lines p', { hasText: 'Not joined:a name has 1 to 40 characters' }).waitFor();
   }
   const page = await open(t, server.url, fronts.rabbitpubsub);
   // As pressing Enter in the field of the name does.

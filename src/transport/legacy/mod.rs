@@ -186,8 +186,10 @@ impl Legacy {
         sessions.close_door(false);
         let begun = Instant::now();
         let send_away = || sessions.close_all(CloseReason::Shutdown);
-        let are_gone =
-            || sessions.are_quiet() && (!sessions.have_links() || begun.elapsed() > LAST_WORDS);
+        let are_gone = || {
+            let is_late = begun.elapsed() > LAST_WORDS;
+            sessions.are_quiet(is_late) && (is_late || !sessions.have_links())
+        };
         farewell::to_all(send_away, are_gone).await;
     }
 }

@@ -178,9 +178,12 @@ impl Sessions {
         self.shared.ended(why)
     }
 
-    /// Whether there is no session and everything that anybody said has been dealt with.
-    pub(super) fn are_quiet(&self) -> bool {
-        self.count() == 0 && self.shared.is_quiet()
+    /// Whether there is no session and everything that anybody said has been dealt with. `is_late`: those that ended before,
+    /// and whose clients have not come for their last words, do not count any more.
+    pub(super) fn are_quiet(&self, is_late: bool) -> bool {
+        let is_done =
+            |session: &Arc<Session>| is_late && session.has_ended() && !session.reads_on();
+        self.all.lock().values().all(is_done) && self.shared.is_quiet()
     }
 
     /// Whether polls or streams are under way, of sessions that have ended too.
