@@ -91,7 +91,7 @@ struct Audience {
 }
 
 struct Reader {
-    outlet: Arc<dyn Socket>,
+    socket: Arc<dyn Socket>,
     /// Which of its seats this is: it may take another before it gives up the first.
     subscription: u64,
     /// The last message it was given before it took its seat. The store may have told it more than
@@ -181,7 +181,7 @@ impl Rooms {
             state.is_over = true;
             for audience in std::mem::take(&mut state.audiences) {
                 for reader in audience.readers.into_values() {
-                    reader.outlet.close(CloseReason::FellBehind);
+                    reader.socket.close(CloseReason::FellBehind);
                 }
             }
         }
@@ -301,7 +301,7 @@ impl Room {
                 .values()
                 .filter(|reader| reader.has < message.id.seq)
             {
-                (reader.outlet).show(message.id, rendered.event, &rendered.payload);
+                (reader.socket).show(message.id, rendered.event, &rendered.payload);
             }
             delivered += audience.readers.len();
         }
@@ -330,7 +330,7 @@ impl State {
     }
 
     /// Returns the number of the seat.
-    fn subscribe(&mut self, outlet: Arc<dyn Socket>, words: &Arc<dyn Render>, has: u64) -> u64 {
+    fn subscribe(&mut self, socket: Arc<dyn Socket>, words: &Arc<dyn Render>, has: u64) -> u64 {
         let audience = match self
             .audiences
             .iter_mut()
@@ -348,11 +348,11 @@ impl State {
         self.subscriptions += 1;
         let subscription = self.subscriptions;
         let reader = Reader {
-            outlet,
+            socket,
             subscription,
             has,
         };
-        audience.readers.insert(reader.outlet.id(), reader);
+        audience.readers.insert(reader.socket.id(), reader);
         subscription
     }
 

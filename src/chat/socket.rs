@@ -209,10 +209,10 @@ pub trait Socket: Send + Sync + 'static {
     fn ask(&self, event: &str, payload: &RawValue, answered: Box<dyn FnOnce(Answer) + Send>);
 
     /// What was sent just now makes the client send so many packets, besides the answers that it was asked for: they do not
-    /// count against what it may send. An outlet that asks for nothing knows none.
+    /// count against what it may send. By default none are.
     fn expect(&self, _packets: u32) {}
 
-    /// How many events are queued, or went out and are not known to have arrived. An outlet that cannot tell says none.
+    /// How many events are queued, or went out and are not known to have arrived. A socket that cannot tell answers 0.
     fn waiting(&self) -> usize {
         0
     }
