@@ -23,6 +23,7 @@ use crate::chat::{
     message::MessageId,
     socket::{CloseReason, Socket},
 };
+use crate::log_limit::log_limited;
 
 /// One front end's words.
 pub trait Dialect: Send + Sync + 'static {
@@ -239,7 +240,7 @@ pub(crate) fn refuse(socket: &dyn Socket, event: Event, reason: &dyn fmt::Displa
 /// Why an event was not taken, for front ends that have no way to show it.
 pub(crate) fn log_refused(socket: &dyn Socket, event: &str, reason: &dyn fmt::Display) {
     let event: String = event.chars().take(LOGGED_NAME).collect();
-    tracing::warn!(socket = %socket.id(), ?event, %reason, "refused an event");
+    log_limited!(warn, socket = %socket.id(), ?event, %reason, "refused an event");
 }
 
 #[cfg(test)]

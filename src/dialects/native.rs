@@ -1,14 +1,14 @@
 //! Our own words, namespace `/chat`; docs/native.md is their contract. Names, rooms, posts with
 //! idempotency keys, scrollback, who is here, who is typing; direct messages (`direct`).
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, num::NonZeroU32, sync::Arc};
 
 use async_trait::async_trait;
 use serde::Deserialize;
 
 pub use self::events::tell_presence;
 use self::{
-    answer::{Answer, Problem, fields, parse, reply, room_name},
+    answer::{Answer, Problem, fields, parse, place, reply, room_name},
     direct::DirectMessages,
     events::{PersonWords, Renderer, Said},
     identity::Proof,
@@ -17,7 +17,7 @@ use super::{Ack, Dialect, Event, Handler, Handshake, Refusal, Volatile, iso, jso
 use crate::account::{names::Names, tokens::Tokens};
 use crate::chat::{
     Chat,
-    message::{AuthorName, Message, MessageId, RoomName, UserId},
+    message::{AuthorName, MessageId, RoomName, UserId},
     presence::Stay,
     room::{PendingSubscription, Render, Rendered, Start, Subscription},
     socket::{CloseReason, Socket},
@@ -51,21 +51,25 @@ pub struct Native {
     volatile: Arc<dyn Volatile>,
     tokens: Option<Arc<Tokens>>,
     names: Arc<Names>,
+    rate: Option<NonZeroU32>,
 }
 
 impl Native {
     /// `tokens` checks who somebody is; without it nobody is anybody to the application. `names` decides about names
-    /// that no token gives.
+    /// that no token gives. `rate` is how many packets per second the transports read from one connection, where that is
+    /// limited: clients are told, so that they keep within it.
     pub fn new(
         chat: Arc<Chat>,
         volatile: Arc<dyn Volatile>,
         tokens: Option<Arc<Tokens>>,
         names: Arc<Names>,
+        rate: Option<NonZeroU32>,
     ) -> Self {
         Self {
             chat,
             tokens,
             names,
+            rate,
             words: Arc::new(Renderer),
             volatile,
         }
@@ -85,6 +89,7 @@ impl Dialect for Native {
             socket,
             name: None,
             proof: Proof::new(self.tokens.clone(), self.names.clone(), handshake),
+            rate: self.rate,
             direct_messages: None,
             rooms: HashMap::new(),
         }))
@@ -102,6 +107,7 @@ struct Talking {
     socket: Arc<dyn Socket>,
     name: Option<AuthorName>,
     proof: Proof,
+    rate: Option<NonZeroU32>,
     direct_messages: Option<DirectMessages>,
     rooms: HashMap<RoomName, Joined>,
 }
@@ -197,6 +203,7 @@ impl Talking {
             "user": self.proof.user().as_ref().map(UserId::as_str),
             "history": self.chat.limits().history,
             "maxText": self.chat.limits().text,
+            "rate": self.rate,
         }));
         self.name = Some(name);
         Ok(answer)
@@ -287,7 +294,7 @@ impl Talking {
                 }
             }
             Err(error) => {
-                tracing::error!(socket = %self.socket.id(), %error, "could not read the room");
+                crate::log_limit::log_limited!(error, socket = %self.socket.id(), %error, "could not read the room");
                 self.socket.close(CloseReason::Unavailable);
             }
         }
@@ -397,9 +404,4 @@ impl Talking {
             Err(Problem::NotJoined)
         }
     }
-}
-
-/// Where a post found its place.
-fn place(message: &Message) -> Answer {
-    fields(serde_json::json!({ "id": message.id.to_string(), "time": iso(message.time) }))
 }

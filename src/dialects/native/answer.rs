@@ -8,11 +8,12 @@ use crate::{
     account::{names::NameRefused, tokens::TokenError},
     chat::{
         Refused,
-        message::{InvalidName, RoomName},
+        message::{InvalidName, Message, RoomName},
         socket::Socket,
         store::StoreError,
     },
-    dialects::{Ack, Event, log_refused},
+    dialects::{Ack, Event, iso, log_refused},
+    log_limit::log_limited,
 };
 
 /// What an answer holds besides `ok`.
@@ -122,11 +123,11 @@ pub(super) fn reply(
         (Err(problem), ack) => {
             match &problem {
                 Problem::Unavailable(error) => {
-                    tracing::error!(socket = %socket.id(), %error, "the log did not answer");
+                    log_limited!(error, socket = %socket.id(), %error, "the log did not answer");
                 }
                 Problem::NameRefused(NameRefused::Unavailable(error)) => {
                     let error: &dyn std::error::Error = error;
-                    tracing::error!(socket = %socket.id(), error, "a name could not be checked");
+                    log_limited!(error, socket = %socket.id(), error, "a name could not be checked");
                 }
                 _ => {}
             }
@@ -159,4 +160,9 @@ pub(super) fn fields(object: serde_json::Value) -> Answer {
         serde_json::Value::Object(fields) => fields,
         _ => Answer::new(),
     }
+}
+
+/// Where a post found its place.
+pub(super) fn place(message: &Message) -> Answer {
+    fields(serde_json::json!({ "id": message.id.to_string(), "time": iso(message.time) }))
 }

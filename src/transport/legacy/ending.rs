@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Instant};
 use super::{packet, session::Session, state::Due};
 use crate::{
     chat::socket::{CloseReason, Socket},
+    log_limit::log_limited,
     transport::farewell::LAST_WORDS,
 };
 
@@ -25,7 +26,7 @@ impl Session {
         if why.is_ordinary() {
             tracing::debug!(remote = %self.remote(), reason = why.code(), "ending a 0.9 session");
         } else {
-            tracing::warn!(remote = %self.remote(), reason = why.code(), "ending a 0.9 session: {}", why.message());
+            log_limited!(warn, of why.code(), remote = %self.remote(), reason = why.code(), "ending a 0.9 session: {}", why.message());
         }
         let moves = self.move_on(why);
         if !why.is_abrupt() && !moves {

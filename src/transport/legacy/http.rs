@@ -6,8 +6,8 @@ use std::sync::Arc;
 use ::http::{
     HeaderValue, Method, Request, Response, StatusCode,
     header::{
-        ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE,
-        X_XSS_PROTECTION,
+        ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE,
+        VARY, X_XSS_PROTECTION,
     },
 };
 use axum::body::Body;
@@ -25,7 +25,7 @@ use crate::{
     dialects::{Credentials, Handshake, Place},
     transport::{
         listener::Remote,
-        origin::{self, Allowed},
+        origin::{self, Allowed, Readers},
         proxy::ByTls,
     },
 };
@@ -92,6 +92,17 @@ pub(super) fn session_of(path: &str) -> Option<&str> {
 
 impl Front {
     pub(super) async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let mut response = self.respond(request).await;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            // Each answer is for one client, and what it lets a page read depends on the page (Fetch, CORS and HTTP caches).
+            let headers = response.headers_mut();
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            headers.insert(VARY, HeaderValue::from_static("Origin"));
+        }
+        response
+    }
+
+    async fn respond(&self, request: Request<Body>) -> Response<Body> {
         let path = request.uri().path().to_owned();
         match Target::of(&path) {
             Target::Handshake => self.handshake(&request),
@@ -115,11 +126,15 @@ impl Front {
                 return refuse(jsonp, StatusCode::FORBIDDEN, "handshake bad origin");
             }
         };
+        let readers = match jsonp {
+            Some(_) => Readers::Anybody,
+            None => Readers::Allowed,
+        };
         let mut response = match self.sessions.begin(Handshake {
             remote: Remote::ip(request.extensions()),
             query: request.uri().query().unwrap_or_default().into(),
             auth: None,
-            credentials: origin::credentials(request.headers(), &self.allowed),
+            credentials: origin::credentials(request.headers(), &self.allowed, readers),
         }) {
             Ok(session) => {
                 let times = session.times();
@@ -193,7 +208,7 @@ impl Front {
         let posts = request.method() == Method::POST;
         let mut response = match transport {
             Transport::Websocket => {
-                return websocket::upgrade(&mut request, session).unwrap_or_else(bad_request);
+                return websocket::upgrade(&mut request, session);
             }
             _ if posts => {
                 let form = *transport == Transport::JsonpPolling;
@@ -226,7 +241,7 @@ impl Front {
         sid: &str,
         place: Place,
     ) -> Result<Arc<Session>, Unable> {
-        let credentials = origin::credentials(request.headers(), &self.allowed);
+        let credentials = origin::credentials(request.headers(), &self.allowed, Readers::Allowed);
         if credentials.cookie.is_none() {
             return Err(Unable::Refused);
         }
@@ -291,11 +306,11 @@ fn no_filter(response: &mut Response<Body>) {
         .insert(X_XSS_PROTECTION, HeaderValue::from_static("0"));
 }
 
-fn bad_request() -> Response<Body> {
+pub(super) fn bad_request() -> Response<Body> {
     respond(
         StatusCode::BAD_REQUEST,
         Some("text/plain"),
-        "Bad request: no such transport, or no WebSocket upgrade of version 7, 8 or 13",
+        "Bad request: no such transport, or no WebSocket upgrade",
     )
 }
 
