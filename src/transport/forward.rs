@@ -28,11 +28,12 @@ use tokio::sync::Notify;
 
 use super::{
     body::{self, Unread},
-    farewell, gate,
+    gate,
     listener::{Pulse, Remote},
     proxy::ByTls,
     tunnel,
 };
+use crate::connection::farewell;
 use crate::{
     cluster::replicas::{LEASE, Other, ReplicaId, Replicas},
     log_limit::LogLimit,

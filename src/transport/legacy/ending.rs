@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Instant};
 use super::{packet, session::Session, state::Due};
 use crate::{
     chat::socket::{CloseReason, Socket},
+    connection::farewell::LAST_WORDS,
     log_limit::log_limited,
-    transport::farewell::LAST_WORDS,
 };
 
 impl Session {

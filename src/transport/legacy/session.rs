@@ -23,13 +23,12 @@ use super::{
 };
 use crate::{
     chat::{message::MessageId, socket::CloseReason},
-    dialects::{Handler, Handshake},
-    transport::{
+    connection::{
         channels::Channels,
         flow::{Flow, Limits},
-        inbox,
-        socketio::text,
+        inbox, text,
     },
+    dialects::{Handler, Handshake},
 };
 
 /// The event that programs of the old server listened to for messages, JSON ones too.
