@@ -65,6 +65,17 @@ impl PendingSubscription {
         self.reset
     }
 
+    /// The last message before those that the reader is sent; `None` where the room holds none.
+    pub fn before(&self) -> Option<MessageId> {
+        if let Some(first) = self.first_page.first() {
+            let seq = first.id.seq.saturating_sub(1);
+            return Some(MessageId { seq, ..first.id });
+        }
+        let newest = self.place.room.state.lock().recent.back()?.id;
+        let seq = self.cursor;
+        Some(MessageId { seq, ..newest })
+    }
+
     /// Takes what is due first, oldest first, for a dialect that has words of its own for it: it is to be sent
     /// before [`PendingSubscription::follow`].
     pub fn take_first_page(&mut self) -> Vec<Arc<Message>> {
@@ -89,7 +100,7 @@ impl PendingSubscription {
                 let rendered = words.render(&message);
                 // A page may be more than may wait for one reader.
                 reader.drained().await;
-                reader.emit(rendered.event, &rendered.payload);
+                reader.show(message.id, rendered.event, &rendered.payload);
             }
             let epoch = {
                 let mut state = place.room.state.lock();
@@ -112,7 +123,7 @@ impl PendingSubscription {
                     for message in rest {
                         cursor = message.id.seq;
                         let rendered = words.render(&message);
-                        reader.emit(rendered.event, &rendered.payload);
+                        reader.show(message.id, rendered.event, &rendered.payload);
                     }
                     break Some(state.subscribe(reader.clone(), &words, cursor));
                 }
