@@ -33,7 +33,7 @@ use super::{
     proxy::ByTls,
     tunnel,
 };
-use crate::connection::farewell;
+use crate::connection::closing;
 use crate::{
     cluster::replicas::{LEASE, Other, ReplicaId, Replicas},
     log_limit::LogLimit,
@@ -143,7 +143,7 @@ impl Forward {
 
     /// Sends those away whose WebSockets are passed on, one after the other over a time.
     pub async fn thin_out(&self, over: Duration) {
-        farewell::one_by_one(self.tunnels(), over, |tunnel| tunnel.notify_one()).await;
+        closing::one_by_one(self.tunnels(), over, |tunnel| tunnel.notify_one()).await;
     }
 
     /// Sends all of those away, lets no more come, and returns when they are gone: some two seconds later at most.
@@ -154,7 +154,7 @@ impl Forward {
                 tunnel.notify_one();
             }
         };
-        farewell::to_all(send_away, || self.tunnels().is_empty()).await;
+        closing::to_all(send_away, || self.tunnels().is_empty()).await;
     }
 
     /// Whether it is too late to pass on a WebSocket. Old clients, which cannot do without, may come until the end.
