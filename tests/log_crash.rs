@@ -12,10 +12,16 @@ use std::{
 
 use handshaken::{
     chat::{
-        log::Log,
+        log::{Limit, Log},
         message::{Post, RoomName},
     },
     log::embedded::{EmbeddedLog, Retain},
+};
+
+/// More than any test has.
+const ALL: Limit = Limit {
+    messages: usize::MAX,
+    bytes: usize::MAX,
 };
 
 /// Where the process that is to be killed writes; set in that one only.
@@ -90,7 +96,7 @@ async fn check(dir: &Path, acknowledged: &HashMap<Place, String>) {
     let mut texts = HashSet::new();
     let mut found = 0;
     for room in log.rooms(usize::MAX).await.unwrap() {
-        let messages = log.last(&room.room, usize::MAX).await.unwrap();
+        let messages = log.last(&room.room, ALL).await.unwrap();
         for (message, seq) in messages.iter().zip(1..) {
             assert_eq!(message.id.seq, seq, "a hole");
             assert!(texts.insert(message.text.clone()), "kept twice");

@@ -8,7 +8,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use handshaken::{
     chat::{
-        log::{Became, Letters, Log, LogError, Mark, Standing, Tail, Told},
+        log::{Became, Letters, Limit, Log, LogError, Mark, Standing, Tail, Told},
         message::{Envelope, Message, MessageId, Post, RoomName, UserId},
     },
     log::embedded::{EmbeddedLog, Retain},
@@ -17,7 +17,12 @@ use harness::home::Home;
 use rusqlite::Connection;
 
 const DEADLINE: Duration = Duration::from_secs(20);
-const ALL: usize = 10_000;
+
+/// More than any test has.
+const ALL: Limit = Limit {
+    messages: usize::MAX,
+    bytes: usize::MAX,
+};
 
 crate::promises! {
     direct_messages_of_all_people_are_listed_in_the_order_in_which_they_were_kept,
@@ -51,7 +56,7 @@ fn letter(from: &str, to: &str, text: &str) -> Post {
         direct: Some(Envelope {
             from: user(from),
             to: user(to),
-            box_size: ALL,
+            box_size: 10_000,
         }),
     }
 }
@@ -75,7 +80,7 @@ async fn write(log: &Arc<dyn Log>, from: &str, to: &str, text: &str) -> Arc<Mess
 }
 
 async fn waiting(log: &Arc<dyn Log>, to: &str) -> Vec<Arc<Message>> {
-    log.pending(&user(to), 0, ALL).await.unwrap()
+    log.pending(&user(to), 0, ALL).await.unwrap().messages
 }
 
 async fn told(mut tail: Tail) -> Vec<Arc<Message>> {
@@ -145,10 +150,16 @@ async fn direct_messages_of_all_people_are_listed_in_the_order_in_which_they_wer
         }
     };
     assert_eq!(log.letters(0, ALL).await.unwrap(), listed(0, 5));
-    assert_eq!(log.letters(1, 2).await.unwrap(), listed(1, 3));
+    assert_eq!(
+        log.letters(1, Limit::messages(2)).await.unwrap(),
+        listed(1, 3)
+    );
     assert_eq!(log.letters(5, ALL).await.unwrap(), listed(5, 5));
     assert_eq!(log.letters(9, ALL).await.unwrap(), listed(5, 5));
-    assert_eq!(log.letters(u64::MAX, 0).await.unwrap(), listed(5, 5));
+    assert_eq!(
+        log.letters(u64::MAX, Limit::NOTHING).await.unwrap(),
+        listed(5, 5)
+    );
 }
 
 async fn what_is_written_to_one_person_waits_in_one_order_over_all_conversations(home: Home) {
@@ -163,7 +174,11 @@ async fn what_is_written_to_one_person_waits_in_one_order_over_all_conversations
     assert_eq!(places(&pending), [1, 2, 3]);
     assert_eq!(pending[2], last);
     assert_eq!(last.id.seq, 3, "a conversation is one room for both");
-    let after = log.pending(&user("bob"), 1, 1).await.unwrap();
+    let after = log
+        .pending(&user("bob"), 1, Limit::ONE)
+        .await
+        .unwrap()
+        .messages;
     assert_eq!(texts(&after), ["two"]);
     assert_eq!(texts(&waiting(&log, "ann").await), ["mine"]);
     assert!(waiting(&log, "cid").await.is_empty());
@@ -171,7 +186,7 @@ async fn what_is_written_to_one_person_waits_in_one_order_over_all_conversations
     let said = log.last(&room, ALL).await.unwrap();
     assert_eq!(texts(&said), ["one", "mine", "three"]);
     assert!(
-        log.rooms(ALL).await.unwrap().is_empty(),
+        log.rooms(10_000).await.unwrap().is_empty(),
         "a room of two is listed"
     );
     log.close().await;
@@ -438,7 +453,7 @@ async fn a_file_of_the_version_before_is_taken_over_with_all_that_is_in_it() {
         assert_eq!(seen[0], ("2-000000ab".into(), "hello", true));
         assert_eq!(seen[1], ("3-000000ab".into(), "bye", true));
         assert_eq!(kept[0].author, "ann".parse().ok());
-        let rooms = log.rooms(ALL).await.unwrap();
+        let rooms = log.rooms(10_000).await.unwrap();
         assert_eq!(rooms.len(), 1);
         let same_key = keyed(
             "k",

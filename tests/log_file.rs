@@ -10,13 +10,19 @@ use std::{
 
 use handshaken::{
     chat::{
-        log::{After, Log, LogError},
+        log::{After, Limit, Log, LogError},
         message::{Message, MessageId, Post, RoomName},
     },
     log::embedded::{EmbeddedLog, OpenError, Retain},
 };
 use jiff::Timestamp;
 use rusqlite::Connection;
+
+/// More than any test has.
+const ALL: Limit = Limit {
+    messages: usize::MAX,
+    bytes: usize::MAX,
+};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -68,7 +74,7 @@ async fn fill(dir: &Path, messages: usize) -> Vec<Arc<Message>> {
 }
 
 async fn everything(log: &EmbeddedLog) -> Vec<Arc<Message>> {
-    log.last(&RoomName::lobby(), usize::MAX).await.unwrap()
+    log.last(&RoomName::lobby(), ALL).await.unwrap()
 }
 
 /// Waits until so many messages are left, the newest of all.
@@ -288,12 +294,17 @@ async fn only_the_newest_messages_of_a_room_are_kept() {
     let lobby = RoomName::lobby();
     let id = |seq| MessageId { seq, ..kept[0].id };
     for gap in [0, 1, 4899] {
-        let after = log.after(&lobby, id(gap), 500).await.unwrap();
+        let after = log.after(&lobby, id(gap), ALL).await.unwrap();
         assert_eq!(after, After::Gap, "after {gap}");
     }
-    let after = log.after(&lobby, id(4900), 500).await.unwrap();
+    let after = log.after(&lobby, id(4900), ALL).await.unwrap();
     assert_eq!(after, After::Complete(remaining));
-    assert_eq!(log.before(&lobby, id(4901), 5).await.unwrap(), []);
+    assert_eq!(
+        log.before(&lobby, id(4901), Limit::messages(5))
+            .await
+            .unwrap(),
+        []
+    );
 
     let more = (0..1000).map(|_| append(&log, "more"));
     futures_util::future::try_join_all(more).await.unwrap();
@@ -315,7 +326,7 @@ async fn old_messages_go_and_their_ids_are_not_given_out_again() {
     let lobby = RoomName::lobby();
     let newest = kept[2999].id;
     assert_eq!(
-        log.after(&lobby, newest, 5).await.unwrap(),
+        log.after(&lobby, newest, Limit::messages(5)).await.unwrap(),
         After::Complete(Vec::new())
     );
     log.close().await;

@@ -269,7 +269,7 @@ async fn work(hold: Hold) {
             }
             Step::Read { after, limit } => {
                 let waiting = log.pending(user, after, limit).await;
-                mailbox.read(&hold, waiting.as_deref().ok(), limit);
+                mailbox.read(&hold, waiting.as_ref().ok());
                 waiting.map(|_| ())
             }
         };

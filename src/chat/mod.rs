@@ -7,15 +7,17 @@ pub mod message;
 pub mod peer;
 pub mod presence;
 pub mod room;
+mod turns;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use self::{
     direct::Mailboxes,
-    log::{Conversation, Log, LogError, Receipt, RoomActivity, Standing, Tail},
+    log::{Conversation, Limit, Log, LogError, Receipt, RoomActivity, Standing, Tail},
     message::{AuthorName, Envelope, IdempotencyKey, Message, MessageId, Post, RoomName, UserId},
     presence::Presence,
     room::{Rooms, Start},
+    turns::Turns,
 };
 
 /// Text in one page of scrollback, in bytes; one message at least. The page is one answer, and what
@@ -29,6 +31,7 @@ const SETTLING: Duration = Duration::from_secs(2);
 /// The whole chat of one replica.
 pub struct Chat {
     log: Arc<dyn Log>,
+    turns: Turns,
     pub rooms: Arc<Rooms>,
     pub direct: Arc<Mailboxes>,
     pub presence: Arc<Presence>,
@@ -60,8 +63,10 @@ pub enum Refused {
 
 impl Chat {
     pub fn new(log: Arc<dyn Log>, replica: Arc<str>, limits: Limits) -> Arc<Self> {
+        let turns = Turns::new();
         Arc::new(Self {
-            rooms: Rooms::new(log.clone()),
+            rooms: Rooms::new(log.clone(), turns.clone()),
+            turns,
             direct: Mailboxes::new(log.clone()),
             log,
             presence: Presence::new(),
@@ -136,27 +141,32 @@ impl Chat {
     }
 
     /// The messages just before `id`, or the newest, oldest first, at most `limit` and a bounded number
-    /// of bytes, and whether there are older ones.
+    /// of bytes, and whether there are older ones; for a client at this address.
     pub async fn before(
         &self,
         room: &RoomName,
         id: Option<MessageId>,
         limit: usize,
+        client: IpAddr,
     ) -> Result<(Vec<Arc<Message>>, bool), LogError> {
-        let mut messages = match id {
-            Some(id) => self.log.before(room, id, limit + 1).await?,
-            None => self.log.last(room, limit + 1).await?,
+        let _turn = self.turns.take(client).await?;
+        let most = Limit {
+            messages: limit,
+            bytes: PAGE_BYTES,
         };
-        let mut bytes = 0;
-        let fit = (messages.iter().rev().take(limit))
-            .take_while(|message| {
-                bytes += message.text.len();
-                bytes <= PAGE_BYTES || bytes == message.text.len()
-            })
-            .count();
-        let older = messages.len() - fit;
-        messages.drain(..older);
-        Ok((messages, older > 0))
+        let messages = match id {
+            Some(id) => self.log.before(room, id, most).await?,
+            None => self.log.last(room, most).await?,
+        };
+        let more = match messages.first() {
+            Some(oldest) => !self
+                .log
+                .before(room, oldest.id, Limit::ONE)
+                .await?
+                .is_empty(),
+            None => false,
+        };
+        Ok((messages, more))
     }
 
     /// Where a reader starts that wants what was said in this time before now, the last `limit` at most. Where
@@ -165,15 +175,30 @@ impl Chat {
         let Ok(moment) = self.log.lately(ago).await else {
             return Start::Last(limit);
         };
-        let last = self.log.last(room, limit).await.unwrap_or_default();
-        let before = last.iter().rfind(|message| message.time < moment);
-        before.map_or(Start::Last(limit), |message| {
-            Start::After(message.id, limit)
-        })
+        let (mut left, mut oldest) = (limit, None);
+        while left > 0 {
+            let page = Limit::messages(left);
+            let read = match oldest {
+                Some(id) => self.log.before(room, id, page).await,
+                None => self.log.last(room, page).await,
+            };
+            let read = read.unwrap_or_default();
+            if let Some(before) = read.iter().rfind(|message| message.time < moment) {
+                return Start::After(before.id, limit);
+            }
+            let Some(first) = read.first() else { break };
+            (left, oldest) = (left - read.len(), Some(first.id));
+        }
+        Start::Last(limit)
     }
 
-    /// The rooms that hold a message, the most recently used first, at most `limit`.
-    pub async fn active_rooms(&self, limit: usize) -> Result<Vec<RoomActivity>, LogError> {
+    /// The rooms that hold a message, the most recently used first, at most `limit`; for a client at this address.
+    pub async fn active_rooms(
+        &self,
+        limit: usize,
+        client: IpAddr,
+    ) -> Result<Vec<RoomActivity>, LogError> {
+        let _turn = self.turns.take(client).await?;
         self.log.rooms(limit).await
     }
 

@@ -4,7 +4,11 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::Arc,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use indexmap::IndexMap;
@@ -14,12 +18,14 @@ use tokio::sync::{OnceCell, watch};
 
 use super::{
     direct::Mailboxes,
-    log::{After, Log, LogError, Tail, Told},
+    log::{After, Limit, Log, LogError, Tail, Told},
     message::{Message, MessageId, RoomName},
     peer::{Goodbye, Outlet, PeerId},
+    turns::Turns,
 };
 
 mod entry;
+mod pace;
 
 use self::entry::Place;
 pub use self::entry::{Entry, Seat};
@@ -31,8 +37,9 @@ const RECENT_MESSAGES: usize = 256;
 /// The same, in bytes of text.
 const RECENT_BYTES: usize = 256 * 1024;
 
-/// Messages read from the log at once for a reader that is further behind.
-const PAGE: usize = 200;
+/// The same, of all rooms together. While they hold more, each holds [`RECENT_BYTES_LEAST`].
+const RECENT_BYTES_OF_ALL: usize = 64 * 1024 * 1024;
+const RECENT_BYTES_LEAST: usize = 4 * 1024;
 
 /// Deliveries, and bytes of text delivered, between two chances for other tasks to run: those that
 /// write them out, first of all.
@@ -63,6 +70,9 @@ pub enum Start {
 /// The rooms that somebody on this replica reads.
 pub struct Rooms {
     log: Arc<dyn Log>,
+    turns: Turns,
+    /// Bytes of text that the rooms hold in memory.
+    held: Arc<AtomicUsize>,
     rooms: Mutex<HashMap<RoomName, (Arc<Room>, usize)>>,
     /// How many batches passed the tail.
     passed: watch::Sender<u64>,
@@ -73,15 +83,23 @@ struct Room {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
-    recent: VecDeque<Arc<Message>>,
-    recent_bytes: usize,
+    recent: Recent,
     audiences: Vec<Audience>,
     /// How many seats were ever taken.
     seats: u64,
     /// Nothing is delivered to this room any more.
     is_over: bool,
+}
+
+/// The newest messages of a room; one at least, where the room has any.
+struct Recent {
+    messages: VecDeque<Arc<Message>>,
+    /// All messages with a higher seq are here.
+    before: u64,
+    bytes: usize,
+    /// Bytes that all rooms hold.
+    held: Arc<AtomicUsize>,
 }
 
 /// The readers who share one dialect.
@@ -100,38 +118,37 @@ struct Reader {
 }
 
 impl Rooms {
-    pub fn new(log: Arc<dyn Log>) -> Arc<Self> {
+    pub(super) fn new(log: Arc<dyn Log>, turns: Turns) -> Arc<Self> {
         Arc::new(Self {
             log,
+            turns,
+            held: Arc::default(),
             rooms: Mutex::default(),
             passed: watch::Sender::default(),
         })
     }
 
-    /// Finds out where a reader starts, before anything is sent to it.
-    pub async fn enter(self: &Arc<Self>, name: RoomName, from: Start) -> Result<Entry, LogError> {
+    /// Finds out where a reader at this address starts, before anything is sent to it.
+    ///
+    /// # Errors
+    ///
+    /// Those of the log, and [`LogError::Busy`] where the reader had no turn to ask it.
+    pub async fn enter(
+        self: &Arc<Self>,
+        name: RoomName,
+        from: Start,
+        client: IpAddr,
+    ) -> Result<Entry, LogError> {
         let place = Place::take(self, name);
-        place.room.load(&*self.log, &place.name).await?;
-        let (first_page, reset) = match from {
-            Start::Last(count) => (self.last(&place, count).await?, false),
-            Start::After(id, count) => match self.after(&place, id).await? {
-                After::Complete(messages) => (messages, false),
-                After::Gap => (self.last(&place, count).await?, true),
+        self.load(&place, client).await?;
+        let (start, is_reset) = match from {
+            Start::Last(count) => (self.start_of_last(&place, count, client).await?, false),
+            Start::After(id, count) => match self.knows(&place, id, client).await? {
+                true => (id.seq, false),
+                false => (self.start_of_last(&place, count, client).await?, true),
             },
         };
-        let cursor = match (first_page.last(), from, reset) {
-            (Some(message), ..) => message.id.seq,
-            (None, Start::After(id, _), false) => id.seq,
-            (None, Start::Last(0) | Start::After(_, 0), _) => place.room.newest(),
-            // Nothing was there a moment ago; what is there by now is new.
-            (None, ..) => 0,
-        };
-        Ok(Entry {
-            place,
-            first_page,
-            cursor,
-            reset,
-        })
+        Ok(Entry::new(place, client, start, is_reset))
     }
 
     /// Hands what passes the log's tail to the readers, and what is for one person to its box, until the
@@ -187,7 +204,7 @@ impl Rooms {
     pub fn newest(&self, name: &RoomName) -> Option<MessageId> {
         let room = self.rooms.lock().get(name).map(|(room, _)| room.clone())?;
         let state = room.state.lock();
-        state.recent.back().map(|message| message.id)
+        state.recent.newest()
     }
 
     /// Changes whenever messages have passed the tail, of whatever room.
@@ -200,92 +217,90 @@ impl Rooms {
         self.rooms.lock().len()
     }
 
-    async fn last(&self, place: &Place, count: usize) -> Result<Vec<Arc<Message>>, LogError> {
-        match place.room.recent_last(count) {
-            Some(messages) => Ok(messages),
-            None => self.log.last(&place.name, count).await,
-        }
+    /// Reads the newest messages of a room once. What arrives meanwhile is put behind them.
+    async fn load(&self, place: &Place, client: IpAddr) -> Result<(), LogError> {
+        let load = async || {
+            let limit = Limit {
+                messages: RECENT_MESSAGES,
+                bytes: most_held(&self.held),
+            };
+            let _turn = self.turns.take(client).await?;
+            let kept = self.log.last(&place.name, limit).await?;
+            place.room.state.lock().recent.put_before(kept);
+            Ok(())
+        };
+        place.room.loaded.get_or_try_init(load).await.map(|_| ())
     }
 
-    async fn after(&self, place: &Place, id: MessageId) -> Result<After, LogError> {
-        match place.room.recent_after(id) {
-            Some(messages) => Ok(After::Complete(messages)),
-            None => self.log.after(&place.name, id, PAGE).await,
+    /// The seq that the newest `count` messages follow.
+    async fn start_of_last(
+        &self,
+        place: &Place,
+        count: usize,
+        client: IpAddr,
+    ) -> Result<u64, LogError> {
+        if let Some(seq) = place.room.state.lock().recent.start_of_last(count) {
+            return Ok(seq);
         }
+        let _turn = self.turns.take(client).await?;
+        self.log.start_of_last(&place.name, count).await
+    }
+
+    /// Whether it is known what follows this id.
+    async fn knows(&self, place: &Place, id: MessageId, client: IpAddr) -> Result<bool, LogError> {
+        if place.room.state.lock().recent.covers(id) {
+            return Ok(true);
+        }
+        Ok(matches!(
+            self.page(place, id, Limit::NOTHING, client).await?,
+            After::Complete(_)
+        ))
+    }
+
+    /// Reads what follows an id, when it is the client's turn.
+    async fn page(
+        &self,
+        place: &Place,
+        id: MessageId,
+        limit: Limit,
+        client: IpAddr,
+    ) -> Result<After, LogError> {
+        let _turn = self.turns.take(client).await?;
+        self.log.after(&place.name, id, limit).await
+    }
+}
+
+/// Bytes that a room may hold in memory now.
+fn most_held(by_all: &AtomicUsize) -> usize {
+    if by_all.load(Ordering::Relaxed) > RECENT_BYTES_OF_ALL {
+        RECENT_BYTES_LEAST
+    } else {
+        RECENT_BYTES
     }
 }
 
 impl Room {
-    fn new() -> Arc<Self> {
+    fn new(held: &Arc<AtomicUsize>) -> Arc<Self> {
         Arc::new(Self {
             loaded: OnceCell::new(),
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                recent: Recent {
+                    messages: VecDeque::new(),
+                    before: 0,
+                    bytes: 0,
+                    held: held.clone(),
+                },
+                audiences: Vec::new(),
+                seats: 0,
+                is_over: false,
+            }),
         })
-    }
-
-    /// Reads the newest messages once. What arrives meanwhile is put behind them.
-    async fn load(&self, log: &dyn Log, name: &RoomName) -> Result<(), LogError> {
-        let load = async || {
-            let kept = log.last(name, RECENT_MESSAGES).await?;
-            let mut state = self.state.lock();
-            let newest = kept.last().map_or(0, |message| message.id.seq);
-            let mut arrived = std::mem::take(&mut state.recent);
-            state.recent_bytes = 0;
-            arrived.retain(|message| message.id.seq > newest);
-            // So much arrived that memory let go of the first of it: what was read does not join on.
-            let joins_on = arrived
-                .front()
-                .is_none_or(|first| first.id.seq == newest + 1);
-            let kept = kept.into_iter().filter(|_| joins_on);
-            for message in kept.chain(arrived) {
-                state.remember(message);
-            }
-            Ok(())
-        };
-        self.loaded.get_or_try_init(load).await.map(|_| ())
-    }
-
-    fn newest(&self) -> u64 {
-        self.state
-            .lock()
-            .recent
-            .back()
-            .map_or(0, |message| message.id.seq)
-    }
-
-    /// The last `count` messages, where memory holds them all.
-    fn recent_last(&self, count: usize) -> Option<Vec<Arc<Message>>> {
-        let state = self.state.lock();
-        let reaches_back = state.recent.len() >= count
-            || state.recent.front().is_none_or(|first| first.id.seq == 1);
-        reaches_back.then(|| {
-            state
-                .recent
-                .iter()
-                .skip(state.recent.len().saturating_sub(count))
-                .cloned()
-                .collect()
-        })
-    }
-
-    /// What follows `id`, where memory holds it all.
-    fn recent_after(&self, id: MessageId) -> Option<Vec<Arc<Message>>> {
-        let state = self.state.lock();
-        let (first, last) = (state.recent.front()?.id, state.recent.back()?.id);
-        // A client may ask for any number: that it is not beyond the newest comes before the sum.
-        let covers =
-            id.epoch == first.epoch && id.seq <= last.seq && first.seq <= id.seq.saturating_add(1);
-        covers.then(|| state.since(id.seq).cloned().collect())
     }
 
     /// Returns how many readers got it.
     fn deliver(&self, message: Arc<Message>) -> usize {
         let mut state = self.state.lock();
-        if state
-            .recent
-            .back()
-            .is_some_and(|newest| message.id.seq <= newest.id.seq)
-        {
+        if (state.recent.newest()).is_some_and(|newest| message.id.seq <= newest.seq) {
             // Loading the room read it before it passed the tail: all readers have it.
             return 0;
         }
@@ -301,30 +316,12 @@ impl Room {
             }
             delivered += audience.readers.len();
         }
-        state.remember(message);
+        state.recent.push(message);
         delivered
     }
 }
 
 impl State {
-    fn remember(&mut self, message: Arc<Message>) {
-        self.recent_bytes += message.text.len();
-        self.recent.push_back(message);
-        while self.recent.len() > RECENT_MESSAGES
-            || (self.recent_bytes > RECENT_BYTES && self.recent.len() > 1)
-        {
-            if let Some(oldest) = self.recent.pop_front() {
-                self.recent_bytes -= oldest.text.len();
-            }
-        }
-    }
-
-    fn since(&self, seq: u64) -> impl Iterator<Item = &Arc<Message>> {
-        self.recent
-            .iter()
-            .skip_while(move |message| message.id.seq <= seq)
-    }
-
     /// Returns the number of the seat.
     fn seat(&mut self, outlet: Arc<dyn Outlet>, words: &Arc<dyn Render>, has: u64) -> u64 {
         let audience = match self
@@ -357,6 +354,88 @@ impl State {
         }
         self.audiences
             .retain(|audience| !audience.readers.is_empty());
+    }
+}
+
+impl Recent {
+    fn newest(&self) -> Option<MessageId> {
+        self.messages.back().map(|message| message.id)
+    }
+
+    fn oldest(&self) -> Option<MessageId> {
+        self.messages.front().map(|message| message.id)
+    }
+
+    /// The messages with a higher seq.
+    fn since(&self, seq: u64) -> impl Iterator<Item = &Arc<Message>> {
+        let first = self
+            .messages
+            .partition_point(|message| message.id.seq <= seq);
+        self.messages.range(first..)
+    }
+
+    /// Whether all that follows a seq is here.
+    fn reaches_back_to(&self, seq: u64) -> bool {
+        self.before <= seq
+    }
+
+    /// Whether all that follows this id is here, and it is one of this history.
+    fn covers(&self, id: MessageId) -> bool {
+        // A client may ask for any number: that it is not beyond the newest comes first.
+        self.newest()
+            .is_some_and(|newest| id.epoch == newest.epoch && id.seq <= newest.seq)
+            && self.reaches_back_to(id.seq)
+    }
+
+    /// The seq that the newest `count` messages follow, where they are here.
+    fn start_of_last(&self, count: usize) -> Option<u64> {
+        // Nothing was there a moment ago; what is there by now is new.
+        let Some(newest) = self.newest() else {
+            return Some(0);
+        };
+        let is_here = self.messages.len() >= count || self.before == 0;
+        is_here.then(|| newest.seq.saturating_sub(count as u64).max(self.before))
+    }
+
+    fn push(&mut self, message: Arc<Message>) {
+        self.bytes += message.text.len();
+        self.held.fetch_add(message.text.len(), Ordering::Relaxed);
+        self.messages.push_back(message);
+        let most = most_held(&self.held);
+        while self.messages.len() > RECENT_MESSAGES
+            || (self.bytes > most && self.messages.len() > 1)
+        {
+            let Some(oldest) = self.messages.pop_front() else {
+                break;
+            };
+            self.before = oldest.id.seq;
+            self.bytes -= oldest.text.len();
+            self.held.fetch_sub(oldest.text.len(), Ordering::Relaxed);
+        }
+    }
+
+    /// Puts what was read before what has arrived meanwhile.
+    fn put_before(&mut self, read: Vec<Arc<Message>>) {
+        let newest = read.last().map_or(0, |message| message.id.seq);
+        let mut arrived = std::mem::take(&mut self.messages);
+        self.held.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.bytes = 0;
+        arrived.retain(|message| message.id.seq > newest);
+        // So much arrived that memory let go of the first of it: what was read does not join on.
+        let joins_on = self.before <= newest;
+        if joins_on {
+            self.before = read.first().map_or(0, |first| first.id.seq - 1);
+        }
+        let read = read.into_iter().filter(|_| joins_on);
+        for message in read.chain(arrived) {
+            self.push(message);
+        }
+    }
+}
+
+impl Drop for Recent {
+    fn drop(&mut self) {
+        self.held.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 

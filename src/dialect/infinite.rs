@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 
-use self::words::MESSAGES;
+use self::words::{HISTORY_BYTES, MESSAGES};
 pub use self::words::{Line, NOBODY, Words};
 use super::{Conversation, Dialect, Event, Handshake, Refusal};
 use crate::chat::{
@@ -136,13 +136,14 @@ impl Conversation for Talking {
 impl Talking {
     async fn enter(&self) -> Result<Seat, LogError> {
         let history = self.chat.limits().history;
+        let (rooms, lobby) = (&self.chat.rooms, RoomName::lobby());
         let from = Start::Last(history);
-        let mut entry = self.chat.rooms.enter(RoomName::lobby(), from).await?;
-        let page = entry.take_first_page();
-        for array in self.words.history(&page, history) {
-            self.peer.drained().await;
-            self.peer.emit(MESSAGES, &array);
-        }
+        let mut entry = rooms.enter(lobby, from, self.peer.remote()).await?;
+        let begins = entry.due() < history as u64;
+        let first = entry.take_first(HISTORY_BYTES).await?;
+        self.peer
+            .emit(MESSAGES, &self.words.history(&first, begins));
+        // A history of long messages goes on in arrays of one.
         entry.follow(self.peer.clone(), self.words.clone()).await
     }
 

@@ -249,7 +249,11 @@ impl Talking {
             Some(Ok(id)) => Start::After(id, history),
             Some(Err(_)) => return Err(Problem::BadRequest("`after` is not a message id")),
         };
-        let entry = self.chat.rooms.enter(room.clone(), from).await?;
+        let entry = self
+            .chat
+            .rooms
+            .enter(room.clone(), from, self.peer.remote())
+            .await?;
         // Joining again starts anew from `after`.
         self.rooms.remove(&room);
         let stay =
@@ -331,7 +335,10 @@ impl Talking {
         if !(1..=HISTORY_LIMIT).contains(&limit) {
             return Err(Problem::BadRequest("`limit` is not between 1 and 100"));
         }
-        let (messages, more) = self.chat.before(&room, Some(before), limit).await?;
+        let (messages, more) = (self
+            .chat
+            .before(&room, Some(before), limit, self.peer.remote()))
+        .await?;
         let messages: Vec<_> = messages
             .iter()
             .map(|message| Said::from(&**message))
@@ -344,7 +351,7 @@ impl Talking {
     async fn list_rooms(&self) -> Result<Answer, Problem> {
         self.named()?;
         let presence = &self.chat.presence;
-        let active = self.chat.active_rooms(ROOMS_LISTED).await?;
+        let active = (self.chat.active_rooms(ROOMS_LISTED, self.peer.remote())).await?;
         let mut rooms: Vec<_> = active
             .iter()
             .map(|active| {

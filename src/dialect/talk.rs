@@ -86,7 +86,11 @@ impl Conversation for Talking {
             .after
             .map_or(Start::Last(history), |id| Start::After(id, history));
         let seat = async {
-            let entry = self.chat.rooms.enter(room.clone(), from).await?;
+            let entry = (self
+                .chat
+                .rooms
+                .enter(room.clone(), from, self.peer.remote()))
+            .await?;
             entry.follow(self.peer.clone(), self.words.clone()).await
         };
         match seat.await {

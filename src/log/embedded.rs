@@ -22,8 +22,8 @@ use self::{
 };
 use crate::chat::{
     log::{
-        After, Conversation, Letters, Log, LogError, Mark, Marks, Receipt, RoomActivity, Standing,
-        Tail,
+        After, Conversation, Letters, Limit, Log, LogError, Mark, Marks, Receipt, RoomActivity,
+        Standing, Tail, Waiting,
     },
     message::{Epoch, Message, MessageId, Post, RoomName, UserId},
 };
@@ -55,10 +55,13 @@ const TASK_OVERHEAD: usize = 1024;
 
 /// How much is kept. The default is everything.
 ///
-/// What is beyond it goes within a minute or a thousand posts, whichever comes first. The file
-/// does not shrink: new messages take the place of the old.
+/// What is beyond it goes within a minute or a thousand posts, whichever comes first; what is beyond `bytes` at
+/// once, or in Redis within seconds. The file does not shrink: new messages take the place of the old.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retain {
+    /// So many bytes of the file, or of Redis' memory, for the messages of all rooms together. The oldest messages of
+    /// the room that takes most go, so that nobody's messages push out those of smaller rooms.
+    pub bytes: Option<u64>,
     /// The newest so many messages of each room.
     pub messages_per_room: Option<u64>,
     /// What was said at most so long ago.
@@ -231,7 +234,7 @@ impl Log for EmbeddedLog {
         }))
     }
 
-    async fn last(&self, room: &RoomName, limit: usize) -> Result<Vec<Arc<Message>>, LogError> {
+    async fn last(&self, room: &RoomName, limit: Limit) -> Result<Vec<Arc<Message>>, LogError> {
         let id = MessageId {
             seq: u64::MAX,
             epoch: self.epoch,
@@ -239,7 +242,7 @@ impl Log for EmbeddedLog {
         self.before(room, id, limit).await
     }
 
-    async fn after(&self, room: &RoomName, id: MessageId, limit: usize) -> Result<After, LogError> {
+    async fn after(&self, room: &RoomName, id: MessageId, limit: Limit) -> Result<After, LogError> {
         let (room, epoch) = (room.clone(), self.epoch);
         self.readers
             .read(move |conn| reader::after(conn, &room, epoch, id, limit))
@@ -250,7 +253,7 @@ impl Log for EmbeddedLog {
         &self,
         room: &RoomName,
         id: MessageId,
-        limit: usize,
+        limit: Limit,
     ) -> Result<Vec<Arc<Message>>, LogError> {
         let (room, epoch) = (room.clone(), self.epoch);
         self.readers
@@ -264,12 +267,14 @@ impl Log for EmbeddedLog {
             .await
     }
 
-    async fn pending(
-        &self,
-        user: &UserId,
-        after: u64,
-        limit: usize,
-    ) -> Result<Vec<Arc<Message>>, LogError> {
+    async fn start_of_last(&self, room: &RoomName, count: usize) -> Result<u64, LogError> {
+        let room = room.clone();
+        self.readers
+            .read(move |conn| reader::start_of_last(conn, &room, count))
+            .await
+    }
+
+    async fn pending(&self, user: &UserId, after: u64, limit: Limit) -> Result<Waiting, LogError> {
         let (user, epoch) = (user.clone(), self.epoch);
         self.readers
             .read(move |conn| conversations::pending(conn, &user, after, limit, epoch))
@@ -313,7 +318,7 @@ impl Log for EmbeddedLog {
             .await
     }
 
-    async fn letters(&self, after: u64, limit: usize) -> Result<Letters, LogError> {
+    async fn letters(&self, after: u64, limit: Limit) -> Result<Letters, LogError> {
         let epoch = self.epoch;
         self.readers
             .read(move |conn| conversations::letters(conn, after, limit, epoch))

@@ -32,7 +32,10 @@ use super::embedded::Retain;
 use crate::{
     chat::{
         self,
-        log::{After, Conversation, Log, LogError, Marks, Receipt, RoomActivity, Standing, Tail},
+        log::{
+            After, Conversation, Limit, Log, LogError, Marks, Receipt, RoomActivity, Standing,
+            Tail, Waiting,
+        },
         message::{Message, MessageId, Post, RoomName, UserId},
     },
     redis::{Redis, Retry, is_away},
@@ -191,11 +194,11 @@ impl Log for RedisLog {
         }))
     }
 
-    async fn last(&self, room: &RoomName, limit: usize) -> Result<Vec<Arc<Message>>, LogError> {
+    async fn last(&self, room: &RoomName, limit: Limit) -> Result<Vec<Arc<Message>>, LogError> {
         self.reader.last(room, limit).await
     }
 
-    async fn after(&self, room: &RoomName, id: MessageId, limit: usize) -> Result<After, LogError> {
+    async fn after(&self, room: &RoomName, id: MessageId, limit: Limit) -> Result<After, LogError> {
         self.reader.after(room, id, limit).await
     }
 
@@ -203,7 +206,7 @@ impl Log for RedisLog {
         &self,
         room: &RoomName,
         id: MessageId,
-        limit: usize,
+        limit: Limit,
     ) -> Result<Vec<Arc<Message>>, LogError> {
         self.reader.before(room, id, limit).await
     }
@@ -212,12 +215,11 @@ impl Log for RedisLog {
         self.reader.rooms(limit).await
     }
 
-    async fn pending(
-        &self,
-        user: &UserId,
-        after: u64,
-        limit: usize,
-    ) -> Result<Vec<Arc<Message>>, LogError> {
+    async fn start_of_last(&self, room: &RoomName, count: usize) -> Result<u64, LogError> {
+        self.reader.start_of_last(room, count).await
+    }
+
+    async fn pending(&self, user: &UserId, after: u64, limit: Limit) -> Result<Waiting, LogError> {
         self.letters.pending(user, after, limit).await
     }
 
@@ -246,7 +248,7 @@ impl Log for RedisLog {
         self.letters.conversations(user, limit).await
     }
 
-    async fn letters(&self, after: u64, limit: usize) -> Result<chat::log::Letters, LogError> {
+    async fn letters(&self, after: u64, limit: Limit) -> Result<chat::log::Letters, LogError> {
         self.letters.letters(after, limit).await
     }
 

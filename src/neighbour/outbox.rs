@@ -7,7 +7,7 @@ use tokio::{sync::watch, time::timeout};
 
 use super::{Site, again};
 use crate::chat::{
-    log::{After, Log, LogError},
+    log::{After, Limit, Log, LogError},
     message::{Message, MessageId, NeighbourName, RoomName},
 };
 
@@ -123,7 +123,7 @@ impl Outbox {
         let after = match self.place {
             Place::After(id) => id,
             Place::Beginning => {
-                let newest = again(|| self.log.last(&self.room, 1)).await?;
+                let newest = again(|| self.log.last(&self.room, Limit::ONE)).await?;
                 let Some(newest) = newest.first() else {
                     return Ok(Vec::new());
                 };
@@ -131,7 +131,7 @@ impl Outbox {
                 MessageId { seq: 0, epoch }
             }
         };
-        match again(|| self.log.after(&self.room, after, limit)).await? {
+        match again(|| self.log.after(&self.room, after, Limit::messages(limit))).await? {
             After::Complete(messages) => Ok(messages),
             After::Gap => {
                 self.skip(after).await?;
@@ -142,7 +142,7 @@ impl Outbox {
 
     /// What follows the bookmark is not kept any more, or never was in this history.
     async fn skip(&mut self, after: MessageId) -> Result<(), LogError> {
-        let newest = again(|| self.log.last(&self.room, 1)).await?;
+        let newest = again(|| self.log.last(&self.room, Limit::ONE)).await?;
         let newest = newest.first().map(|message| message.id);
         let Some(newest) = newest.filter(|newest| newest.epoch == after.epoch) else {
             tracing::error!(neighbour = %self.neighbour, "the log has another history: what of it was not told is not known; going on at its end");
@@ -155,7 +155,7 @@ impl Outbox {
                 seq: unknown + (known - unknown) / 2,
                 ..newest
             };
-            match again(|| self.log.after(&self.room, middle, 1)).await? {
+            match again(|| self.log.after(&self.room, middle, Limit::NOTHING)).await? {
                 After::Gap => unknown = middle.seq,
                 After::Complete(_) => known = middle.seq,
             }
@@ -181,7 +181,7 @@ impl Outbox {
 
     /// The bookmark of whoever is told nothing of what was said until now.
     async fn end(&self) -> Result<String, LogError> {
-        let newest = again(|| self.log.last(&self.room, 1)).await?;
+        let newest = again(|| self.log.last(&self.room, Limit::ONE)).await?;
         let newest = newest.first().map(|newest| newest.id.to_string());
         Ok(newest.unwrap_or_else(|| BEGINNING.into()))
     }

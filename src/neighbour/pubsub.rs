@@ -37,7 +37,7 @@ use super::{
 };
 use crate::{
     chat::{
-        log::{After, LogError},
+        log::{After, Limit, LogError},
         message::{Message, MessageId, RoomName},
     },
     redis::Redis,
@@ -208,27 +208,26 @@ impl Worker {
     async fn kept_lately(&self) -> Result<Vec<Arc<Message>>, LogError> {
         let (log, lobby) = (&self.channel.site.log, RoomName::lobby());
         let mut kept = Vec::new();
-        let newest = log.last(&lobby, 1).await?;
+        let newest = log.last(&lobby, Limit::ONE).await?;
         let Some(epoch) = newest.first().map(|newest| newest.id.epoch) else {
             return Ok(kept);
         };
         let beginning = MessageId { seq: 0, epoch };
         let mut after = self.heard.since().unwrap_or(beginning);
         loop {
-            let page = match log.after(&lobby, after, PAGE).await? {
-                After::Complete(page) => page,
+            let (page, is_end) = match log.after(&lobby, after, Limit::messages(PAGE)).await? {
+                After::Complete(page) => (page, false),
                 // Another history: what it has of what was heard is among its last.
-                After::Gap => log.last(&lobby, PAGE).await?,
+                After::Gap => (log.last(&lobby, Limit::messages(PAGE)).await?, true),
             };
             let last = page.last().map(|last| last.id);
-            let is_full = page.len() == PAGE;
             let name = Some(self.channel.status.name());
             kept.extend(
                 page.into_iter()
                     .filter(|kept| kept.neighbour.as_ref() == name),
             );
             match last {
-                Some(last) if is_full => after = last,
+                Some(last) if !is_end => after = last,
                 _ => return Ok(kept),
             }
         }
@@ -249,7 +248,7 @@ impl Worker {
     /// Waits for a log that fails: what was heard meanwhile is kept.
     async fn turn(&self) -> Result<(), LogError> {
         let (log, lobby) = (&self.channel.site.log, RoomName::lobby());
-        let last = again(|| log.last(&lobby, 1)).await?;
+        let last = again(|| log.last(&lobby, Limit::ONE)).await?;
         self.heard.turn(last.first().map(|newest| newest.id));
         Ok(())
     }

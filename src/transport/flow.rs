@@ -15,7 +15,7 @@ use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
 use super::pace::Pace;
-use crate::chat::peer::Goodbye;
+use crate::chat::peer::{Backlog, Goodbye};
 
 /// Events that may wait to be dealt with before a session's bytes are left unread. What was read already
 /// still comes in, so the queue holds at most what one read brings on top.
@@ -86,6 +86,10 @@ pub(super) struct Flow {
     /// What waits in the queue, in packets.
     packets: AtomicUsize,
     progress: Notify,
+    /// Bytes that ever went out.
+    sent: AtomicU64,
+    /// How many wait in [`Flow::emptied`].
+    emptying: AtomicUsize,
     unheard: AtomicUsize,
     unheard_bytes: AtomicUsize,
     wire: AtomicWaker,
@@ -108,6 +112,8 @@ impl Flow {
             on_top: AtomicUsize::new(0),
             packets: AtomicUsize::new(0),
             progress: Notify::new(),
+            sent: AtomicU64::new(0),
+            emptying: AtomicUsize::new(0),
             unheard: AtomicUsize::new(0),
             unheard_bytes: AtomicUsize::new(0),
             wire: AtomicWaker::new(),
@@ -155,7 +161,11 @@ impl Flow {
     /// Bytes went out.
     pub(super) fn sent(&self, bytes: usize) {
         let half = self.limits().backlog / 2;
+        self.sent.fetch_add(bytes as u64, Ordering::SeqCst);
         self.lower(&self.backlog, bytes, half);
+        if self.emptying.load(Ordering::SeqCst) > 0 {
+            self.progress.notify_waiters();
+        }
         if self.on_top.load(Ordering::Acquire) > 0 && self.backlog.load(Ordering::Acquire) <= half {
             self.on_top.store(0, Ordering::Release);
         }
@@ -178,9 +188,32 @@ impl Flow {
             || self.packets.load(Ordering::Acquire) > self.limits().backlog_packets / 2
     }
 
+    /// How much is queued and not sent yet.
+    pub(super) fn backlog(&self) -> Backlog {
+        Backlog {
+            bytes: self.backlog.load(Ordering::Acquire),
+            is_half_full: self.is_half_full(),
+        }
+    }
+
     /// Waits until at most half of what may be queued is, or there is nobody left to send it to.
     pub(super) async fn drained(&self, is_connected: impl Fn() -> bool) {
-        let must_wait = || self.is_half_full() && is_connected();
+        self.wait_while(|| self.is_half_full() && is_connected())
+            .await;
+    }
+
+    /// Waits until all that is queued now has been sent, or there is nobody left to send it to.
+    pub(super) async fn emptied(&self, is_connected: impl Fn() -> bool) {
+        let _waiting = Waiting::new(&self.emptying);
+        let waits = self.backlog.load(Ordering::Acquire) as u64;
+        let all = self.sent.load(Ordering::SeqCst) + waits;
+        // What is queued meanwhile may keep the queue from ever being empty.
+        let is_sent =
+            || self.sent.load(Ordering::SeqCst) >= all || self.backlog.load(Ordering::Acquire) == 0;
+        self.wait_while(|| !is_sent() && is_connected()).await;
+    }
+
+    async fn wait_while(&self, must_wait: impl Fn() -> bool) {
         while must_wait() {
             let progress = self.progress.notified();
             if must_wait() {
@@ -249,6 +282,23 @@ impl Flow {
     }
 }
 
+/// Somebody waits; counts until it is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        // Either this waiter sees what was sent, or the sender sees that somebody waits.
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 /// An event that came in and has not been dealt with. Counts until it is dropped.
 pub(super) struct Unheard<S: AsRef<Flow>> {
     session: Arc<S>,
@@ -282,6 +332,8 @@ impl<S: AsRef<Flow>> Drop for Unheard<S> {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+
+    use futures_util::FutureExt;
 
     use super::*;
 
@@ -343,6 +395,23 @@ mod tests {
         assert!(flow.queued(most.backlog / 2));
         flow.taken(1);
         assert!(!flow.queued(most.backlog / 2));
+    }
+
+    #[tokio::test]
+    async fn what_is_queued_meanwhile_does_not_keep_a_queue_from_being_emptied() {
+        let session = session();
+        let flow = &session.0;
+        assert!(flow.queued(10));
+        let mut emptied = std::pin::pin!(flow.emptied(|| true));
+        assert!(emptied.as_mut().now_or_never().is_none());
+        assert!(flow.queued(10));
+        flow.sent(9);
+        assert!(emptied.as_mut().now_or_never().is_none());
+        flow.sent(1);
+        assert!(emptied.as_mut().now_or_never().is_some());
+        assert_eq!(flow.backlog().bytes, 10);
+        let waiting = flow.emptied(|| false);
+        waiting.await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

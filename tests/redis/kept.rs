@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use handshaken::chat::{
-    log::Log,
+    log::{Limit, Log},
     message::{Post, RoomName},
 };
 use tokio::task::JoinSet;
@@ -139,6 +139,6 @@ async fn a_replica_that_was_cut_off_for_long_tells_a_gap_and_goes_on() {
     })
     .await;
     let lobby = RoomName::lobby();
-    let found = cut_off.log.last(&lobby, 3).await.unwrap();
+    let found = cut_off.log.last(&lobby, Limit::messages(3)).await.unwrap();
     assert_eq!(seqs(&found), [70_000, 70_001, 70_002]);
 }

@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 
 use handshaken::chat::{
-    log::{After, Log},
+    log::{After, Limit, Log},
     message::{MessageId, RoomName},
 };
 
@@ -28,7 +28,7 @@ fn lose(redis: &RedisServer, bytes: u64) {
 async fn follows(replica: &Replica, id: MessageId) -> After {
     replica
         .log
-        .after(&RoomName::lobby(), id, 100)
+        .after(&RoomName::lobby(), id, Limit::messages(100))
         .await
         .unwrap()
 }

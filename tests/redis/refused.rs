@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use handshaken::{
     chat::{
-        log::{After, Log, LogError},
+        log::{After, Limit, Log, LogError},
         message::{MessageId, Post, RoomName},
     },
     log::embedded::Retain,
@@ -60,7 +60,7 @@ async fn a_room_whose_key_is_something_else_fails_alone() {
     assert!(storage(half).contains("WRONGTYPE"));
     assert_eq!((first.unwrap().id.seq, last.unwrap().id.seq), (1, 2));
     let taken: RoomName = "taken".parse().unwrap();
-    assert!(storage(replica.log.last(&taken, 1).await).contains("WRONGTYPE"));
+    assert!(storage(replica.log.last(&taken, Limit::ONE).await).contains("WRONGTYPE"));
     assert_eq!(replica.all("half").await, []);
     replica.told_all(2).await;
 }
@@ -111,7 +111,13 @@ async fn only_so_many_messages_of_a_room_are_kept_and_their_keys_with_them() {
     .await;
     let lobby = RoomName::lobby();
     let first = first.unwrap();
-    let after = async |id| replicas[1].log.after(&lobby, id, 5).await.unwrap();
+    let after = async |id| {
+        replicas[1]
+            .log
+            .after(&lobby, id, Limit::messages(5))
+            .await
+            .unwrap()
+    };
     assert_eq!(after(first).await, After::Gap);
     let left = replicas[1].all("lobby").await;
     let oldest = left[0].id;

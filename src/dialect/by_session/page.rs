@@ -117,7 +117,8 @@ impl Page {
                 false => back.start(history).await,
             };
             let seat = async {
-                let entry = shared.chat.rooms.enter(RoomName::lobby(), start).await?;
+                let (rooms, lobby) = (&shared.chat.rooms, RoomName::lobby());
+                let entry = rooms.enter(lobby, start, peer.remote()).await?;
                 let words: Arc<dyn Render> = words;
                 entry.follow(peer.clone(), words).await
             };

@@ -1,6 +1,6 @@
 //! Direct messages in our own words: what a peer that proved who it is may ask, and what it is told.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -29,12 +29,14 @@ const EXCERPT: usize = 100;
 pub(super) struct Correspondence {
     chat: Arc<Chat>,
     user: UserId,
+    remote: IpAddr,
     _seat: Seat,
 }
 
 impl Correspondence {
     /// From now on the peer is told what waits for the user, and what is new.
     pub fn open(chat: Arc<Chat>, user: UserId, peer: Arc<dyn Outlet>) -> Self {
+        let remote = peer.remote();
         let told = Arc::new(Told {
             peer,
             user: user.clone(),
@@ -43,6 +45,7 @@ impl Correspondence {
             _seat: chat.direct.open(user.clone(), told),
             chat,
             user,
+            remote,
         }
     }
 
@@ -108,7 +111,7 @@ impl Correspondence {
             return Err(Problem::BadRequest("`limit` is not between 1 and 100"));
         }
         let room = RoomName::direct(&self.user, &with);
-        let page = self.chat.before(&room, before.transpose()?, limit);
+        let page = (self.chat).before(&room, before.transpose()?, limit, self.remote);
         let (messages, more) = page.await?;
         let standing = self.chat.standing(&self.user, &with).await?;
         let messages: Vec<_> = messages

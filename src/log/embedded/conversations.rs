@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::row::{self, stored};
+use super::{
+    reader::within,
+    row::{self, stored},
+};
 use crate::chat::{
-    log::{Conversation, Letters, Standing},
-    message::{Epoch, Message, MessageId, RoomName, UserId},
+    log::{Conversation, Letters, Limit, Standing, Waiting},
+    message::{Epoch, MessageId, RoomName, UserId},
 };
 
 pub(super) const PENDING: &str =
@@ -36,19 +39,24 @@ pub(super) fn pending(
     conn: &mut Connection,
     user: &UserId,
     after: u64,
-    limit: usize,
+    limit: Limit,
     epoch: Epoch,
-) -> rusqlite::Result<Vec<Arc<Message>>> {
+) -> rusqlite::Result<Waiting> {
     let mut pending = conn.prepare_cached(PENDING)?;
-    let range = params![user.as_str(), stored(after), stored(limit)];
+    let range = params![user.as_str(), stored(after), stored(limit.messages)];
     let pending = pending.query_map(range, |row| row::direct_message(row, epoch).map(Arc::new))?;
-    pending.collect()
+    let (messages, cut) = within(limit, pending, |message| message)?;
+    Ok(Waiting {
+        // As many as were asked for: there may be more.
+        more: cut || messages.len() >= limit.messages,
+        messages,
+    })
 }
 
 pub(super) fn letters(
     conn: &mut Connection,
     after: u64,
-    limit: usize,
+    limit: Limit,
     epoch: Epoch,
 ) -> rusqlite::Result<Letters> {
     let tx = conn.transaction()?;
@@ -56,13 +64,13 @@ pub(super) fn letters(
         .prepare_cached(NEWEST_LETTER)?
         .query_row([], |row| row.get(0))?;
     let mut letters = tx.prepare_cached(LETTERS)?;
-    let letters = letters.query_map(params![stored(after), stored(limit)], |row| {
+    let letters = letters.query_map(params![stored(after), stored(limit.messages)], |row| {
         let number = row::seq(row.get(row::COLUMNS)?);
         Ok((number, Arc::new(row::direct_message(row, epoch)?)))
     })?;
     Ok(Letters {
         newest: row::seq(newest),
-        messages: letters.collect::<rusqlite::Result<_>>()?,
+        messages: within(limit, letters, |(_, message)| message)?.0,
     })
 }
 

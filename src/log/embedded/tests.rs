@@ -5,7 +5,7 @@ use rusqlite::{Connection, ToSql};
 use tempfile::TempDir;
 
 use super::*;
-use crate::chat::log::Told;
+use crate::chat::log::{Limit, Told};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -125,7 +125,10 @@ async fn a_tail_that_is_not_read_makes_posts_wait_then_fail_and_holds_nothing_ba
     }
     assert_eq!(kept, 6);
     log.append(post("after all")).await.unwrap();
-    let logged = log.last(&RoomName::lobby(), 100).await.unwrap();
+    let logged = log
+        .last(&RoomName::lobby(), Limit::messages(100))
+        .await
+        .unwrap();
     log.close().await;
     assert_eq!(logged.len(), 7);
     assert_eq!(reading.await.unwrap(), logged);
@@ -190,7 +193,10 @@ async fn a_post_that_does_not_fit_on_the_disk_fails_alone() {
         assert!(error.to_string().contains("full"), "{error}");
     }
     assert_eq!(log.append(post("after")).await.unwrap().id.seq, 2);
-    let kept = log.last(&RoomName::lobby(), 10).await.unwrap();
+    let kept = log
+        .last(&RoomName::lobby(), Limit::messages(10))
+        .await
+        .unwrap();
     assert_eq!(kept.len(), 2);
     log.close().await;
     let mut told = Vec::new();

@@ -12,8 +12,8 @@ use super::{
     row::{self, Entry, stored_user},
 };
 use crate::chat::{
-    log::{self, Became, Conversation, LogError, Mark, Standing},
-    message::{Direct, Epoch, Message, MessageId, RoomName, UserId},
+    log::{self, Became, Conversation, Limit, LogError, Mark, Standing, Waiting},
+    message::{Direct, Epoch, MessageId, RoomName, UserId},
 };
 
 pub(super) struct Letters {
@@ -46,8 +46,8 @@ impl Letters {
         &self,
         user: &UserId,
         after: u64,
-        limit: usize,
-    ) -> Result<Vec<Arc<Message>>, LogError> {
+        limit: Limit,
+    ) -> Result<Waiting, LogError> {
         let redis = self.reader.link.redis();
         let mut pending = self.pending.prepare_invoke();
         pending
@@ -55,16 +55,18 @@ impl Letters {
             .arg(redis.key(""))
             .arg(user.as_str())
             .arg(after)
-            .arg(stored(limit));
+            .arg(stored(limit.messages))
+            .arg(stored(limit.bytes));
         let question = Question::Script(&pending);
-        let (epoch, entries): (String, Vec<Entry>) = self.reader.ask(question).await?;
+        let (epoch, entries, more): (String, Vec<Entry>, bool) = self.reader.ask(question).await?;
         let Some(epoch) = known(&epoch) else {
-            return Ok(Vec::new());
+            return Ok(Waiting::default());
         };
-        row::messages(entries, None, epoch).map_err(failure)
+        let messages = row::messages(entries, None, epoch).map_err(failure)?;
+        Ok(Waiting { messages, more })
     }
 
-    pub async fn letters(&self, after: u64, limit: usize) -> Result<log::Letters, LogError> {
+    pub async fn letters(&self, after: u64, limit: Limit) -> Result<log::Letters, LogError> {
         let redis = self.reader.link.redis();
         let mut letters = self.letters.prepare_invoke();
         letters
@@ -72,7 +74,8 @@ impl Letters {
             .key(redis.key("letters"))
             .arg(redis.key(""))
             .arg(after)
-            .arg(stored(limit));
+            .arg(stored(limit.messages))
+            .arg(stored(limit.bytes));
         let question = Question::Script(&letters);
         let (epoch, newest, found): (String, u64, Vec<(u64, Entry)>) =
             self.reader.ask(question).await?;

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     chat::{
-        log::{After, LogError, RoomActivity},
+        log::{After, Limit, LogError, RoomActivity},
         message::{Epoch, Message, MessageId, RoomName},
     },
     redis::{Link, Retry, is_away},
@@ -28,6 +28,7 @@ pub(super) struct Reader {
     pub link: Link,
     pub history: Arc<History>,
     script: Script,
+    start: Script,
     places: Semaphore,
     /// The tail has begun: what is read from now on joins on to it.
     started: CancellationToken,
@@ -54,13 +55,14 @@ impl Reader {
             link: Link::new(history.redis.clone(), "log reader"),
             history,
             script: Script::new(include_str!("read.lua")),
+            start: Script::new(include_str!("start.lua")),
             places: Semaphore::new(READERS as usize),
             started,
             patience,
         }
     }
 
-    pub async fn last(&self, room: &RoomName, limit: usize) -> Result<Vec<Arc<Message>>, LogError> {
+    pub async fn last(&self, room: &RoomName, limit: Limit) -> Result<Vec<Arc<Message>>, LogError> {
         let messages = self.read(room, Part::Last, limit).await?;
         Ok(reversed(messages))
     }
@@ -69,7 +71,7 @@ impl Reader {
         &self,
         room: &RoomName,
         id: MessageId,
-        limit: usize,
+        limit: Limit,
     ) -> Result<Vec<Arc<Message>>, LogError> {
         let messages = self.read(room, Part::Before(id), limit).await?;
         Ok(reversed(messages))
@@ -79,10 +81,21 @@ impl Reader {
         &self,
         room: &RoomName,
         id: MessageId,
-        limit: usize,
+        limit: Limit,
     ) -> Result<After, LogError> {
         let messages = self.read(room, Part::After(id), limit).await?;
         Ok(messages.map_or(After::Gap, After::Complete))
+    }
+
+    pub async fn start_of_last(&self, room: &RoomName, count: usize) -> Result<u64, LogError> {
+        let redis = &self.history.redis;
+        let mut start = self.start.prepare_invoke();
+        start
+            .key(redis.key("places"))
+            .key(redis.key(format_args!("room:{room}")))
+            .arg(room.as_str())
+            .arg(stored(count));
+        self.ask(Question::Script(&start)).await
     }
 
     pub async fn rooms(&self, limit: usize) -> Result<Vec<RoomActivity>, LogError> {
@@ -154,7 +167,7 @@ impl Reader {
         &self,
         room: &RoomName,
         part: Part,
-        limit: usize,
+        limit: Limit,
     ) -> Result<Option<Vec<Arc<Message>>>, LogError> {
         let (which, id) = match part {
             Part::Last => ("last", None),
@@ -170,7 +183,8 @@ impl Reader {
             .arg(which)
             .arg(id.map_or(0, |id| id.epoch.0))
             .arg(id.map_or(0, |id| id.seq))
-            .arg(stored(limit));
+            .arg(stored(limit.messages))
+            .arg(stored(limit.bytes));
         let (epoch, token, number, entries) = self
             .ask::<(String, String, u64, Found)>(Question::Script(&read))
             .await?;

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     chat::{
-        log::{Letters, LogError},
+        log::{Letters, Limit, LogError},
         message::{Direct, Envelope, Message, MessageId, RoomName, UserId},
     },
     dialect::escape,
@@ -140,7 +140,7 @@ impl DirectLogs {
         };
         loop {
             passed.mark_unchanged();
-            let Ok(waiting) = again(|| log.letters(place, BATCH)).await else {
+            let Ok(waiting) = again(|| log.letters(place, Limit::messages(BATCH))).await else {
                 return Ok(());
             };
             let Some((last, _)) = waiting.messages.last() else {
@@ -241,7 +241,10 @@ impl DirectLogs {
         let noted = match again(|| log.bookmark(BOOKMARK)).await? {
             Some(noted) => noted,
             None => {
-                let newest = again(|| log.letters(u64::MAX, 0)).await?.newest.to_string();
+                let newest = again(|| log.letters(u64::MAX, Limit::NOTHING))
+                    .await?
+                    .newest
+                    .to_string();
                 again(|| log.first_bookmark(BOOKMARK, &newest)).await?
             }
         };

@@ -4,6 +4,7 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{Arc, Weak},
 };
 
@@ -18,7 +19,7 @@ use super::{
     session::Session,
 };
 use crate::{
-    chat::peer::{Answer, Goodbye, Outlet, PeerId, Unanswered},
+    chat::peer::{Answer, Backlog, Goodbye, Outlet, PeerId, Unanswered},
     dialect::{Ack, Conversation, Dialect, Event, Handshake, Held, Refusal, Rendered},
     transport::{
         asks::{self, Answered, Asks},
@@ -185,6 +186,10 @@ impl Outlet for Peer {
         self.id
     }
 
+    fn remote(&self) -> IpAddr {
+        self.session.remote()
+    }
+
     fn emit(&self, event: &str, payload: &RawValue) {
         self.send(packet::event(self.endpoint, event, payload));
     }
@@ -208,8 +213,18 @@ impl Outlet for Peer {
         self.session.channels().leave(self, channel);
     }
 
+    fn backlog(&self) -> Option<Backlog> {
+        (!self.session.has_ended()).then(|| self.session.flow.backlog())
+    }
+
     async fn drained(&self) {
-        self.session.drained().await;
+        let session = &self.session;
+        session.flow.drained(|| !session.has_ended()).await;
+    }
+
+    async fn emptied(&self) {
+        let session = &self.session;
+        session.flow.emptied(|| !session.has_ended()).await;
     }
 
     fn close(&self, why: Goodbye) {

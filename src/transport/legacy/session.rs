@@ -3,6 +3,7 @@
 //! poll or stream takes it. `state` decides what is due; `polling` and `websocket` move the bytes.
 
 use std::{
+    net::IpAddr,
     sync::{Arc, OnceLock},
     time::Instant,
 };
@@ -97,8 +98,9 @@ impl Session {
         self.state.lock().has_ended()
     }
 
-    pub(super) async fn drained(&self) {
-        self.flow.drained(|| !self.has_ended()).await;
+    /// The client's address.
+    pub(super) fn remote(&self) -> IpAddr {
+        self.handshake.remote
     }
 
     /// Queues a packet for the client.

@@ -3,6 +3,7 @@
 
 use std::{
     borrow::Cow,
+    net::IpAddr,
     pin::Pin,
     sync::{
         Arc, Weak,
@@ -29,7 +30,7 @@ use super::{
     text,
 };
 use crate::{
-    chat::peer::{Answer, Goodbye, Outlet, PeerId, Unanswered},
+    chat::peer::{Answer, Backlog, Goodbye, Outlet, PeerId, Unanswered},
     dialect::{Ack, Conversation, Dialect, Event, Handshake, Held, Refusal},
     transport::{
         asks::{self, Answered, Asks},
@@ -119,6 +120,10 @@ impl Peer {
         self.session.tell(packet, is_in, || by_engine(&socket));
     }
 
+    fn is_connected(&self) -> bool {
+        self.session.goodbye().is_none() && self.socket().is_some()
+    }
+
     fn socket(&self) -> Option<Arc<Socket<LocalAdapter>>> {
         self.socket.upgrade().filter(|socket| socket.connected())
     }
@@ -168,6 +173,10 @@ impl Outlet for Peer {
         self.id
     }
 
+    fn remote(&self) -> IpAddr {
+        self.session.handshake.remote
+    }
+
     fn emit(&self, event: &str, payload: &RawValue) {
         let packet = Packet::Event {
             namespace: self.namespace,
@@ -204,8 +213,16 @@ impl Outlet for Peer {
         self.session.channels().leave(self, channel);
     }
 
+    fn backlog(&self) -> Option<Backlog> {
+        self.is_connected().then(|| self.session.flow.backlog())
+    }
+
     async fn drained(&self) {
-        self.session.drained(|| self.socket().is_some()).await;
+        self.session.flow.drained(|| self.is_connected()).await;
+    }
+
+    async fn emptied(&self) {
+        self.session.flow.emptied(|| self.is_connected()).await;
     }
 
     fn close(&self, why: Goodbye) {

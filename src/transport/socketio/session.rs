@@ -227,13 +227,6 @@ impl Session {
         }
     }
 
-    /// Waits until at most half of what may be queued is, or there is nobody left to send it to.
-    pub(super) async fn drained(&self, is_connected: impl Fn() -> bool) {
-        self.flow
-            .drained(|| self.goodbye().is_none() && is_connected())
-            .await;
-    }
-
     /// The right to hand over packets by polling; `None` while somebody else has it.
     pub(super) fn take_turn(self: &Arc<Self>) -> Option<Turn> {
         (!self.taking.swap(true, Ordering::AcqRel)).then(|| Turn(self.clone()))

@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 
 use super::peers::Peers;
 use crate::{
-    chat::peer::{Goodbye, Outlet, PeerId, Unanswered},
+    chat::peer::{Backlog, Goodbye, Outlet, PeerId, Unanswered},
     dialect::{Dialect, Event, Held},
     transport::{
         asks::{self, Answered},
@@ -159,6 +159,10 @@ impl Peer {
         self.flow.wake();
     }
 
+    fn is_open(&self) -> bool {
+        !self.outbox.lock().closed
+    }
+
     /// Ends its connection without another word.
     pub(super) fn cut(&self) {
         self.cut.store(true, Ordering::Release);
@@ -212,6 +216,10 @@ impl Outlet for Peer {
         self.id
     }
 
+    fn remote(&self) -> IpAddr {
+        self.remote
+    }
+
     fn emit(&self, _: &str, payload: &RawValue) {
         self.queue(payload.get());
     }
@@ -226,8 +234,16 @@ impl Outlet for Peer {
 
     fn leave(&self, _: &str) {}
 
+    fn backlog(&self) -> Option<Backlog> {
+        self.is_open().then(|| self.flow.backlog())
+    }
+
     async fn drained(&self) {
-        self.flow.drained(|| !self.outbox.lock().closed).await;
+        self.flow.drained(|| self.is_open()).await;
+    }
+
+    async fn emptied(&self) {
+        self.flow.emptied(|| self.is_open()).await;
     }
 
     fn close(&self, why: Goodbye) {

@@ -16,7 +16,10 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::user;
 use crate::chat::{
-    log::{After, Conversation, Letters, Log, LogError, Marks, Receipt, RoomActivity, Standing},
+    log::{
+        After, Conversation, Letters, Limit, Log, LogError, Marks, Receipt, RoomActivity, Standing,
+        Waiting,
+    },
     message::{Direct, Epoch, Message, MessageId, Post, RoomName, UserId},
 };
 
@@ -123,11 +126,11 @@ impl Log for Scripted {
         Err(LogError::Closed)
     }
 
-    async fn last(&self, _: &RoomName, _: usize) -> Result<Vec<Arc<Message>>, LogError> {
+    async fn last(&self, _: &RoomName, _: Limit) -> Result<Vec<Arc<Message>>, LogError> {
         Err(LogError::Closed)
     }
 
-    async fn after(&self, _: &RoomName, _: MessageId, _: usize) -> Result<After, LogError> {
+    async fn after(&self, _: &RoomName, _: MessageId, _: Limit) -> Result<After, LogError> {
         Err(LogError::Closed)
     }
 
@@ -135,8 +138,12 @@ impl Log for Scripted {
         &self,
         _: &RoomName,
         _: MessageId,
-        _: usize,
+        _: Limit,
     ) -> Result<Vec<Arc<Message>>, LogError> {
+        Err(LogError::Closed)
+    }
+
+    async fn start_of_last(&self, _: &RoomName, _: usize) -> Result<u64, LogError> {
         Err(LogError::Closed)
     }
 
@@ -144,19 +151,16 @@ impl Log for Scripted {
         Err(LogError::Closed)
     }
 
-    async fn pending(
-        &self,
-        of: &UserId,
-        after: u64,
-        limit: usize,
-    ) -> Result<Vec<Arc<Message>>, LogError> {
+    async fn pending(&self, of: &UserId, after: u64, limit: Limit) -> Result<Waiting, LogError> {
         if *of != user("bob") {
-            return Ok(Vec::new());
+            return Ok(Waiting::default());
         }
         self.answer(|| {
             let pending = self.pending.lock();
-            let waiting = pending.range(after + 1..).take(limit);
-            waiting.map(|(_, message)| message.clone()).collect()
+            let waiting = pending.range(after + 1..).take(limit.messages);
+            let messages: Vec<_> = waiting.map(|(_, message)| message.clone()).collect();
+            let more = messages.len() == limit.messages;
+            Waiting { messages, more }
         })
         .await
     }
@@ -183,7 +187,7 @@ impl Log for Scripted {
         Err(LogError::Closed)
     }
 
-    async fn letters(&self, _: u64, _: usize) -> Result<Letters, LogError> {
+    async fn letters(&self, _: u64, _: Limit) -> Result<Letters, LogError> {
         Err(LogError::Closed)
     }
 

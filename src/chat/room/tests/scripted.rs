@@ -1,12 +1,6 @@
 //! A log of one room that answers when the test lets it.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -15,7 +9,10 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::EPOCH;
 use crate::chat::{
-    log::{After, Conversation, Letters, Log, LogError, Marks, Receipt, RoomActivity, Standing},
+    log::{
+        After, Conversation, Letters, Limit, Log, LogError, Marks, Receipt, RoomActivity, Standing,
+        Waiting,
+    },
     message::{Message, MessageId, Post, RoomName, UserId},
 };
 
@@ -24,7 +21,8 @@ pub(super) struct Scripted {
     pub kept: Mutex<Vec<Arc<Message>>>,
     pub asked: Notify,
     pub answers: Semaphore,
-    pub pages: AtomicUsize,
+    /// What was asked for of what follows an id.
+    pub pages: Mutex<Vec<Limit>>,
 }
 
 impl Scripted {
@@ -33,7 +31,7 @@ impl Scripted {
             kept: Mutex::new(kept),
             asked: Notify::new(),
             answers: Semaphore::new(Semaphore::MAX_PERMITS),
-            pages: AtomicUsize::new(0),
+            pages: Mutex::default(),
         })
     }
 
@@ -50,20 +48,36 @@ impl Scripted {
     }
 }
 
+fn within<'a>(limit: Limit, found: impl Iterator<Item = &'a Arc<Message>>) -> Vec<Arc<Message>> {
+    let mut bytes = 0;
+    let mut taken: Vec<Arc<Message>> = Vec::new();
+    for message in found.take(limit.messages) {
+        bytes += message.text.len();
+        if bytes > limit.bytes && !taken.is_empty() {
+            break;
+        }
+        taken.push(message.clone());
+    }
+    taken
+}
+
 #[async_trait]
 impl Log for Scripted {
     async fn accept(&self, _: Post) -> Result<Receipt, LogError> {
         Err(LogError::Closed)
     }
 
-    async fn last(&self, _: &RoomName, limit: usize) -> Result<Vec<Arc<Message>>, LogError> {
-        Ok(self
-            .answer(|kept| kept[kept.len().saturating_sub(limit)..].to_vec())
-            .await)
+    async fn last(&self, _: &RoomName, limit: Limit) -> Result<Vec<Arc<Message>>, LogError> {
+        let newest = |kept: &[Arc<Message>]| {
+            let mut found = within(limit, kept.iter().rev());
+            found.reverse();
+            found
+        };
+        Ok(self.answer(newest).await)
     }
 
-    async fn after(&self, _: &RoomName, after: MessageId, limit: usize) -> Result<After, LogError> {
-        self.pages.fetch_add(1, Ordering::Relaxed);
+    async fn after(&self, _: &RoomName, after: MessageId, limit: Limit) -> Result<After, LogError> {
+        self.pages.lock().push(limit);
         Ok(self
             .answer(|kept| {
                 let (first, last) = (kept[0].id.seq, kept[kept.len() - 1].id.seq);
@@ -71,7 +85,7 @@ impl Log for Scripted {
                     return After::Gap;
                 }
                 let missed = kept.iter().filter(|message| message.id.seq > after.seq);
-                After::Complete(missed.take(limit).cloned().collect())
+                After::Complete(within(limit, missed))
             })
             .await)
     }
@@ -80,16 +94,24 @@ impl Log for Scripted {
         &self,
         _: &RoomName,
         _: MessageId,
-        _: usize,
+        _: Limit,
     ) -> Result<Vec<Arc<Message>>, LogError> {
         Err(LogError::Closed)
+    }
+
+    async fn start_of_last(&self, _: &RoomName, count: usize) -> Result<u64, LogError> {
+        let start = |kept: &[Arc<Message>]| {
+            let newest = &kept[kept.len().saturating_sub(count)..];
+            newest.first().map_or(0, |first| first.id.seq - 1)
+        };
+        Ok(self.answer(start).await)
     }
 
     async fn rooms(&self, _: usize) -> Result<Vec<RoomActivity>, LogError> {
         Err(LogError::Closed)
     }
 
-    async fn pending(&self, _: &UserId, _: u64, _: usize) -> Result<Vec<Arc<Message>>, LogError> {
+    async fn pending(&self, _: &UserId, _: u64, _: Limit) -> Result<Waiting, LogError> {
         Err(LogError::Closed)
     }
 
@@ -109,7 +131,7 @@ impl Log for Scripted {
         Err(LogError::Closed)
     }
 
-    async fn letters(&self, _: u64, _: usize) -> Result<Letters, LogError> {
+    async fn letters(&self, _: u64, _: Limit) -> Result<Letters, LogError> {
         Err(LogError::Closed)
     }
 
