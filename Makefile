@@ -16,6 +16,10 @@ BUILT := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/debug
 LIBRARIES := node_modules/.package-lock.json
 # Folders with npm packages of their own: the clients that the tests use, the servers that the bench compares with.
 test_packages := $(patsubst %/package-lock.json,%/node_modules/.package-lock.json,$(wildcard tests/*/package-lock.json))
+# Python libraries of other makers, each in an environment of its own: they do not agree on what they need.
+python_packages := $(patsubst %/requirements.txt,%/venv/installed,$(wildcard tests/*/*/requirements.txt))
+# A client on a Rust library of another maker, with dependencies that the server has not.
+RUST_CLIENT := tests/makers/rust
 bench_packages := $(patsubst %/package-lock.json,%/node_modules/.package-lock.json,$(wildcard bench/package-lock.json bench/*/package-lock.json))
 
 .PHONY: run test lint audit bench
@@ -24,6 +28,8 @@ run: $(LIBRARIES)
 
 test: $(LIBRARIES) $(test_packages)
 	@$(STEP) 'Debian packages for the tests' .ci/packages
+	@$(MAKE) $(python_packages)
+	@$(STEP) 'build a client on rust_socketio' cargo build --quiet --locked --manifest-path $(RUST_CLIENT)/Cargo.toml --target-dir $(RUST_CLIENT)/target
 	@$(STEP) 'build the server, the examples and the tests' cargo build --quiet --workspace --all-targets
 	@$(STEP) 'Rust tests' cargo test --quiet --workspace
 	@HANDSHAKEN_BIN=$(BUILT)/handshaken CONFORMANCE_BIN=$(BUILT)/examples/conformance \
@@ -50,4 +56,11 @@ $(LIBRARIES): package.json package-lock.json
 
 %/node_modules/.package-lock.json: %/package.json %/package-lock.json
 	@$(STEP) 'npm packages of $*' npm ci --loglevel=error --no-audit --no-fund --prefix $*
+	@touch $@
+
+# Written last, so that it is newer than the requirements only after a complete installation.
+%/venv/installed: %/requirements.txt
+	@rm -rf $(@D)
+	@$(STEP) 'Python environment of $*' python3 -m venv $(@D)
+	@$(STEP) 'Python packages of $*' $(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement $<
 	@touch $@

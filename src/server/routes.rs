@@ -1,7 +1,7 @@
 //! What is served at which address: to clients, and to other replicas. Sessions that live on another replica are passed
 //! on; the transports answer the rest.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -10,12 +10,12 @@ use axum::{
     middleware::{self, Next},
     routing::any,
 };
-use http::{HeaderValue, Method, Response, header, request::Parts};
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use http::{Method, Response};
 
 use crate::{
     settings::{Origin, Settings, Switch},
     transport::{
+        cors,
         forward::{self, Forward, Secret},
         gate::{self, Gate},
         legacy::Legacy,
@@ -26,9 +26,6 @@ use crate::{
         websocket::WebSocket,
     },
 };
-
-/// How long a browser may remember what a preflight answered.
-const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
 
 /// The transports that answer below `/socket.io`, and the one that answers where a WebSocket is asked for
 /// anywhere else.
@@ -59,7 +56,8 @@ pub(super) fn public(
     ));
     let mut router = transports.engine_routes(forward).merge(pages);
     if !settings.cors_origin.is_empty() {
-        router = router.layer(cors(allowed(settings)));
+        let allowed = allowed(settings);
+        router = router.layer(middleware::from_fn_with_state(allowed, cors::layer));
     }
     // Has ways of its own with other origins, older than preflights.
     router = router.merge(transports.legacy_routes(forward));
@@ -164,16 +162,4 @@ impl Transports {
             None => here(request).await,
         }
     }
-}
-
-/// Lets pages of these origins connect with credentials. On refusals too: a browser would hide them.
-fn cors(allowed: Allowed) -> CorsLayer {
-    let allowed =
-        move |origin: &HeaderValue, _: &Parts| origin.to_str().is_ok_and(|origin| allowed(origin));
-    CorsLayer::new()
-        .allow_origin(AllowOrigin::predicate(allowed))
-        .allow_credentials(true)
-        .allow_methods([Method::GET, Method::POST])
-        .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION])
-        .max_age(PREFLIGHT_AGE)
 }

@@ -3,6 +3,8 @@
 mod asks;
 mod body;
 mod channels;
+pub mod cors;
+mod encoding;
 mod exchange;
 mod farewell;
 mod flow;

@@ -1,6 +1,6 @@
 //! Pages over HTTP: our own page or the operator's folder, the browser libraries, the Socket.IO client
 //! bundles, `/health`. All that is not an operator's file is embedded in the binary (`embedded`); `folder` serves
-//! the operator's, `representation` compresses both. The rest of `/socket.io/` belongs to the Socket.IO transports.
+//! the operator's, `compressed` compresses both. The rest of `/socket.io/` belongs to the Socket.IO transports.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,6 +20,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use self::embedded::{LIBRARY, REVALIDATE};
 use self::folder::Folder;
 
+mod compressed;
 mod embedded;
 mod folder;
 pub mod forms;

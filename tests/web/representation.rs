@@ -1,6 +1,9 @@
 //! Conditional requests, compression and ranges, for embedded files and for those of a folder.
 
+use std::fs::File;
 use std::io::Read;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 
@@ -68,6 +71,65 @@ async fn text_is_compressed_for_those_who_accept_it() {
 }
 
 #[tokio::test]
+async fn a_file_is_compressed_once_until_it_changes() {
+    let (first, second) = ("first ".repeat(500), "second".repeat(500));
+    let folder = folder(&[("page.html", &first)]);
+    let web = pages(&folder);
+    let file = folder.path().join("page.html");
+    let written = file.metadata().unwrap().modified().unwrap();
+    let told = async |path| {
+        let answer = ask(&web, "GET", path, &[("accept-encoding", "gzip")]).await;
+        String::from_utf8(decoded(answer.header("content-encoding"), &answer.body)).unwrap()
+    };
+    assert_eq!(told("/page.html").await, first);
+
+    // Length and date are as they were, so only what was kept can tell of the first content.
+    std::fs::write(&file, &second).unwrap();
+    set_modified(&file, written);
+    assert_eq!(told("/page.html").await, first);
+    assert_eq!(told("/p%61ge.html").await, first, "by another address");
+
+    set_modified(&file, written + Duration::from_secs(1));
+    assert_eq!(told("/page.html").await, second);
+}
+
+#[tokio::test]
+async fn a_head_request_tells_what_a_get_would() {
+    let folder = folder(&[("page.html", &"<p>words</p>".repeat(200))]);
+    for (web, path) in [(pages(&folder), "/page.html"), (own(), JQUERY)] {
+        for accepted in ["gzip", "identity"] {
+            let headers = [("accept-encoding", accepted)];
+            let whole = ask(&web, "GET", path, &headers).await;
+            let head = ask(&web, "HEAD", path, &headers).await;
+            for name in [
+                "content-encoding",
+                "content-type",
+                "etag",
+                "vary",
+                "accept-ranges",
+            ] {
+                let (whole, head) = (whole.headers.get(name), head.headers.get(name));
+                assert_eq!(head, whole, "{path}, {accepted}: {name}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn files_that_are_too_large_to_keep_are_sent_as_they_are() {
+    let folder = folder(&[("large.json", &"1,".repeat(5 << 20))]);
+    let answer = ask(
+        &pages(&folder),
+        "GET",
+        "/large.json",
+        &[("accept-encoding", "gzip")],
+    )
+    .await;
+    assert!(!answer.headers.contains_key("content-encoding"));
+    assert_eq!(answer.body.len(), 10 << 20);
+}
+
+#[tokio::test]
 async fn pictures_and_small_answers_are_not_compressed() {
     let folder = folder(&[("picture.png", &"x".repeat(5000)), ("small.html", "short")]);
     let web = pages(&folder);
@@ -90,6 +152,11 @@ async fn part_of_a_file_is_sent_when_it_is_asked_for() {
     let whole = ask(&web, "GET", "/film.webm", &of_another_version).await;
     assert_eq!(whole.status, StatusCode::OK);
     assert_eq!(whole.text(), "0123456789");
+}
+
+fn set_modified(file: &Path, time: SystemTime) {
+    let file = File::options().write(true).open(file).unwrap();
+    file.set_modified(time).unwrap();
 }
 
 fn decoded(encoding: &str, body: &[u8]) -> Vec<u8> {

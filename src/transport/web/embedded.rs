@@ -9,12 +9,14 @@ use axum::body::Bytes;
 use axum::response::{IntoResponse, Response};
 use headers::{ETag, HeaderMapExt, IfNoneMatch};
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 use super::ClientGeneration;
+use super::compressed::Source;
 use super::representation::content_type;
 
 /// For addresses whose content changes with the build or the settings: kept, and asked for each time.
@@ -145,6 +147,9 @@ impl Asset {
         headers.typed_insert(etag);
         headers.insert(CACHE_CONTROL, self.cache_control);
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if let Some(hash) = headers.get(ETAG).cloned() {
+            response.extensions_mut().insert(Source::Embedded(hash));
+        }
         response
     }
 

@@ -13,10 +13,12 @@ use futures_util::future::BoxFuture;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, IF_RANGE, RANGE};
 use http::request::Parts;
 use http::{HeaderValue, Request, StatusCode, Uri};
+use parking_lot::Mutex;
 use tower::ServiceExt;
 use tower_http::services::ServeDir;
-use tower_http::services::fs::{Backend, DefaultServeDirFallback, TokioBackend, TokioFile};
+use tower_http::services::fs::{Backend, TokioBackend, TokioFile};
 
+use super::compressed::Source;
 use super::representation::{content_type, with_charset};
 
 /// For pages: they name what belongs to them, so it is they that are asked for anew.
@@ -24,7 +26,7 @@ const NOT_KEPT: HeaderValue = HeaderValue::from_static("public, max-age=0");
 
 /// A folder whose files are served.
 pub struct Folder {
-    files: ServeDir<DefaultServeDirFallback, Confined>,
+    root: Arc<Path>,
     kept: HeaderValue,
 }
 
@@ -32,13 +34,10 @@ impl Folder {
     /// The folder is looked up at each request, so a link to it can be turned to a new release.
     /// `max_age` is for how long browsers may keep files that are no pages, in whole seconds.
     pub fn new(root: PathBuf, max_age: Duration) -> Self {
-        let backend = Confined {
-            root: root.clone().into(),
-        };
         let kept = format!("public, max-age={}", max_age.as_secs());
         Self {
+            root: root.into(),
             kept: HeaderValue::try_from(kept).unwrap_or(NOT_KEPT),
-            files: ServeDir::with_backend(root, backend),
         }
     }
 
@@ -54,7 +53,12 @@ impl Folder {
         if forwarded.headers().contains_key(IF_RANGE) {
             forwarded.headers_mut().remove(RANGE);
         }
-        let files = self.files.clone().redirect_path_prefix(prefix);
+        let confined = Confined {
+            root: self.root.clone(),
+            found: Arc::default(),
+        };
+        let found = confined.found.clone();
+        let files = ServeDir::with_backend(&self.root, confined).redirect_path_prefix(prefix);
         let Ok(response) = files.oneshot(forwarded).await;
         if response.status() == StatusCode::NOT_FOUND {
             return None;
@@ -71,6 +75,9 @@ impl Folder {
         if let Some(media_type) = headers.remove(CONTENT_TYPE) {
             headers.insert(CONTENT_TYPE, with_charset(media_type));
         }
+        if let Some(file) = found.lock().take() {
+            response.extensions_mut().insert(Source::File(file));
+        }
         Some(response)
     }
 }
@@ -85,11 +92,14 @@ fn is_page(path: &str) -> bool {
 #[derive(Clone)]
 struct Confined {
     root: Arc<Path>,
+    /// The real path of what was looked at last: of the file that is answered with.
+    found: Arc<Mutex<Option<PathBuf>>>,
 }
 
 impl Confined {
     /// The real path of a requested one, or "not found".
     async fn resolve(self, requested: PathBuf) -> io::Result<PathBuf> {
+        let found = self.found.clone();
         let resolved = tokio::task::spawn_blocking(move || {
             let root = self.root.canonicalize()?;
             let real = requested.canonicalize()?;
@@ -107,13 +117,15 @@ impl Confined {
             }
         })
         .await?;
-        resolved.map_err(|error: io::Error| match error.kind() {
+        let resolved = resolved.map_err(|error: io::Error| match error.kind() {
             // Names that no file can have.
             io::ErrorKind::InvalidInput | io::ErrorKind::InvalidFilename => {
                 io::ErrorKind::NotFound.into()
             }
             _ => error,
-        })
+        })?;
+        *found.lock() = Some(resolved.clone());
+        Ok(resolved)
     }
 }
 

@@ -1,24 +1,18 @@
-//! How a file is put on the wire: its media type, its compression, and validators that stay true when it is
-//! compressed. The same for embedded and for the operator's files.
+//! How a file is put on the wire: its media type, its compression (`compressed`), and validators that stay true when it
+//! is compressed. The same for embedded and for the operator's files.
 
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
-use http::{Extensions, HeaderMap, HeaderValue, StatusCode, Version};
-use tower_http::compression::CompressionLayer;
-use tower_http::compression::predicate::{Predicate, SizeAbove};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, ETAG, IF_NONE_MATCH, VARY};
+use http::{HeaderValue, StatusCode};
 
-/// Smaller answers fit in one network packet anyway; bytes.
-const WORTH_COMPRESSING: u64 = 1024;
+use super::compressed;
 
 /// Adds compression to all routes.
 pub fn negotiated<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
-    let compressed = SizeAbove::new(WORTH_COMPRESSING).and(is_text);
-    router
-        .layer(CompressionLayer::new().compress_when(compressed))
-        .layer(middleware::from_fn(true_validator))
+    compressed::layered(router).layer(middleware::from_fn(true_validator))
 }
 
 /// The media type that a file's name tells, with its character set.
@@ -40,17 +34,6 @@ pub fn with_charset(media_type: HeaderValue) -> HeaderValue {
         }
         _ => media_type,
     }
-}
-
-fn is_text(_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
-    let media_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    let essence = media_type.and_then(|value| value.split(|byte| *byte == b';').next());
-    essence.is_some_and(|essence| {
-        essence.starts_with(b"text/")
-            || essence.ends_with(b"/javascript")
-            || essence.ends_with(b"json")
-            || essence.ends_with(b"xml")
-    })
 }
 
 /// A strong ETag stands for the very bytes, so on a compressed answer it becomes a weak one. A 304 repeats the form
