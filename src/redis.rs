@@ -1,6 +1,6 @@
 //! The Redis that replicas share: where it is (`address`), how to connect to it, one connection for
 //! many callers (`link`), one that hears what is published (`channel`; `subscription` for what others publish), and how
-//! to go on when it is away (`retry`); what it says of itself (`survey`). The log, fleeting events and
+//! to go on when it is away (`retry`); what it says of itself (`survey`). The store, volatile events and
 //! whatever else replicas share stand on this.
 
 mod address;

@@ -1,9 +1,9 @@
 //! Puts the house together: the only file that names every room of it. Starts in the order in which
 //! things need each other, and stops in the other one. `logins` does so for accounts and sessions.
 
+mod bridges;
 mod cluster;
 mod logins;
-mod neighbours;
 mod ready;
 mod routes;
 
@@ -15,18 +15,18 @@ use tokio::{sync::watch, task::JoinSet};
 
 pub use self::logins::finish_migration;
 use self::{
-    cluster::Cluster, logins::Logins, neighbours::Neighbours, ready::Readiness, routes::Transports,
+    bridges::Bridges, cluster::Cluster, logins::Logins, ready::Readiness, routes::Transports,
 };
 use crate::{
     account::tokens::Tokens,
     chat::{
         self, Chat,
-        log::{Log, Tail},
-        peer::Goodbye,
+        socket::CloseReason,
+        store::{Store, Tail},
     },
-    cluster::{fleeting, members::Members, presence},
-    dialect::{
-        Fleeting,
+    cluster::{presence, replicas::Replicas, volatile},
+    dialects::{
+        Volatile,
         amqpchat::AmqpChat,
         by_session::{BySession, Strangers},
         infinite::Infinite,
@@ -35,9 +35,9 @@ use crate::{
         rabbitpubsub::RabbitPubSub,
         talk::Talk,
     },
-    log::{embedded::EmbeddedLog, redis::RedisLog},
     redis::Redis,
     settings::Settings,
+    store::{redis::RedisStore, sqlite::SqliteStore},
     transport::{
         forward::Forward,
         gate::Gate,
@@ -55,7 +55,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(45);
 /// 4.x send all they have at once.
 const MAX_PAYLOAD: usize = 1_000_000;
 
-/// How long a drain waits until what is still to be told has been written: goodbyes, answers to polls.
+/// How long a drain waits until what is still to be told has been written: close reasons, answers to polls.
 /// Whoever does not read them by then has to do without.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -63,7 +63,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub struct Server {
     addresses: Vec<SocketAddr>,
     cluster_address: Option<SocketAddr>,
-    members: Option<Arc<Members>>,
+    replicas: Option<Arc<Replicas>>,
     forward: Option<Arc<Forward>>,
     readiness: Readiness,
     drain: Drain,
@@ -71,7 +71,7 @@ pub struct Server {
     logins: Logins,
     socketio: Arc<SocketIo>,
     legacy: Arc<Legacy>,
-    neighbours: Neighbours,
+    bridges: Bridges,
     websocket: Arc<WebSocket>,
     gate: Arc<Gate>,
     stop: watch::Sender<bool>,
@@ -84,11 +84,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the log, binds every address, opens the accounts, and serves.
+    /// Opens the store, binds every address, opens the accounts, and serves.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         let replica: Arc<str> = settings.replica().into();
         let redis = shared_redis(&settings);
-        let (log, tail) = open_log(&settings, redis.as_ref())?;
+        let (store, tail) = open_log(&settings, redis.as_ref())?;
         let listeners = (settings.listen.iter())
             .map(|address| {
                 listener::bind(*address).with_context(|| format!("cannot listen on {address}"))
@@ -104,7 +104,7 @@ impl Server {
             history: settings.history.into(),
             pending: settings.direct.max_pending.get(),
         };
-        let chat = Chat::new(log.clone(), replica, limits);
+        let chat = Chat::new(store.clone(), replica, limits);
 
         let limits = socketio::Limits {
             message: settings.max_message as usize,
@@ -120,7 +120,7 @@ impl Server {
             Some(redis) => Some(Cluster::start(&settings, redis.clone())?),
             None => None,
         };
-        let members = cluster.as_ref().map(|cluster| cluster.members.clone());
+        let replicas = cluster.as_ref().map(|cluster| cluster.replicas.clone());
         let mark = cluster.as_ref().map_or("", Cluster::mark).to_owned();
 
         let allowed = routes::allowed(&settings);
@@ -147,7 +147,7 @@ impl Server {
             allowed.clone(),
             &mark,
         ));
-        let neighbours = Neighbours::start(&settings, chat.clone(), log, redis.clone())?;
+        let bridges = Bridges::start(&settings, chat.clone(), store, redis.clone())?;
         let websocket = Arc::new(WebSocket::new(
             limits,
             websocket::Timing {
@@ -157,14 +157,14 @@ impl Server {
             allowed.clone(),
             Arc::new(Infinite::new(chat.clone(), settings.time_zone())),
         ));
-        let chat_here: Arc<dyn Fleeting> =
-            Arc::new(vec![socketio.fleeting("/chat"), legacy.fleeting("/chat")]);
+        let chat_here: Arc<dyn Volatile> =
+            Arc::new(vec![socketio.volatile("/chat"), legacy.volatile("/chat")]);
         let here =
-            fleeting::Namespaces::from([("/", legacy.fleeting("/")), ("/chat", chat_here.clone())]);
+            volatile::Namespaces::from([("/", legacy.volatile("/")), ("/chat", chat_here.clone())]);
         let mut tasks = JoinSet::new();
-        let fleeting = match &redis {
+        let volatile = match &redis {
             Some(redis) => {
-                let (everywhere, carrier) = fleeting::everywhere(redis.clone(), here)?;
+                let (everywhere, carrier) = volatile::everywhere(redis.clone(), here)?;
                 tasks.spawn(carrier.run());
                 everywhere
             }
@@ -174,7 +174,7 @@ impl Server {
         let tokens = logins::token_rules(&settings.tokens).map(Tokens::new);
         let native = Arc::new(Native::new(
             chat.clone(),
-            fleeting["/chat"].clone(),
+            volatile["/chat"].clone(),
             tokens.clone(),
         ));
         socketio.mount("/", talk.clone());
@@ -186,7 +186,7 @@ impl Server {
             logins.sessions.clone(),
             vec![Arc::new(RabbitPubSub), Arc::new(AmqpChat)],
             talk,
-            fleeting["/"].clone(),
+            volatile["/"].clone(),
             match settings.index_template() {
                 Some(_) => Strangers::Listen,
                 None => Strangers::Speak,
@@ -206,11 +206,11 @@ impl Server {
             gate: Arc::new(Gate::new(NonZeroU32::new(settings.handshake_rate))),
             websocket: websocket.clone(),
         };
-        if let Some((redis, members)) = redis.zip(members.clone()) {
-            let presence = presence::Shared::new(redis, members.clone(), chat.presence.clone());
+        if let Some((redis, replicas)) = redis.zip(replicas.clone()) {
+            let presence = presence::Shared::new(redis, replicas.clone(), chat.presence.clone());
             tasks.spawn(presence.run());
             let counted = transports.clone();
-            tasks.spawn(members.keep(move || counted.sessions()));
+            tasks.spawn(replicas.keep(move || counted.sessions()));
         }
         let mut cluster_address = None;
         let mut forward = None;
@@ -223,7 +223,7 @@ impl Server {
             cluster_address = Some(inside.address);
             forward = Some(inside.forward);
         }
-        let readiness = Readiness::new(members.clone(), neighbours.watched());
+        let readiness = Readiness::new(replicas.clone(), bridges.watched());
         let drain = Drain {
             delay: settings.drain_delay,
             // The other half is for what is still to be written.
@@ -253,7 +253,7 @@ impl Server {
         Ok(Self {
             addresses,
             cluster_address,
-            members,
+            replicas,
             forward,
             readiness,
             drain,
@@ -261,7 +261,7 @@ impl Server {
             logins,
             socketio,
             legacy,
-            neighbours,
+            bridges,
             websocket,
             gate: transports.gate,
             stop,
@@ -298,7 +298,7 @@ impl Server {
     }
 
     /// Says that it is not ready any more, lets nobody in, sends clients away and hears what they said before they knew,
-    /// stops listening, keeps what was accepted, closes the log.
+    /// stops listening, keeps what was accepted, closes the store.
     pub async fn stop(mut self) {
         self.readiness.drain();
         let forward = self.forward.as_deref();
@@ -308,9 +308,9 @@ impl Server {
         tokio::time::sleep(self.drain.delay).await;
         // Others take the clients in, if there are any.
         if self
-            .members
+            .replicas
             .as_ref()
-            .is_some_and(|members| members.count() > 1)
+            .is_some_and(|replicas| replicas.count() > 1)
         {
             let over = self.drain.spread;
             tokio::join!(
@@ -329,18 +329,18 @@ impl Server {
             OptionFuture::from(forward.map(|forward| forward.end_tunnels()))
         );
         self.stop.send_replace(true);
-        self.neighbours.stop().await;
-        if let Some(members) = &self.members {
-            members.leave().await;
+        self.bridges.stop().await;
+        if let Some(replicas) = &self.replicas {
+            replicas.leave().await;
         }
         self.chat.close().await;
-        // The tail ends with the log: whoever still reads has been told everything.
+        // The tail ends with the store: whoever still reads has been told everything.
         let _ = self.delivery.await;
         let ended = async { tokio::join!(self.connections.ended(), self.passed_on.ended()) };
         let _ = tokio::time::timeout(LAST_WORDS, ended).await;
         self.tasks.shutdown().await;
         self.logins.close().await;
-        for why in Goodbye::ALL {
+        for why in CloseReason::ALL {
             let sessions = self.socketio.sessions().ended(why)
                 + self.legacy.sessions().ended(why)
                 + self.websocket.peers().ended(why);
@@ -372,16 +372,16 @@ fn shared_redis(settings: &Settings) -> Option<Redis> {
     Some(Redis::new(address, &settings.redis.prefix))
 }
 
-/// The log of all replicas, or of this one where there are no others.
-fn open_log(settings: &Settings, redis: Option<&Redis>) -> anyhow::Result<(Arc<dyn Log>, Tail)> {
+/// The store of all replicas, or of this one where there are no others.
+fn open_log(settings: &Settings, redis: Option<&Redis>) -> anyhow::Result<(Arc<dyn Store>, Tail)> {
     Ok(match redis {
         Some(redis) => {
-            let (log, tail) = RedisLog::open(redis.clone(), settings.retain)?;
-            (Arc::new(log), tail)
+            let (store, tail) = RedisStore::open(redis.clone(), settings.retain)?;
+            (Arc::new(store), tail)
         }
         None => {
-            let (log, tail) = EmbeddedLog::open(&settings.data, settings.retain)?;
-            (Arc::new(log), tail)
+            let (store, tail) = SqliteStore::open(&settings.data, settings.retain)?;
+            (Arc::new(store), tail)
         }
     })
 }

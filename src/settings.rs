@@ -3,14 +3,14 @@
 //! for. README's table is compared with this file by a test.
 
 mod accounts;
+mod bridges;
 mod cluster;
 mod direct;
 pub mod env_file;
 mod legacy;
 mod mistakes;
-mod neighbours;
 mod redis;
-mod redis_neighbours;
+mod redis_bridges;
 pub mod secret_files;
 mod sessions;
 mod shared;
@@ -33,13 +33,13 @@ use jiff::tz::TimeZone;
 
 pub use self::{
     accounts::Accounts,
+    bridges::Bridges,
     cluster::Cluster,
     direct::Direct,
     legacy::Legacy,
     mistakes::{EXIT_USAGE, Refusal},
-    neighbours::Neighbours,
     redis::Redis,
-    redis_neighbours::RedisNeighbours,
+    redis_bridges::RedisBridges,
     sessions::Sessions,
     tokens::Tokens,
     values::Origin,
@@ -50,7 +50,7 @@ use self::{
     vcap::Services,
 };
 use crate::{
-    log::embedded::Retain,
+    store::sqlite::Retain,
     transport::web::{ClientGeneration, index, kschat},
 };
 
@@ -116,7 +116,7 @@ pub struct Settings {
     )]
     pub data: PathBuf,
 
-    /// What the log keeps: a number of messages per room (at least 1000), an age (90d; at least
+    /// What the store keeps: a number of messages per room (at least 1000), an age (90d; at least
     /// 1m), or both with a comma; "all" keeps everything
     #[arg(long, value_name = "LIMITS", env = "HANDSHAKEN_RETAIN", default_value = "1000000", value_parser = retain)]
     pub retain: Retain,
@@ -205,13 +205,13 @@ pub struct Settings {
     pub redis: Redis,
 
     #[command(flatten)]
-    pub redis_neighbours: RedisNeighbours,
+    pub redis_bridges: RedisBridges,
 
     #[command(flatten)]
     pub cluster: Cluster,
 
     #[command(flatten)]
-    pub neighbours: Neighbours,
+    pub bridges: Bridges,
 
     #[command(flatten)]
     pub accounts: Accounts,
@@ -219,7 +219,7 @@ pub struct Settings {
     #[command(flatten)]
     pub sessions: Sessions,
 
-    /// How long SIGTERM waits for clients and the log before the process ends anyway, 0s to 1h
+    /// How long SIGTERM waits for clients and the store before the process ends anyway, 0s to 1h
     #[arg(long, value_name = "DURATION", env = "HANDSHAKEN_DRAIN_TIMEOUT", default_value = "10s", value_parser = duration("0s", "1h"))]
     pub drain_timeout: Duration,
 
@@ -370,10 +370,10 @@ impl Settings {
         self.sessions.check_together(mistakes);
         self.redis.check_together(&services, mistakes);
         self.check_shared(mistakes);
-        (self.redis_neighbours).check_together(&self.redis, mistakes);
+        (self.redis_bridges).check_together(&self.redis, mistakes);
         self.cluster
             .check_together(self.redis.address.is_some(), mistakes);
-        self.neighbours.check_together(&services, mistakes);
+        self.bridges.check_together(&services, mistakes);
     }
 }
 

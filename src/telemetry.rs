@@ -1,4 +1,4 @@
-//! Log lines on stderr. stdout carries only what other programs read: where the server listens.
+//! Store lines on stderr. stdout carries only what other programs read: where the server listens.
 
 use std::io::IsTerminal;
 

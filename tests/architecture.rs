@@ -7,28 +7,28 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Who may import what, from the room itself apart. The arrows go one way: transport → dialect → chat ← log.
+/// Who may import what, from the room itself apart. The arrows go one way: transport → dialects → chat ← store.
 /// `account` stands aside of them. Only `server` knows several rooms as a whole; `settings` names the values that it reads.
 const MAY_IMPORT: [(&str, &[&str]); 15] = [
     (
         "account",
-        &["chat::message", "chat::peer", "complaints", "redis"],
+        &["chat::message", "chat::socket", "log_limit", "redis"],
     ),
     ("chat", &[]),
-    ("log", &["chat", "redis"]),
+    ("store", &["chat", "redis"]),
     ("redis", &[]),
     (
-        "neighbour",
+        "bridges",
         &[
             "chat",
             "cluster::lease",
-            "complaints",
-            "dialect::infinite",
-            "dialect::talk",
-            "dialect::amqpchat::AmqpChat",
-            "dialect::escape",
-            "dialect::iso",
-            "dialect::rabbitpubsub::RabbitPubSub",
+            "log_limit",
+            "dialects::infinite",
+            "dialects::talk",
+            "dialects::amqpchat::AmqpChat",
+            "dialects::escape",
+            "dialects::iso",
+            "dialects::rabbitpubsub::RabbitPubSub",
             "redis",
         ],
     ),
@@ -37,20 +37,23 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
         &[
             "chat::message",
             "chat::presence",
-            "dialect::Fleeting",
+            "dialects::Volatile",
             "redis",
         ],
     ),
-    ("dialect", &["account::sessions", "account::tokens", "chat"]),
+    (
+        "dialects",
+        &["account::sessions", "account::tokens", "chat"],
+    ),
     (
         "transport",
         &[
             "account",
-            "dialect",
+            "dialects",
             "chat::message",
-            "chat::peer",
-            "cluster::members",
-            "complaints",
+            "chat::socket",
+            "cluster::replicas",
+            "log_limit",
         ],
     ),
     (
@@ -63,10 +66,10 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
             "account::tokens::InvalidSource",
             "account::tokens::JwksSource",
             "account::tokens::Path",
-            "log::embedded::Retain",
-            "neighbour::amqp::Address",
-            "neighbour::amqp::Bus",
-            "neighbour::amqp::InvalidAddress",
+            "store::sqlite::Retain",
+            "bridges::amqp::Address",
+            "bridges::amqp::Bus",
+            "bridges::amqp::InvalidAddress",
             "redis::Address",
             "redis::InvalidAddress",
             "transport::legacy::Transport",
@@ -75,7 +78,7 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
             "transport::web::kschat",
         ],
     ),
-    ("complaints", &[]),
+    ("log_limit", &[]),
     ("telemetry", &["settings::LogFormat"]),
     (
         "server",
@@ -83,9 +86,9 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
             "account",
             "chat",
             "cluster",
-            "dialect",
-            "log",
-            "neighbour",
+            "dialects",
+            "store",
+            "bridges",
             "redis",
             "settings",
             "transport",
@@ -95,8 +98,8 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
         "doctor",
         &[
             "account",
-            "log::embedded",
-            "neighbour::amqp",
+            "store::sqlite",
+            "bridges::amqp",
             "redis",
             "settings",
             "transport::listener",
@@ -113,27 +116,27 @@ const AT_HOME: [(&str, &[&str]); 14] = [
     ("argon2", &["account/passwords.rs"]),
     ("minijinja", &["transport/web/views.rs"]),
     ("lettre", &["account/mail.rs"]),
-    ("lapin", &["neighbour/amqp"]),
+    ("lapin", &["bridges/amqp"]),
     ("sqlx", &["account/users"]),
     ("socketioxide", &["transport/socketio"]),
     ("tokio_tungstenite", &["transport"]),
-    ("rusqlite", &["log/embedded", "account/sessions"]),
+    ("rusqlite", &["store/sqlite", "account/sessions"]),
     // Our own room of that name is written the same, so its users are named here as well.
     (
         "redis",
         &[
             "redis",
-            "log/redis",
+            "store/redis",
             "account/sessions",
             "account/shared.rs",
             "cluster",
-            "neighbour",
+            "bridges",
             "settings",
             "server",
             "doctor",
         ],
     ),
-    ("rmpv", &["neighbour/socketio_redis"]),
+    ("rmpv", &["bridges/socketio_redis"]),
     (
         "clap",
         &["settings", "transport/legacy/mod.rs", "transport/web.rs"],
@@ -330,15 +333,15 @@ fn nothing_in_the_table_is_allowed_in_vain() {
 fn a_dialect_knows_no_other_dialect() {
     let sources = sources();
     let dialects: BTreeSet<_> = (sources.iter())
-        .filter(|source| source.room() == "dialect")
+        .filter(|source| source.room() == "dialects")
         .filter_map(|source| source.module.get(1).cloned())
         .collect();
     assert!(dialects.len() > 1, "{dialects:?}");
     assert!(dialects.contains(NO_FRONT_END), "{dialects:?}");
-    for source in sources.iter().filter(|source| source.room() == "dialect") {
+    for source in sources.iter().filter(|source| source.room() == "dialects") {
         for path in source.imports() {
             let other = path
-                .strip_prefix("dialect::")
+                .strip_prefix("dialects::")
                 .and_then(|path| path.split("::").next());
             let other = other.filter(|other| dialects.contains(*other));
             let own = source.module.get(1).map(String::as_str);

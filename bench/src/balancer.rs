@@ -34,8 +34,8 @@ impl Balancer {
         let listeners = free_addresses(groups.len())?;
         let mut servers = String::new();
         for (n, (group, listener)) in groups.iter().zip(&listeners).enumerate() {
-            let members: String = group.iter().map(|it| format!("server {it}; ")).collect();
-            servers += &format!("upstream group_{n} {{ {members} keepalive 64; }}\n");
+            let replicas: String = group.iter().map(|it| format!("server {it}; ")).collect();
+            servers += &format!("upstream group_{n} {{ {replicas} keepalive 64; }}\n");
             servers += &format!(
                 "server {{ listen {listener}; location / {{ proxy_pass http://group_{n}; }} }}\n"
             );

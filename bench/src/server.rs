@@ -154,11 +154,11 @@ impl Server {
 
     /// Starts a server that says where it listens.
     fn listening(kind: Kind, mut command: Command, folder: TempDir, cores: &Cores) -> Result<Self> {
-        let complaints = folder.path().join("stderr");
+        let log_limit = folder.path().join("stderr");
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(File::create(&complaints).context("cannot make a file for stderr")?);
+            .stderr(File::create(&log_limit).context("cannot make a file for stderr")?);
         let mut child = cores
             .on_server(|| command.spawn())?
             .with_context(|| format!("cannot start {kind:?} ({:?})", command.get_program()))?;
@@ -191,7 +191,7 @@ impl Server {
                 }
                 Err(RecvTimeoutError::Disconnected) => bail!(
                     "{kind:?} ended before it accepted: {}",
-                    fs::read_to_string(&complaints).unwrap_or_default().trim()
+                    fs::read_to_string(&log_limit).unwrap_or_default().trim()
                 ),
             }
         }

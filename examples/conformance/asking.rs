@@ -11,8 +11,8 @@ use axum::{
     routing::any,
 };
 use handshaken::{
-    chat::peer::Outlet,
-    dialect::{Conversation, Dialect, Event, Handshake, Refusal},
+    chat::socket::Socket,
+    dialects::{Dialect, Event, Handler, Handshake, Refusal},
     transport::{
         legacy::{Legacy, Times, Transport},
         listener::{self, Connections},
@@ -75,17 +75,13 @@ pub fn serve(
 struct Asking;
 
 impl Dialect for Asking {
-    fn greet(
-        &self,
-        peer: Arc<dyn Outlet>,
-        _: &Handshake,
-    ) -> Result<Box<dyn Conversation>, Refusal> {
-        Ok(Box::new(Asked { peer }))
+    fn connect(&self, socket: Arc<dyn Socket>, _: &Handshake) -> Result<Box<dyn Handler>, Refusal> {
+        Ok(Box::new(Asked { socket }))
     }
 }
 
 struct Asked {
-    peer: Arc<dyn Outlet>,
+    socket: Arc<dyn Socket>,
 }
 
 #[derive(Deserialize)]
@@ -108,15 +104,15 @@ enum Told {
 }
 
 #[async_trait]
-impl Conversation for Asked {
+impl Handler for Asked {
     async fn open(&mut self) {}
 
-    async fn hear(&mut self, event: Event) {
+    async fn handle(&mut self, event: Event) {
         let Some(Ask { count }) = event.arg::<Ask>() else {
             return;
         };
         for number in 0..count {
-            let peer = self.peer.clone();
+            let socket = self.socket.clone();
             let question = to_raw_value(&serde_json::json!({ "number": number, "text": "é😀" }))
                 .expect("numbers and text");
             let answered = move |answer| {
@@ -129,9 +125,9 @@ impl Conversation for Asked {
                 };
                 let told = to_raw_value(&told).expect("JSON, numbers and text");
                 tracing::info!(%told, "answered");
-                peer.emit("answered", &told);
+                socket.emit("answered", &told);
             };
-            self.peer.ask("question", &question, Box::new(answered));
+            self.socket.ask("question", &question, Box::new(answered));
         }
     }
 

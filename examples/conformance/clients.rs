@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use handshaken::{
-    dialect::{Handshake, Refusal},
+    dialects::{Handshake, Refusal},
     transport::socketio::{self, Timing},
 };
 use rmpv::Value;

@@ -7,8 +7,8 @@ use anyhow::Context;
 use async_trait::async_trait;
 use axum::{Router, extract::Request, routing::any};
 use handshaken::{
-    chat::peer::{Answer, Goodbye},
-    dialect::{Conversation, Event, Handshake, Refusal},
+    chat::socket::{Answer, CloseReason},
+    dialects::{Event, Handler, Handshake, Refusal},
     transport::{
         legacy::{
             Legacy, Transport,
@@ -280,11 +280,7 @@ pub fn serve(connections: &Connections) -> anyhow::Result<Vec<Arc<Legacy>>> {
 }
 
 impl Program for Case {
-    fn greet(
-        &self,
-        client: Client,
-        handshake: &Handshake,
-    ) -> Result<Box<dyn Conversation>, Refusal> {
+    fn connect(&self, client: Client, handshake: &Handshake) -> Result<Box<dyn Handler>, Refusal> {
         if !self.admits {
             return Err(Refusal("unauthorized"));
         }
@@ -305,12 +301,12 @@ struct Talking {
 }
 
 #[async_trait]
-impl Conversation for Talking {
+impl Handler for Talking {
     async fn open(&mut self) {
         (self.case.greet)(&self.client, &self.handshake);
     }
 
-    async fn hear(&mut self, event: Event) {
+    async fn handle(&mut self, event: Event) {
         self.heard += 1;
         (self.case.hear)(&self.client, event, self.heard);
     }
@@ -327,7 +323,7 @@ fn count_to_three(client: &Client, _: &Handshake) {
         }
         tokio::time::sleep(BEFORE_THE_END).await;
         // A reason for which a client is to stay away: the case wants to be sent away in words.
-        client.close(Goodbye::BadPacket);
+        client.close(CloseReason::BadPacket);
     });
 }
 

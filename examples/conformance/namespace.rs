@@ -4,7 +4,7 @@
 use std::{collections::HashSet, fmt, pin::Pin, sync::Arc};
 
 use handshaken::{
-    dialect::{Handshake, Refusal},
+    dialects::{Handshake, Refusal},
     transport::socketio,
 };
 use parking_lot::Mutex;

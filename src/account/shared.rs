@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::attempts::{Attempt, Attempts, ROWS, Refused};
 use crate::{
-    complaints::Complaints,
+    log_limit::LogLimit,
     redis::{Link, Redis, is_away},
 };
 
@@ -32,7 +32,7 @@ pub struct Shared {
     link: Link,
     script: Script,
     key: Hmac<Sha256>,
-    complaints: Complaints,
+    log_limit: LogLimit,
 }
 
 impl Shared {
@@ -42,7 +42,7 @@ impl Shared {
             link: Link::new(redis, "attempts to log in"),
             script: Script::new(include_str!("shared.lua")),
             key: Hmac::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of every length"),
-            complaints: Complaints::default(),
+            log_limit: LogLimit::default(),
         })
     }
 
@@ -98,7 +98,7 @@ impl Shared {
             // The link itself says when Redis goes and comes.
             Ok(Err(error)) if is_away(&error) => None,
             Ok(Err(error)) => {
-                if let Some(unsaid_before) = self.complaints.due() {
+                if let Some(unsaid_before) = self.log_limit.due() {
                     tracing::warn!(%error, unsaid_before, "attempts to log in count on this replica alone");
                 }
                 None

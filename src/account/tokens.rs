@@ -22,7 +22,7 @@ pub use self::{
 use self::{expiry::Expiries, keys::Keys};
 use crate::chat::{
     message::{AuthorName, UserId},
-    peer::Outlet,
+    socket::Socket,
 };
 
 /// The longest token that is looked at, bytes. Tokens of applications have some hundreds.
@@ -225,9 +225,9 @@ impl Tokens {
         })
     }
 
-    /// Ends the peer's connection when its token has expired and the grace is over, as long as what this
+    /// Ends the socket's connection when its token has expired and the grace is over, as long as what this
     /// returns is kept.
-    pub fn watch(&self, peer: &Arc<dyn Outlet>, identity: &Identity) -> Watch {
+    pub fn watch(&self, peer: &Arc<dyn Socket>, identity: &Identity) -> Watch {
         let end = identity.expires.saturating_add(self.rules.grace);
         // Only a span of another kind than a duration can fail to be added.
         let end = end.unwrap_or(identity.expires);

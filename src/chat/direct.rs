@@ -1,6 +1,6 @@
-//! Direct messages on their way to the peers of one user: what waits in the log comes oldest first, so
-//! many at a time, and what is new behind it. The log decides what waits; what is held here can be lost.
-//! Neighbours: `log` (whose tail, boxes and marks drive this), `dialect` (which shows it to the peers).
+//! Direct messages on their way to the sockets of one user: what waits in the store comes oldest first, so
+//! many at a time, and what is new behind it. The store decides what waits; what is held here can be lost.
+//! Beside it: `store` (whose tail, inboxes and receipts drive this), `dialects` (which shows it to the sockets).
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -14,52 +14,52 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::{Notify, broadcast::error::RecvError, watch};
 
-use self::mailbox::{Mailbox, Step};
+use self::inbox::{Inbox, Step};
 use super::{
-    log::{Became, Log, LogError, Mark, Marks},
     message::{Message, UserId},
-    peer::PeerId,
+    socket::SocketId,
+    store::{Receipt, ReceiptKind, Receipts, Store, StoreError},
 };
 
-mod mailbox;
+mod inbox;
 
-/// How long a log that failed is left alone.
+/// How long a store that failed is left alone.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A peer of a user, in the words of its dialect. Called with a lock held: must neither wait nor call back.
-pub trait Correspondent: Send + Sync + 'static {
-    fn id(&self) -> PeerId;
+/// A socket of a user, in the words of its dialect. Called with a lock held: must neither wait nor call back.
+pub trait InboxReader: Send + Sync + 'static {
+    fn id(&self) -> SocketId;
 
     /// Shows a message to or from the user. With a delivery it is for this user, and waits until one of
-    /// the user's peers acknowledges it.
+    /// the user's sockets acknowledges it.
     fn show(&self, message: &Arc<Message>, delivery: Option<Delivery>);
 
     /// Shows what became of a message to or from the user.
-    fn mark(&self, mark: &Mark);
+    fn receipt(&self, receipt: &Receipt);
 
     /// What waits for the user cannot be read now; it comes as soon as it can.
     fn trouble(&self) {}
 
-    /// Messages passed unseen, some of them perhaps the user's own, which no box holds: the peer's connection ends, and
+    /// Messages passed unseen, some of them perhaps the user's own, which no inbox holds: the socket's connection ends, and
     /// it comes back for them.
     fn break_off(&self);
 }
 
-/// The boxes of the users who have a peer on this replica.
-pub struct Mailboxes {
-    log: Arc<dyn Log>,
-    boxes: Mutex<HashMap<UserId, (Arc<Mailbox>, usize)>>,
+/// The inboxes of the users who have a socket on this replica.
+pub struct Inboxes {
+    store: Arc<dyn Store>,
+    boxes: Mutex<HashMap<UserId, (Arc<Inbox>, usize)>>,
     /// How often places have lost their meaning.
     beginnings: AtomicU64,
     emptied: Notify,
-    /// Changes when a box comes or goes.
+    /// Changes when an inbox comes or goes.
     changes: watch::Sender<u64>,
 }
 
-impl Mailboxes {
-    pub fn new(log: Arc<dyn Log>) -> Arc<Self> {
+impl Inboxes {
+    pub fn new(store: Arc<dyn Store>) -> Arc<Self> {
         Arc::new(Self {
-            log,
+            store,
             boxes: Mutex::default(),
             beginnings: AtomicU64::new(0),
             emptied: Notify::new(),
@@ -67,13 +67,13 @@ impl Mailboxes {
         })
     }
 
-    /// Has a peer told what is written to the user and by it: first what waits, then what is new.
-    pub fn open(self: &Arc<Self>, user: UserId, peer: Arc<dyn Correspondent>) -> Seat {
+    /// Has a socket told what is written to the user and by it: first what waits, then what is new.
+    pub fn open(self: &Arc<Self>, user: UserId, socket: Arc<dyn InboxReader>) -> Subscription {
         let hold = Hold::take(self, user);
-        let id = peer.id();
-        hold.mailbox.seat(&hold, peer);
+        let id = socket.id();
+        hold.inbox.subscribe(&hold, socket);
         hold.work();
-        Seat { hold, peer: id }
+        Subscription { hold, socket: id }
     }
 
     /// Shows a message that passed the tail to those here whom it concerns. Returns how many.
@@ -85,54 +85,57 @@ impl Mailboxes {
         if direct.from != direct.to
             && let Some(hold) = Hold::find(self, &direct.from)
         {
-            shown += hold.mailbox.show_sent(message);
+            shown += hold.inbox.show_sent(message);
         }
         if let Some(hold) = Hold::find(self, &direct.to) {
-            shown += hold.mailbox.arrive(&hold, message, direct.place);
+            shown += hold.inbox.arrive(&hold, message, direct.place);
             hold.work();
         }
         shown
     }
 
-    /// Sends all peers away, to come back for what they missed: messages passed unseen, or places were given out a
+    /// Sends all sockets away, to come back for what they missed: messages passed unseen, or places were given out a
     /// second time. What waits is shown again then.
     pub fn start_anew(self: &Arc<Self>) {
         self.beginnings.fetch_add(1, Ordering::Relaxed);
         let users: Vec<_> = self.boxes.lock().keys().cloned().collect();
         for user in users {
             if let Some(hold) = Hold::find(self, &user) {
-                for peer in hold.mailbox.start_anew() {
-                    peer.break_off();
+                for socket in hold.inbox.start_anew() {
+                    socket.break_off();
                 }
             }
         }
     }
 
     /// Tells what becomes of messages, for ever.
-    pub async fn tell(self: Arc<Self>, mut marks: Marks) {
+    pub async fn tell(self: Arc<Self>, mut receipts: Receipts) {
         loop {
-            match marks.recv().await {
-                Ok(mark) => self.note(&mark),
-                Err(RecvError::Lagged(marks)) => {
-                    tracing::warn!(marks, "delivered and read marks came too fast to be told");
+            match receipts.recv().await {
+                Ok(receipt) => self.note(&receipt),
+                Err(RecvError::Lagged(receipts)) => {
+                    tracing::warn!(
+                        receipts,
+                        "delivered and read marks came too fast to be told"
+                    );
                 }
                 Err(RecvError::Closed) => return std::future::pending().await,
             }
         }
     }
 
-    fn note(self: &Arc<Self>, mark: &Mark) {
-        if let Some(hold) = Hold::find(self, &mark.from) {
-            hold.mailbox.mark(mark);
+    fn note(self: &Arc<Self>, receipt: &Receipt) {
+        if let Some(hold) = Hold::find(self, &receipt.from) {
+            hold.inbox.receipt(receipt);
         }
-        if let Some(hold) = Hold::find(self, &mark.to) {
-            match mark.what {
-                Became::Delivered { place } => {
-                    hold.mailbox.forget(&[place]);
+        if let Some(hold) = Hold::find(self, &receipt.to) {
+            match receipt.what {
+                ReceiptKind::Delivered { place } => {
+                    hold.inbox.forget(&[place]);
                     hold.work();
                 }
-                Became::Read if mark.from != mark.to => hold.mailbox.mark(mark),
-                Became::Read => {}
+                ReceiptKind::Read if receipt.from != receipt.to => hold.inbox.receipt(receipt),
+                ReceiptKind::Read => {}
             }
         }
     }
@@ -148,134 +151,134 @@ impl Mailboxes {
         }
     }
 
-    /// The users who have a peer here, and those of whom something is still to be recorded.
+    /// The users who have a socket here, and those of whom something is still to be recorded.
     pub fn users(&self) -> Vec<UserId> {
         self.boxes.lock().keys().cloned().collect()
     }
 
-    /// Changes whenever [`Mailboxes::users`] does.
+    /// Changes whenever [`Inboxes::users`] does.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
 
-    /// How many boxes are held in memory.
+    /// How many inboxes are held in memory.
     pub fn in_use(&self) -> usize {
         self.boxes.lock().len()
     }
 }
 
-/// A message on its way to a peer. Dropped, it goes on waiting for its user.
+/// A message on its way to a socket. Dropped, it goes on waiting for its user.
 pub struct Delivery {
-    mailboxes: Arc<Mailboxes>,
+    inboxes: Arc<Inboxes>,
     user: UserId,
     place: u64,
-    /// Of [`Mailboxes::beginnings`], when it was shown.
+    /// Of [`Inboxes::beginnings`], when it was shown.
     beginning: u64,
 }
 
 impl Delivery {
-    /// The peer has the message: it is recorded, and the user is not sent it again.
+    /// The socket has the message: it is recorded, and the user is not sent it again.
     pub fn acknowledge(self) {
-        if self.beginning != self.mailboxes.beginnings.load(Ordering::Relaxed) {
+        if self.beginning != self.inboxes.beginnings.load(Ordering::Relaxed) {
             // Another message may have this place by now; this one is shown again if it waits.
             return;
         }
-        // The peer may be gone by now, and the box with it.
-        let hold = Hold::take(&self.mailboxes, self.user);
-        hold.mailbox.acknowledge(self.place);
+        // The socket may be gone by now, and the inbox with it.
+        let hold = Hold::take(&self.inboxes, self.user);
+        hold.inbox.acknowledge(self.place);
         hold.work();
     }
 }
 
-/// A peer's share in its user's messages. Dropping it ends that.
-pub struct Seat {
+/// A socket's share in its user's messages. Dropping it ends that.
+pub struct Subscription {
     hold: Hold,
-    peer: PeerId,
+    socket: SocketId,
 }
 
-impl Drop for Seat {
+impl Drop for Subscription {
     fn drop(&mut self) {
-        self.hold.mailbox.unseat(self.peer);
+        self.hold.inbox.unsubscribe(self.socket);
     }
 }
 
-/// Keeps a box in memory for as long as somebody is there or something is to be recorded.
+/// Keeps an inbox in memory for as long as somebody is there or something is to be recorded.
 struct Hold {
-    mailboxes: Arc<Mailboxes>,
+    inboxes: Arc<Inboxes>,
     user: UserId,
-    mailbox: Arc<Mailbox>,
+    inbox: Arc<Inbox>,
 }
 
 impl Hold {
-    fn take(mailboxes: &Arc<Mailboxes>, user: UserId) -> Self {
-        let mut boxes = mailboxes.boxes.lock();
-        let (mailbox, count) = match boxes.entry(user.clone()) {
+    fn take(inboxes: &Arc<Inboxes>, user: UserId) -> Self {
+        let mut boxes = inboxes.boxes.lock();
+        let (inbox, count) = match boxes.entry(user.clone()) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => {
-                mailboxes.changes.send_modify(|changes| *changes += 1);
+                inboxes.changes.send_modify(|changes| *changes += 1);
                 new.insert((Arc::default(), 0))
             }
         };
         *count += 1;
-        let mailbox = mailbox.clone();
+        let inbox = inbox.clone();
         drop(boxes);
         Self {
-            mailboxes: mailboxes.clone(),
+            inboxes: inboxes.clone(),
             user,
-            mailbox,
+            inbox,
         }
     }
 
-    /// A box that is there.
-    fn find(mailboxes: &Arc<Mailboxes>, user: &UserId) -> Option<Self> {
-        let mut boxes = mailboxes.boxes.lock();
-        let (mailbox, count) = boxes.get_mut(user)?;
+    /// An inbox that is there.
+    fn find(inboxes: &Arc<Inboxes>, user: &UserId) -> Option<Self> {
+        let mut boxes = inboxes.boxes.lock();
+        let (inbox, count) = boxes.get_mut(user)?;
         *count += 1;
-        let mailbox = mailbox.clone();
+        let inbox = inbox.clone();
         drop(boxes);
         Some(Self {
-            mailboxes: mailboxes.clone(),
+            inboxes: inboxes.clone(),
             user: user.clone(),
-            mailbox,
+            inbox,
         })
     }
 
     fn delivery(&self, place: u64) -> Delivery {
         Delivery {
-            mailboxes: self.mailboxes.clone(),
+            inboxes: self.inboxes.clone(),
             user: self.user.clone(),
             place,
-            beginning: self.mailboxes.beginnings.load(Ordering::Relaxed),
+            beginning: self.inboxes.beginnings.load(Ordering::Relaxed),
         }
     }
 
-    /// Has the log asked for what is to be asked, one thing after the other: what was read is never
+    /// Has the store asked for what is to be asked, one thing after the other: what was read is never
     /// older than what was acknowledged before.
     fn work(&self) {
-        if self.mailbox.begin_work() {
-            tokio::spawn(work(Self::take(&self.mailboxes, self.user.clone())));
+        if self.inbox.begin_work() {
+            tokio::spawn(work(Self::take(&self.inboxes, self.user.clone())));
         }
     }
 }
 
 async fn work(hold: Hold) {
-    let (log, mailbox, user) = (&hold.mailboxes.log, &hold.mailbox, &hold.user);
+    let (store, inbox, user) = (&hold.inboxes.store, &hold.inbox, &hold.user);
     let mut is_failing = false;
-    while let Some(step) = mailbox.next_step() {
+    while let Some(step) = inbox.next_step() {
         let done = match step {
             Step::Acknowledge(places) => {
-                let recorded = log.acknowledge(user, places.clone()).await;
-                recorded.map(|()| mailbox.forget(&places))
+                let recorded = store.acknowledge(user, places.clone()).await;
+                recorded.map(|()| inbox.forget(&places))
             }
             Step::Read { after, limit } => {
-                let waiting = log.pending(user, after, limit).await;
-                mailbox.read(&hold, waiting.as_ref().ok());
+                let waiting = store.pending(user, after, limit).await;
+                inbox.read(&hold, waiting.as_ref().ok());
                 waiting.map(|_| ())
             }
         };
         match done {
             Ok(()) => is_failing = false,
-            Err(LogError::Closed) => return mailbox.give_up(),
+            Err(StoreError::Closed) => return inbox.give_up(),
             Err(error) => {
                 if !std::mem::replace(&mut is_failing, true) {
                     tracing::error!(%error, "the log did not answer for a box, trying again");
@@ -288,14 +291,14 @@ async fn work(hold: Hold) {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        let mut boxes = self.mailboxes.boxes.lock();
+        let mut boxes = self.inboxes.boxes.lock();
         if let Some((_, count)) = boxes.get_mut(&self.user) {
             *count -= 1;
             if *count == 0 {
                 boxes.remove(&self.user);
-                self.mailboxes.changes.send_modify(|changes| *changes += 1);
+                self.inboxes.changes.send_modify(|changes| *changes += 1);
                 if boxes.is_empty() {
-                    self.mailboxes.emptied.notify_waiters();
+                    self.inboxes.emptied.notify_waiters();
                 }
             }
         }

@@ -28,7 +28,7 @@ impl RoomName {
         Self("lobby".into())
     }
 
-    /// The conversation of two users, or of one with itself. No name from outside is equal to it: it
+    /// The thread of two users, or of one with itself. No name from outside is equal to it: it
     /// holds control characters.
     pub fn direct(one: &UserId, other: &UserId) -> Self {
         let (first, second) = if one.as_str() <= other.as_str() {
@@ -110,14 +110,14 @@ fn check_name(name: &str, max: usize) -> Result<&str, InvalidName> {
     Ok(name)
 }
 
-/// Control characters, and the marks that turn the direction of all text after them.
+/// Control characters, and the receipts that turn the direction of all text after them.
 fn is_unprintable(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Whether nothing is shown for a character: two names that differ in such ones alone look the same. Unicode's
-/// `Default_Ignorable_Code_Point` (DerivedCoreProperties.txt); some of them make emoji and letters of others.
+/// `Default_Ignorable_Code_Point` (DerivedCoreProperties.txt); some of them make emoji and direct messages of others.
 pub fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
@@ -127,7 +127,7 @@ pub fn is_invisible(c: char) -> bool {
         | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Tells one history from another: a log that starts empty draws a new epoch, so that an id of a
+/// Tells one history from another: a store that starts empty draws a new epoch, so that an id of a
 /// history that is gone is never taken for one of this history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Epoch(pub u32);
@@ -187,11 +187,11 @@ impl FromStr for IdempotencyKey {
     }
 }
 
-/// The neighbour, another chat server's bus, that a message came in by: it goes out to all others.
+/// The bridge, another chat server's bus, that a message came in by: it goes out to all others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct NeighbourName(Arc<str>);
+pub struct BridgeName(Arc<str>);
 
-impl NeighbourName {
+impl BridgeName {
     pub fn new(name: &str) -> Self {
         Self(name.into())
     }
@@ -201,7 +201,7 @@ impl NeighbourName {
     }
 }
 
-impl fmt::Display for NeighbourName {
+impl fmt::Display for BridgeName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -217,7 +217,7 @@ pub struct Post {
     /// The host name of the replica that took the message.
     pub replica: Arc<str>,
     /// Where it was not said to one of us.
-    pub neighbour: Option<NeighbourName>,
+    pub bridge: Option<BridgeName>,
     /// Where it is for one person: `room` is then [`RoomName::direct`] of both.
     pub direct: Option<Envelope>,
 }
@@ -238,12 +238,12 @@ pub struct Message {
     pub id: MessageId,
     pub author: Option<AuthorName>,
     pub text: Box<str>,
-    /// When the log took it, to the millisecond.
+    /// When the store took it, to the millisecond.
     pub time: Timestamp,
     /// The host name of the replica that took the message.
     pub replica: Arc<str>,
     /// Where it was not said to one of us.
-    pub neighbour: Option<NeighbourName>,
+    pub bridge: Option<BridgeName>,
     /// Boxed: most messages are for everybody in a room.
     pub direct: Option<Box<Direct>>,
 }

@@ -1,22 +1,22 @@
 //! What a chat decides: who may say what, who reads which room from where on, who is here, what waits for
-//! whom. Knows no front end's words and no transport; asks a log to keep what is said.
+//! whom. Knows no front end's words and no transport; asks a store to keep what is said.
 
 pub mod direct;
-pub mod log;
 pub mod message;
-pub mod peer;
 pub mod presence;
 pub mod room;
+pub mod socket;
+pub mod store;
 mod turns;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use self::{
-    direct::Mailboxes,
-    log::{Conversation, Limit, Log, LogError, Receipt, RoomActivity, Standing, Tail},
+    direct::Inboxes,
     message::{AuthorName, Envelope, IdempotencyKey, Message, MessageId, Post, RoomName, UserId},
     presence::Presence,
     room::{Rooms, Start},
+    store::{Appended, Limit, RoomActivity, Store, StoreError, Tail, Thread, ThreadState},
     turns::Turns,
 };
 
@@ -30,10 +30,10 @@ const SETTLING: Duration = Duration::from_secs(2);
 
 /// The whole chat of one replica.
 pub struct Chat {
-    log: Arc<dyn Log>,
+    store: Arc<dyn Store>,
     turns: Turns,
     pub rooms: Arc<Rooms>,
-    pub direct: Arc<Mailboxes>,
+    pub direct: Arc<Inboxes>,
     pub presence: Arc<Presence>,
     replica: Arc<str>,
     limits: Limits,
@@ -58,29 +58,29 @@ pub enum Refused {
     #[error("text is longer than {0} bytes")]
     TooLong(usize),
     #[error(transparent)]
-    Log(#[from] LogError),
+    Store(#[from] StoreError),
 }
 
 impl Chat {
-    pub fn new(log: Arc<dyn Log>, replica: Arc<str>, limits: Limits) -> Arc<Self> {
+    pub fn new(store: Arc<dyn Store>, replica: Arc<str>, limits: Limits) -> Arc<Self> {
         let turns = Turns::new();
         Arc::new(Self {
-            rooms: Rooms::new(log.clone(), turns.clone()),
+            rooms: Rooms::new(store.clone(), turns.clone()),
             turns,
-            direct: Mailboxes::new(log.clone()),
-            log,
+            direct: Inboxes::new(store.clone()),
+            store,
             presence: Presence::new(),
             replica,
             limits,
         })
     }
 
-    /// Hands what the log keeps to the readers, until the log closes.
+    /// Hands what the store keeps to the readers, until the store closes.
     pub async fn run(self: Arc<Self>, tail: Tail) {
-        let marks = self.log.marks();
+        let receipts = self.store.receipts();
         tokio::select! {
             () = self.rooms.clone().deliver(tail, self.direct.clone()) => {}
-            () = self.direct.clone().tell(marks) => {}
+            () = self.direct.clone().tell(receipts) => {}
         }
     }
 
@@ -91,7 +91,7 @@ impl Chat {
         author: Option<AuthorName>,
         text: String,
         key: Option<IdempotencyKey>,
-    ) -> Result<Receipt, Refused> {
+    ) -> Result<Appended, Refused> {
         self.accept(room, author, text, key, None).await
     }
 
@@ -102,22 +102,22 @@ impl Chat {
         author: Option<AuthorName>,
         text: String,
         key: Option<IdempotencyKey>,
-    ) -> Result<Receipt, Refused> {
+    ) -> Result<Appended, Refused> {
         let room = RoomName::direct(&from, &to);
         let box_size = self.limits.pending;
         let envelope = Envelope { from, to, box_size };
         self.accept(room, author, text, key, Some(envelope)).await
     }
 
-    /// Takes in what a neighbour was told, as it is: its author and replica are not ours.
-    pub async fn relay(&self, post: Post) -> Result<Receipt, Refused> {
+    /// Takes in what a bridge was told, as it is: its author and replica are not ours.
+    pub async fn relay(&self, post: Post) -> Result<Appended, Refused> {
         if post.text.trim().is_empty() {
             return Err(Refused::Empty);
         }
         if post.text.len() > self.limits.text {
             return Err(Refused::TooLong(self.limits.text));
         }
-        Ok(self.log.accept(post).await?)
+        Ok(self.store.accept(post).await?)
     }
 
     async fn accept(
@@ -127,14 +127,14 @@ impl Chat {
         text: String,
         key: Option<IdempotencyKey>,
         direct: Option<Envelope>,
-    ) -> Result<Receipt, Refused> {
+    ) -> Result<Appended, Refused> {
         let post = Post {
             room,
             author,
             text: text.into(),
             key,
             replica: self.replica.clone(),
-            neighbour: None,
+            bridge: None,
             direct,
         };
         self.relay(post).await
@@ -148,19 +148,19 @@ impl Chat {
         id: Option<MessageId>,
         limit: usize,
         client: IpAddr,
-    ) -> Result<(Vec<Arc<Message>>, bool), LogError> {
+    ) -> Result<(Vec<Arc<Message>>, bool), StoreError> {
         let _turn = self.turns.take(client).await?;
         let most = Limit {
             messages: limit,
             bytes: PAGE_BYTES,
         };
         let messages = match id {
-            Some(id) => self.log.before(room, id, most).await?,
-            None => self.log.last(room, most).await?,
+            Some(id) => self.store.before(room, id, most).await?,
+            None => self.store.last(room, most).await?,
         };
         let more = match messages.first() {
             Some(oldest) => !self
-                .log
+                .store
                 .before(room, oldest.id, Limit::ONE)
                 .await?
                 .is_empty(),
@@ -172,15 +172,15 @@ impl Chat {
     /// Where a reader starts that wants what was said in this time before now, the last `limit` at most. Where
     /// that cannot be read now, whoever follows finds out.
     pub async fn lately(&self, room: &RoomName, ago: Duration, limit: usize) -> Start {
-        let Ok(moment) = self.log.lately(ago).await else {
+        let Ok(moment) = self.store.lately(ago).await else {
             return Start::Last(limit);
         };
         let (mut left, mut oldest) = (limit, None);
         while left > 0 {
             let page = Limit::messages(left);
             let read = match oldest {
-                Some(id) => self.log.before(room, id, page).await,
-                None => self.log.last(room, page).await,
+                Some(id) => self.store.before(room, id, page).await,
+                None => self.store.last(room, page).await,
             };
             let read = read.unwrap_or_default();
             if let Some(before) = read.iter().rfind(|message| message.time < moment) {
@@ -197,34 +197,34 @@ impl Chat {
         &self,
         limit: usize,
         client: IpAddr,
-    ) -> Result<Vec<RoomActivity>, LogError> {
+    ) -> Result<Vec<RoomActivity>, StoreError> {
         let _turn = self.turns.take(client).await?;
-        self.log.rooms(limit).await
+        self.store.rooms(limit).await
     }
 
-    /// The conversations of a user, the most recently used first, at most `limit`.
-    pub async fn conversations(
+    /// The threads of a user, the most recently used first, at most `limit`.
+    pub async fn threads(&self, user: &UserId, limit: usize) -> Result<Vec<Thread>, StoreError> {
+        self.store.threads(user, limit).await
+    }
+
+    /// How the thread of `user` with `other` stands.
+    pub async fn thread_state(
         &self,
         user: &UserId,
-        limit: usize,
-    ) -> Result<Vec<Conversation>, LogError> {
-        self.log.conversations(user, limit).await
+        other: &UserId,
+    ) -> Result<ThreadState, StoreError> {
+        self.store.thread_state(user, other).await
     }
 
-    /// How the conversation of `user` with `other` stands.
-    pub async fn standing(&self, user: &UserId, other: &UserId) -> Result<Standing, LogError> {
-        self.log.standing(user, other).await
-    }
-
-    /// Records that `reader` has read its conversation with `other` up to `id`, and answers how many
+    /// Records that `reader` has read its thread with `other` up to `id`, and answers how many
     /// messages are unread; none where the id names no message of it.
     pub async fn read(
         &self,
         reader: &UserId,
         other: &UserId,
         id: MessageId,
-    ) -> Result<Option<u64>, LogError> {
-        self.log.read(reader, other, id).await
+    ) -> Result<Option<u64>, StoreError> {
+        self.store.read(reader, other, id).await
     }
 
     /// The name of this replica, as pages show it.
@@ -244,6 +244,6 @@ impl Chat {
         {
             tracing::warn!("closing before every acknowledgement is recorded");
         }
-        self.log.close().await;
+        self.store.close().await;
     }
 }

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 pub use self::elsewhere::Part;
 use super::{
     message::{AuthorName, RoomName, UserId},
-    peer::PeerId,
+    socket::SocketId,
 };
 
 /// Everybody who is in a room.
@@ -33,16 +33,16 @@ pub struct Presence {
 
 #[derive(Default)]
 struct Here {
-    people: IndexMap<PeerId, Somebody>,
-    guests: HashSet<PeerId>,
+    people: IndexMap<SocketId, Somebody>,
+    guests: HashSet<SocketId>,
     guests_elsewhere: HashMap<Arc<str>, usize>,
     /// What other replicas have not been told of this one's.
-    unshared: IndexMap<PeerId, ()>,
+    unshared: IndexMap<SocketId, ()>,
     guests_unshared: bool,
     /// Whose arrival, new name or leaving has not been told yet.
-    untold: IndexMap<PeerId, ()>,
+    untold: IndexMap<SocketId, ()>,
     /// Who was named to anybody: its leaving is told.
-    told: HashSet<PeerId>,
+    told: HashSet<SocketId>,
     /// How many were there when changes were told last.
     told_total: usize,
     guests_changed: bool,
@@ -58,7 +58,7 @@ struct Somebody {
 /// A person and the name it goes by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Person {
-    pub id: PeerId,
+    pub id: SocketId,
     pub name: AuthorName,
     /// Who it proved to be, where it did.
     pub user: Option<UserId>,
@@ -77,7 +77,7 @@ pub struct Roll {
 pub struct Change {
     pub room: RoomName,
     pub joined: Vec<Person>,
-    pub left: Vec<PeerId>,
+    pub left: Vec<SocketId>,
     pub guests: usize,
     pub total: usize,
 }
@@ -88,16 +88,21 @@ impl Presence {
     }
 
     /// Enters a room; entering again under another name renames.
-    pub fn enter(self: &Arc<Self>, room: RoomName, peer: PeerId, name: Option<AuthorName>) -> Stay {
+    pub fn enter(
+        self: &Arc<Self>,
+        room: RoomName,
+        socket: SocketId,
+        name: Option<AuthorName>,
+    ) -> Stay {
         match name {
-            Some(name) => self.enter_as(room, peer, name, None),
+            Some(name) => self.enter_as(room, socket, name, None),
             None => {
                 let mut rooms = self.rooms.lock();
                 let here = rooms.entry(room.clone()).or_default();
-                here.guests.insert(peer);
+                here.guests.insert(socket);
                 here.guests_changed(self.is_shared());
                 drop(rooms);
-                self.stay(room, peer)
+                self.stay(room, socket)
             }
         }
     }
@@ -106,23 +111,23 @@ impl Presence {
     pub fn enter_as(
         self: &Arc<Self>,
         room: RoomName,
-        peer: PeerId,
+        socket: SocketId,
         name: AuthorName,
         user: Option<UserId>,
     ) -> Stay {
         let mut rooms = self.rooms.lock();
         let here = rooms.entry(room.clone()).or_default();
-        here.people.insert(peer, Somebody::on_this(name, user));
-        here.changed(peer, self.is_shared());
+        here.people.insert(socket, Somebody::on_this(name, user));
+        here.changed(socket, self.is_shared());
         drop(rooms);
-        self.stay(room, peer)
+        self.stay(room, socket)
     }
 
-    fn stay(self: &Arc<Self>, room: RoomName, peer: PeerId) -> Stay {
+    fn stay(self: &Arc<Self>, room: RoomName, socket: SocketId) -> Stay {
         Stay {
             presence: self.clone(),
             room,
-            peer,
+            socket,
         }
     }
 
@@ -182,7 +187,7 @@ impl Somebody {
         }
     }
 
-    fn person(&self, id: PeerId) -> Person {
+    fn person(&self, id: SocketId) -> Person {
         Person {
             id,
             name: self.name.clone(),
@@ -201,10 +206,10 @@ impl Here {
     }
 
     /// Somebody on this replica came, went, or goes by another name.
-    fn changed(&mut self, peer: PeerId, is_shared: bool) {
-        self.untold.insert(peer, ());
+    fn changed(&mut self, socket: SocketId, is_shared: bool) {
+        self.untold.insert(socket, ());
         if is_shared {
-            self.unshared.insert(peer, ());
+            self.unshared.insert(socket, ());
         }
     }
 
@@ -216,14 +221,14 @@ impl Here {
 
     fn change(&mut self, room: &RoomName, joined_most: usize, left_most: usize) -> Option<Change> {
         let (mut joined, mut left) = (Vec::new(), Vec::new());
-        for (peer, ()) in std::mem::take(&mut self.untold) {
-            match self.people.get(&peer) {
+        for (socket, ()) in std::mem::take(&mut self.untold) {
+            match self.people.get(&socket) {
                 Some(somebody) if joined.len() < joined_most => {
-                    self.told.insert(peer);
-                    joined.push(somebody.person(peer));
+                    self.told.insert(socket);
+                    joined.push(somebody.person(socket));
                 }
-                None if left.len() < left_most && self.told.remove(&peer) => left.push(peer),
-                _ if self.told.contains(&peer) => _ = self.untold.insert(peer, ()),
+                None if left.len() < left_most && self.told.remove(&socket) => left.push(socket),
+                _ if self.told.contains(&socket) => _ = self.untold.insert(socket, ()),
                 // Nobody was told a name that would have to be changed or taken back.
                 _ => {}
             }
@@ -242,11 +247,11 @@ impl Here {
     }
 }
 
-/// A peer's stay in a room. Dropping it leaves.
+/// A socket's stay in a room. Dropping it leaves.
 pub struct Stay {
     presence: Arc<Presence>,
     room: RoomName,
-    peer: PeerId,
+    socket: SocketId,
 }
 
 impl Stay {
@@ -254,11 +259,12 @@ impl Stay {
     pub fn rename(&self, name: AuthorName, user: Option<UserId>) {
         let mut rooms = self.presence.rooms.lock();
         if let Some(here) = rooms.get_mut(&self.room) {
-            if here.guests.remove(&self.peer) {
+            if here.guests.remove(&self.socket) {
                 here.guests_changed(self.presence.is_shared());
             }
-            here.people.insert(self.peer, Somebody::on_this(name, user));
-            here.changed(self.peer, self.presence.is_shared());
+            here.people
+                .insert(self.socket, Somebody::on_this(name, user));
+            here.changed(self.socket, self.presence.is_shared());
         }
     }
 }
@@ -268,10 +274,10 @@ impl Drop for Stay {
         let mut rooms = self.presence.rooms.lock();
         let is_shared = self.presence.is_shared();
         if let Some(here) = rooms.get_mut(&self.room) {
-            if here.people.shift_remove(&self.peer).is_some() {
-                here.changed(self.peer, is_shared);
+            if here.people.shift_remove(&self.socket).is_some() {
+                here.changed(self.socket, is_shared);
             }
-            if here.guests.remove(&self.peer) {
+            if here.guests.remove(&self.socket) {
                 here.guests_changed(is_shared);
             }
         }

@@ -1,6 +1,6 @@
-//! Rooms: who reads what from where on. A room hands every message of the log to each reader once,
-//! in order, without a seam between what was missed and what is new. Neighbours: `log` (where
-//! messages come from), `peer` (where they go), `dialect` (which renders them).
+//! Rooms: who reads what from where on. A room hands every message of the store to each reader once,
+//! in order, without a seam between what was missed and what is new. Beside it: `store` (where
+//! messages come from), `socket` (where they go), `dialects` (which renders them).
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -17,21 +17,21 @@ use serde_json::value::RawValue;
 use tokio::sync::{OnceCell, watch};
 
 use super::{
-    direct::Mailboxes,
-    log::{After, Limit, Log, LogError, Tail, Told},
+    direct::Inboxes,
     message::{Message, MessageId, RoomName},
-    peer::{Goodbye, Outlet, PeerId},
+    socket::{CloseReason, Socket, SocketId},
+    store::{After, Limit, Store, StoreError, Tail, TailItem},
     turns::Turns,
 };
 
-mod entry;
 mod pace;
+mod subscription;
 
-use self::entry::Place;
-pub use self::entry::{Entry, Seat};
+use self::subscription::Place;
+pub use self::subscription::{PendingSubscription, Subscription};
 
 /// Messages of a room in use that are held in memory, so that newcomers and those who come back
-/// after a short absence cost the log nothing.
+/// after a short absence cost the store nothing.
 const RECENT_MESSAGES: usize = 256;
 
 /// The same, in bytes of text.
@@ -69,7 +69,7 @@ pub enum Start {
 
 /// The rooms that somebody on this replica reads.
 pub struct Rooms {
-    log: Arc<dyn Log>,
+    store: Arc<dyn Store>,
     turns: Turns,
     /// Bytes of text that the rooms hold in memory.
     held: Arc<AtomicUsize>,
@@ -87,7 +87,7 @@ struct State {
     recent: Recent,
     audiences: Vec<Audience>,
     /// How many seats were ever taken.
-    seats: u64,
+    subscriptions: u64,
     /// Nothing is delivered to this room any more.
     is_over: bool,
 }
@@ -105,22 +105,22 @@ struct Recent {
 /// The readers who share one dialect.
 struct Audience {
     words: Arc<dyn Render>,
-    readers: IndexMap<PeerId, Reader>,
+    readers: IndexMap<SocketId, Reader>,
 }
 
 struct Reader {
-    outlet: Arc<dyn Outlet>,
+    outlet: Arc<dyn Socket>,
     /// Which of its seats this is: it may take another before it gives up the first.
-    seat: u64,
-    /// The last message it was given before it took its seat. The log may have told it more than
+    subscription: u64,
+    /// The last message it was given before it took its seat. The store may have told it more than
     /// has passed the tail here.
     has: u64,
 }
 
 impl Rooms {
-    pub(super) fn new(log: Arc<dyn Log>, turns: Turns) -> Arc<Self> {
+    pub(super) fn new(store: Arc<dyn Store>, turns: Turns) -> Arc<Self> {
         Arc::new(Self {
-            log,
+            store,
             turns,
             held: Arc::default(),
             rooms: Mutex::default(),
@@ -132,13 +132,13 @@ impl Rooms {
     ///
     /// # Errors
     ///
-    /// Those of the log, and [`LogError::Busy`] where the reader had no turn to ask it.
+    /// Those of the store, and [`StoreError::Busy`] where the reader had no turn to ask it.
     pub async fn enter(
         self: &Arc<Self>,
         name: RoomName,
         from: Start,
         client: IpAddr,
-    ) -> Result<Entry, LogError> {
+    ) -> Result<PendingSubscription, StoreError> {
         let place = Place::take(self, name);
         self.load(&place, client).await?;
         let (start, is_reset) = match from {
@@ -148,16 +148,16 @@ impl Rooms {
                 false => (self.start_of_last(&place, count, client).await?, true),
             },
         };
-        Ok(Entry::new(place, client, start, is_reset))
+        Ok(PendingSubscription::new(place, client, start, is_reset))
     }
 
-    /// Hands what passes the log's tail to the readers, and what is for one person to its box, until the
+    /// Hands what passes the store's tail to the readers, and what is for one person to its inbox, until the
     /// log closes.
-    pub async fn deliver(self: Arc<Self>, mut tail: Tail, direct: Arc<Mailboxes>) {
+    pub async fn deliver(self: Arc<Self>, mut tail: Tail, direct: Arc<Inboxes>) {
         while let Some(told) = tail.recv().await {
             let batch = match told {
-                Told::Kept(batch) => batch,
-                Told::Gap => {
+                TailItem::Kept(batch) => batch,
+                TailItem::Gap => {
                     self.break_off();
                     direct.start_anew();
                     continue;
@@ -194,7 +194,7 @@ impl Rooms {
             state.is_over = true;
             for audience in std::mem::take(&mut state.audiences) {
                 for reader in audience.readers.into_values() {
-                    reader.outlet.close(Goodbye::FellBehind);
+                    reader.outlet.close(CloseReason::FellBehind);
                 }
             }
         }
@@ -218,14 +218,14 @@ impl Rooms {
     }
 
     /// Reads the newest messages of a room once. What arrives meanwhile is put behind them.
-    async fn load(&self, place: &Place, client: IpAddr) -> Result<(), LogError> {
+    async fn load(&self, place: &Place, client: IpAddr) -> Result<(), StoreError> {
         let load = async || {
             let limit = Limit {
                 messages: RECENT_MESSAGES,
                 bytes: most_held(&self.held),
             };
             let _turn = self.turns.take(client).await?;
-            let kept = self.log.last(&place.name, limit).await?;
+            let kept = self.store.last(&place.name, limit).await?;
             place.room.state.lock().recent.put_before(kept);
             Ok(())
         };
@@ -238,16 +238,21 @@ impl Rooms {
         place: &Place,
         count: usize,
         client: IpAddr,
-    ) -> Result<u64, LogError> {
+    ) -> Result<u64, StoreError> {
         if let Some(seq) = place.room.state.lock().recent.start_of_last(count) {
             return Ok(seq);
         }
         let _turn = self.turns.take(client).await?;
-        self.log.start_of_last(&place.name, count).await
+        self.store.start_of_last(&place.name, count).await
     }
 
     /// Whether it is known what follows this id.
-    async fn knows(&self, place: &Place, id: MessageId, client: IpAddr) -> Result<bool, LogError> {
+    async fn knows(
+        &self,
+        place: &Place,
+        id: MessageId,
+        client: IpAddr,
+    ) -> Result<bool, StoreError> {
         if place.room.state.lock().recent.covers(id) {
             return Ok(true);
         }
@@ -264,9 +269,9 @@ impl Rooms {
         id: MessageId,
         limit: Limit,
         client: IpAddr,
-    ) -> Result<After, LogError> {
+    ) -> Result<After, StoreError> {
         let _turn = self.turns.take(client).await?;
-        self.log.after(&place.name, id, limit).await
+        self.store.after(&place.name, id, limit).await
     }
 }
 
@@ -291,7 +296,7 @@ impl Room {
                     held: held.clone(),
                 },
                 audiences: Vec::new(),
-                seats: 0,
+                subscriptions: 0,
                 is_over: false,
             }),
         })
@@ -323,7 +328,7 @@ impl Room {
 
 impl State {
     /// Returns the number of the seat.
-    fn seat(&mut self, outlet: Arc<dyn Outlet>, words: &Arc<dyn Render>, has: u64) -> u64 {
+    fn subscribe(&mut self, outlet: Arc<dyn Socket>, words: &Arc<dyn Render>, has: u64) -> u64 {
         let audience = match self
             .audiences
             .iter_mut()
@@ -338,18 +343,22 @@ impl State {
                 self.audiences.last_mut().expect("one was just pushed")
             }
         };
-        self.seats += 1;
-        let seat = self.seats;
-        let reader = Reader { outlet, seat, has };
+        self.subscriptions += 1;
+        let subscription = self.subscriptions;
+        let reader = Reader {
+            outlet,
+            subscription,
+            has,
+        };
         audience.readers.insert(reader.outlet.id(), reader);
-        seat
+        subscription
     }
 
-    fn unseat(&mut self, peer: PeerId, seat: u64) {
+    fn unsubscribe(&mut self, socket: SocketId, subscription: u64) {
         for audience in &mut self.audiences {
-            let reader = audience.readers.get(&peer);
-            if reader.is_some_and(|reader| reader.seat == seat) {
-                audience.readers.swap_remove(&peer);
+            let reader = audience.readers.get(&socket);
+            if reader.is_some_and(|reader| reader.subscription == subscription) {
+                audience.readers.swap_remove(&socket);
             }
         }
         self.audiences

@@ -12,7 +12,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::{sync::oneshot, time::timeout};
 
-use super::log::LogError;
+use super::store::StoreError;
 
 /// Reads at once.
 const READS: usize = 8;
@@ -49,8 +49,8 @@ impl Turns {
     ///
     /// # Errors
     ///
-    /// [`LogError::Busy`] where it does not come in five seconds.
-    pub async fn take(&self, client: IpAddr) -> Result<Turn, LogError> {
+    /// [`StoreError::Busy`] where it does not come in five seconds.
+    pub async fn take(&self, client: IpAddr) -> Result<Turn, StoreError> {
         let turn = {
             let mut state = self.0.lock();
             if state.free > 0 {
@@ -61,8 +61,8 @@ impl Turns {
         };
         timeout(PATIENCE, turn)
             .await
-            .map_err(|_| LogError::Busy)?
-            .map_err(|_| LogError::Busy)
+            .map_err(|_| StoreError::Busy)?
+            .map_err(|_| StoreError::Busy)
     }
 }
 
@@ -196,7 +196,7 @@ mod tests {
         let turns = Turns::new();
         let _taken = all(&turns).await;
         let late = turns.take(client(1)).await;
-        assert!(matches!(late, Err(LogError::Busy)));
+        assert!(matches!(late, Err(StoreError::Busy)));
     }
 
     #[test]

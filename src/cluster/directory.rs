@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use redis::{RedisError, Script};
 
-use super::members::{LEASE, Member, MemberId};
+use super::replicas::{LEASE, Replica, ReplicaId};
 use crate::redis::{Link, Redis};
 
 /// `KEYS[1]` the hash; `ARGV` id, entry, lease in milliseconds. A field is `<end of the lease> <entry>`.
@@ -56,8 +56,8 @@ impl Directory {
     /// version's is left out.
     pub(super) async fn renew(
         &self,
-        entry: &Member,
-    ) -> Result<(Timestamp, Vec<Member>), DirectoryError> {
+        entry: &Replica,
+    ) -> Result<(Timestamp, Vec<Replica>), DirectoryError> {
         let mut renewal = self.renew.prepare_invoke();
         renewal
             .key(&self.key)
@@ -74,7 +74,7 @@ impl Directory {
     }
 
     /// Gives an entry up.
-    pub(super) async fn leave(&self, id: &MemberId) -> Result<(), DirectoryError> {
+    pub(super) async fn leave(&self, id: &ReplicaId) -> Result<(), DirectoryError> {
         let mut command = redis::cmd("HDEL");
         command.arg(&self.key).arg(id.as_str());
         Ok(self.link.query(&command).await?)

@@ -1,8 +1,8 @@
-//! Several replicas that are one chat: who is there, and what they share besides the log.
+//! Several replicas that are one chat: who is there, and what they share besides the store.
 
 mod clock;
 pub mod directory;
-pub mod fleeting;
 pub mod lease;
-pub mod members;
 pub mod presence;
+pub mod replicas;
+pub mod volatile;

@@ -1,6 +1,6 @@
 //! Who is on which replica. Each replica keeps its own people in Redis, in a hash that dies with its lease, and
 //! publishes what changes there, with a number. The others apply that to what they know; who missed a number reads
-//! the hash. Whether a replica lives says the directory (`members`), and nothing else.
+//! the hash. Whether a replica lives says the directory (`replicas`), and nothing else.
 
 mod entries;
 
@@ -14,7 +14,7 @@ use redis::{RedisResult, Script};
 use tokio::time::{MissedTickBehavior, interval};
 
 use self::entries::{Entries, Published};
-use super::members::{LEASE, MemberId, Members};
+use super::replicas::{LEASE, ReplicaId, Replicas};
 use crate::{
     chat::presence::{Part, Presence},
     redis::{Channel, Link, Redis, Retry},
@@ -64,7 +64,7 @@ pub struct Shared {
     redis: Redis,
     link: Link,
     change: Script,
-    members: Arc<Members>,
+    replicas: Arc<Replicas>,
     presence: Arc<Presence>,
     /// Of the last change of our own.
     number: u64,
@@ -72,20 +72,20 @@ pub struct Shared {
     is_anew: bool,
     renewed: Instant,
     /// Replicas whose people are known, up to which change.
-    known: HashMap<MemberId, u64>,
+    known: HashMap<ReplicaId, u64>,
     /// Replicas whose people are shown here.
-    shown: HashSet<MemberId>,
+    shown: HashSet<ReplicaId>,
 }
 
 impl Shared {
     /// To be made before anybody comes.
-    pub fn new(redis: Redis, members: Arc<Members>, presence: Arc<Presence>) -> Self {
+    pub fn new(redis: Redis, replicas: Arc<Replicas>, presence: Arc<Presence>) -> Self {
         presence.share();
         Self {
             link: Link::new(redis.clone(), "presence"),
             redis,
             change: Script::new(CHANGE),
-            members,
+            replicas,
             presence,
             number: 0,
             is_anew: true,
@@ -165,7 +165,7 @@ impl Shared {
         } else {
             self.number.to_string()
         };
-        let id = self.members.id();
+        let id = self.replicas.id();
         let named: usize = parts.iter().map(Part::named).sum();
         let told = (!self.is_anew && named <= PUBLISHED).then_some(parts);
         let entries = Entries::of(parts);
@@ -189,7 +189,7 @@ impl Shared {
 
     /// Forgets who was on replicas that are gone, and reads who is on those that came.
     async fn look_around(&mut self) -> RedisResult<()> {
-        let live = self.members.others();
+        let live = self.replicas.others();
         self.known.retain(|id, _| live.contains(id));
         let presence = &self.presence;
         self.shown.retain(|id| {
@@ -215,12 +215,12 @@ impl Shared {
                 return Ok(());
             }
         };
-        if published.from == *self.members.id() {
+        if published.from == *self.replicas.id() {
             return Ok(());
         }
         let Some(known) = self.known.get_mut(&published.from) else {
             // Read as soon as the directory has it.
-            self.members.doubt();
+            self.replicas.doubt();
             return Ok(());
         };
         match published.parts() {
@@ -235,7 +235,7 @@ impl Shared {
     }
 
     /// Reads all who are on another replica.
-    async fn read(&mut self, id: MemberId) -> RedisResult<()> {
+    async fn read(&mut self, id: ReplicaId) -> RedisResult<()> {
         let mut read = redis::cmd("HGETALL");
         read.arg(self.hash(&id));
         let fields: HashMap<String, String> = self.link.query(&read).await?;
@@ -247,7 +247,7 @@ impl Shared {
         Ok(())
     }
 
-    fn hash(&self, id: &MemberId) -> String {
+    fn hash(&self, id: &ReplicaId) -> String {
         self.redis.key(format_args!("here:{id}"))
     }
 }

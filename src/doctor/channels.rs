@@ -9,7 +9,7 @@ use crate::{
 const SUBJECT: &str = "channels";
 
 pub(super) async fn look(settings: &Settings) -> Vec<Finding> {
-    let channels = &settings.redis_neighbours;
+    let channels = &settings.redis_bridges;
     let Some(address) = channels.address.clone() else {
         return Vec::new();
     };

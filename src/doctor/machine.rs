@@ -14,7 +14,7 @@ use rustix::{
 };
 
 use super::finding::Finding;
-use crate::{log::embedded, settings::Settings, transport::listener};
+use crate::{settings::Settings, store::sqlite, transport::listener};
 
 /// Open files beside those of connections.
 const OTHER_FILES: u64 = 50;
@@ -53,7 +53,7 @@ fn folder(data: &Path) -> Vec<Finding> {
         let what = format!("{} cannot be written: {error}", there.display());
         return vec![Finding::bad(SUBJECT, what, to_do)];
     }
-    let mut findings = vec![match embedded::is_in_use(data) {
+    let mut findings = vec![match sqlite::is_in_use(data) {
         _ if there != data => Finding::ok(SUBJECT, format!("{shown} will be made")),
         Ok(false) => Finding::ok(SUBJECT, format!("{shown} can be written")),
         Ok(true) => Finding::warn(

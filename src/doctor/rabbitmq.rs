@@ -2,17 +2,14 @@
 
 use super::finding::Finding;
 use crate::{
-    neighbour::amqp::{self, Found},
+    bridges::amqp::{self, Found},
     settings::Settings,
 };
 
 const SUBJECT: &str = "rabbitmq";
 
 pub(super) async fn look(settings: &Settings) -> Vec<Finding> {
-    let (address, buses) = (
-        &settings.neighbours.amqp,
-        &settings.neighbours.amqp_exchanges,
-    );
+    let (address, buses) = (&settings.bridges.amqp, &settings.bridges.amqp_exchanges);
     let Some(address) = address else {
         return vec![Finding::ok(
             SUBJECT,

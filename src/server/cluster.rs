@@ -7,7 +7,7 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 
 use crate::{
-    cluster::{directory::Directory, members::Members},
+    cluster::{directory::Directory, replicas::Replicas},
     redis::Redis,
     settings::{Settings, Switch},
     transport::{
@@ -18,7 +18,7 @@ use crate::{
 
 /// This replica among the others.
 pub(super) struct Cluster {
-    pub members: Arc<Members>,
+    pub replicas: Arc<Replicas>,
     /// `None` where the settings want no listener for the others.
     pub inside: Option<Inside>,
 }
@@ -39,24 +39,24 @@ impl Cluster {
             None => None,
         };
         let reached_at = listening.as_ref().map(|(_, _, reached_at)| *reached_at);
-        let members = Members::new(Directory::new(redis), reached_at, settings.replica())
+        let replicas = Replicas::new(Directory::new(redis), reached_at, settings.replica())
             .context("the system has no randomness for a replica's id")?;
         let secret = settings.cluster.cluster_secret.as_ref();
         let secret = Secret::of(secret.map(|secret| &*secret.0));
         let sets_cookie = settings.cluster.affinity_cookie == Switch::On;
         let inside = listening.map(|(listener, address, _)| Inside {
-            forward: Arc::new(Forward::new(members.clone(), secret.clone(), sets_cookie)),
+            forward: Arc::new(Forward::new(replicas.clone(), secret.clone(), sets_cookie)),
             secret,
             listener,
             address,
         });
-        Ok(Self { members, inside })
+        Ok(Self { replicas, inside })
     }
 
     /// What the ids of sessions begin with: nothing where nobody else asks for them.
     pub(super) fn mark(&self) -> &str {
         match self.inside {
-            Some(_) => self.members.id().as_str(),
+            Some(_) => self.replicas.id().as_str(),
             None => "",
         }
     }

@@ -17,15 +17,15 @@ use http::{
 use serde::Serialize;
 
 use crate::{
-    cluster::members::Members,
-    neighbour::status::{State, Watched},
+    bridges::status::{State, Watched},
+    cluster::replicas::Replicas,
 };
 
 /// What is known of this replica's state.
 #[derive(Clone)]
 pub(super) struct Readiness {
     is_draining: Arc<AtomicBool>,
-    members: Option<Arc<Members>>,
+    replicas: Option<Arc<Replicas>>,
     neighbours: Arc<[Watched]>,
 }
 
@@ -34,13 +34,13 @@ struct Told {
     ready: bool,
     draining: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    replicas: Option<Replicas>,
+    replicas: Option<ReplicaReport>,
     /// How each bus of an old chat is, by its name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     neighbours: BTreeMap<String, Bus>,
 }
 
-/// How a neighbour's bus is. Why is for the log alone: whoever reaches the port may ask, and it names machines.
+/// How a bridge's bus is. Why is for the store alone: whoever reaches the port may ask, and it names machines.
 #[derive(Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 enum Bus {
@@ -64,7 +64,7 @@ impl From<State> for Bus {
 }
 
 #[derive(Serialize)]
-struct Replicas {
+struct ReplicaReport {
     /// The id of this one.
     id: String,
     /// How many live, as far as this one knows.
@@ -74,10 +74,10 @@ struct Replicas {
 }
 
 impl Readiness {
-    pub(super) fn new(members: Option<Arc<Members>>, neighbours: Arc<[Watched]>) -> Self {
+    pub(super) fn new(replicas: Option<Arc<Replicas>>, neighbours: Arc<[Watched]>) -> Self {
         Self {
             is_draining: Arc::default(),
-            members,
+            replicas,
             neighbours,
         }
     }
@@ -96,10 +96,10 @@ impl Readiness {
         let told = Told {
             ready: !draining,
             draining,
-            replicas: self.members.as_ref().map(|members| Replicas {
-                id: members.id().to_string(),
-                count: members.count(),
-                known: !members.is_lapsed(),
+            replicas: self.replicas.as_ref().map(|replicas| ReplicaReport {
+                id: replicas.id().to_string(),
+                count: replicas.count(),
+                known: !replicas.is_lapsed(),
             }),
             neighbours: (self.neighbours.iter())
                 .map(|it| (it.name.to_string(), it.state.borrow().clone().into()))

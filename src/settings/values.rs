@@ -1,5 +1,5 @@
 //! Values of settings that no library has a type for: counts and durations within a range, origins,
-//! what a log keeps. Errors say what was expected; clap puts the setting and the value before them.
+//! what a store keeps. Errors say what was expected; clap puts the setting and the value before them.
 
 use std::{net::IpAddr, num::NonZeroUsize, time::Duration};
 
@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
-use crate::log::embedded::Retain;
+use crate::store::sqlite::Retain;
 
 const DAY: Duration = Duration::from_secs(86_400);
 

@@ -1,5 +1,5 @@
-//! Events that ask a peer for an answer, and what is waited for: bounded in number and time for each
-//! peer. The transports know how an answer comes in.
+//! Events that ask a socket for an answer, and what is waited for: bounded in number and time for each
+//! socket. The transports know how an answer comes in.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -8,9 +8,9 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::chat::peer::{Answer, Unanswered};
+use crate::chat::socket::{Answer, Unanswered};
 
-/// Answers of one peer that are waited for at once.
+/// Answers of one socket that are waited for at once.
 pub(super) const MOST: usize = 64;
 
 /// How long an answer is waited for. Longer than a connection that is dead goes unnoticed: who is slow
@@ -20,7 +20,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// What is to be done with an answer.
 pub(super) type Answered = Box<dyn FnOnce(Answer) + Send>;
 
-/// What one peer was asked. Most are never asked anything.
+/// What one socket was asked. Most are never asked anything.
 #[derive(Default)]
 pub(super) struct Asks(OnceLock<Arc<Semaphore>>);
 

@@ -1,4 +1,4 @@
-//! Who receives which fleeting events: the members of each channel, among the peers of one transport.
+//! Who receives which volatile events: the members of each channel, among the sockets of one transport.
 //! `server` has those of all transports told.
 
 use std::{
@@ -11,12 +11,12 @@ use parking_lot::Mutex;
 use serde_json::value::RawValue;
 
 use crate::{
-    chat::peer::{Outlet, PeerId},
-    dialect::Fleeting,
+    chat::socket::{Socket, SocketId},
+    dialects::Volatile,
 };
 
-/// A peer that channels can be joined by.
-pub(super) trait Member: Outlet {
+/// A socket that channels can be joined by.
+pub(super) trait Member: Socket {
     fn namespace(&self) -> &'static str;
 
     /// The channels that it is in.
@@ -28,7 +28,7 @@ pub(super) struct Channels<P>(Mutex<HashMap<Channel, Members<P>>>);
 
 type Channel = (&'static str, Box<str>);
 
-type Members<P> = HashMap<PeerId, Weak<P>>;
+type Members<P> = HashMap<SocketId, Weak<P>>;
 
 impl<P: Member> Channels<P> {
     pub(super) fn new() -> Arc<Self> {
@@ -53,7 +53,7 @@ impl<P: Member> Channels<P> {
         self.remove(peer, channel.into());
     }
 
-    /// The peer is gone.
+    /// The socket is gone.
     pub(super) fn forget(&self, peer: &P) {
         let joined = std::mem::take(&mut *peer.joined().lock());
         for channel in joined {
@@ -81,14 +81,14 @@ impl<P: Member> Channels<P> {
     }
 }
 
-/// Fleeting events for the peers of a namespace.
+/// Volatile events for the sockets of a namespace.
 pub(super) struct Told<P> {
     pub channels: Arc<Channels<P>>,
     pub namespace: &'static str,
 }
 
 #[async_trait]
-impl<P: Member> Fleeting for Told<P> {
+impl<P: Member> Volatile for Told<P> {
     async fn tell(&self, channel: &str, event: &str, payload: Box<RawValue>) {
         for peer in self.channels.members(self.namespace, channel) {
             peer.emit(event, &payload);

@@ -181,7 +181,7 @@ impl<C: Carried> Exchange<'_, C> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
             // Once all is said, another connection may be the one to be woken.
-            let may_read = (!self.over || self.hears_on())
+            let may_read = (!self.over || self.reads_on())
                 && self.carried.flow().may_read(Reader::Wire, cx.waker());
             if self.carried.is_cut() {
                 return Poll::Ready(End::Lost);
@@ -198,7 +198,7 @@ impl<C: Carried> Exchange<'_, C> {
             }
             // Answers to pings are not counted by the flow, and wait here.
             let enough = self.carried.flow().limits().backlog / 2;
-            let hears = !self.deaf && (!self.over || self.hears_on());
+            let hears = !self.deaf && (!self.over || self.reads_on());
             if !hears || !may_read || self.out.len() > enough {
                 return Poll::Pending;
             }
@@ -214,7 +214,7 @@ impl<C: Carried> Exchange<'_, C> {
     }
 
     /// All is said, but the client may not know yet, and still be saying something.
-    fn hears_on(&self) -> bool {
+    fn reads_on(&self) -> bool {
         self.over && !self.left && !self.deaf && self.carried.is_going_down()
     }
 
@@ -293,7 +293,7 @@ impl<C: Carried> Exchange<'_, C> {
             if self.out.is_empty() {
                 return match (self.over, self.left) {
                     (_, true) => Poll::Ready(End::Left),
-                    (true, false) if self.hears_on() => self.end_stream(cx),
+                    (true, false) if self.reads_on() => self.end_stream(cx),
                     (true, false) => Poll::Ready(End::Over),
                     (false, false) => Poll::Pending,
                 };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::chat::peer::Goodbye;
+use crate::chat::socket::CloseReason;
 
 /// How long a client may take to be told that the server goes down, and is heard meanwhile.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -14,18 +14,21 @@ const PERIOD: Duration = Duration::from_millis(10);
 
 /// The WebSocket status (RFC 6455, 7.4.1) that tells why the server closes. None of those that were
 /// registered later: the `ws` package that Socket.IO 1.x clients use on Node takes them for an error.
-pub(super) fn close_status(why: Goodbye) -> u16 {
+pub(super) fn close_status(why: CloseReason) -> u16 {
     match why {
-        Goodbye::Shutdown => 1001,
-        Goodbye::BadPacket => 1002,
-        Goodbye::Flooding | Goodbye::SignedOut | Goodbye::TokenExpired => 1008,
-        Goodbye::TooLarge => 1009,
-        Goodbye::SlowPeer | Goodbye::Stalled | Goodbye::FellBehind | Goodbye::Unavailable => 1011,
+        CloseReason::Shutdown => 1001,
+        CloseReason::BadPacket => 1002,
+        CloseReason::Flooding | CloseReason::SignedOut | CloseReason::TokenExpired => 1008,
+        CloseReason::TooLarge => 1009,
+        CloseReason::SlowPeer
+        | CloseReason::Stalled
+        | CloseReason::FellBehind
+        | CloseReason::Unavailable => 1011,
     }
 }
 
 /// The close frame that tells why (RFC 6455, 5.2 and 5.5.1).
-pub(super) fn close_frame(why: Goodbye) -> Vec<u8> {
+pub(super) fn close_frame(why: CloseReason) -> Vec<u8> {
     let mut frame = vec![0x88, 2 + why.message().len() as u8];
     frame.extend_from_slice(&close_status(why).to_be_bytes());
     frame.extend_from_slice(why.message().as_bytes());

@@ -15,7 +15,7 @@ use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
 use super::pace::Pace;
-use crate::chat::peer::{Backlog, Goodbye};
+use crate::chat::socket::{Backlog, CloseReason};
 
 /// Events that may wait to be dealt with before a session's bytes are left unread. What was read already
 /// still comes in, so the queue holds at most what one read brings on top.
@@ -49,7 +49,7 @@ pub(super) struct Shared {
     /// Events of all sessions that are being dealt with.
     unheard: AtomicUsize,
     /// How many the server ended, by reason.
-    ended: [AtomicU64; Goodbye::ALL.len()],
+    ended: [AtomicU64; CloseReason::ALL.len()],
 }
 
 impl Shared {
@@ -62,11 +62,11 @@ impl Shared {
     }
 
     /// How many sessions the server ended for this reason.
-    pub(super) fn ended(&self, why: Goodbye) -> u64 {
+    pub(super) fn ended(&self, why: CloseReason) -> u64 {
         self.ended[why as usize].load(Ordering::Relaxed)
     }
 
-    pub(super) fn count_ended(&self, why: Goodbye) {
+    pub(super) fn count_ended(&self, why: CloseReason) {
         self.ended[why as usize].fetch_add(1, Ordering::Relaxed);
     }
 

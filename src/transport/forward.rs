@@ -1,5 +1,5 @@
 //! Requests for a session that lives on another replica: passed to it over the internal listener, and the
-//! answer passed back as it is. Knows where a session lives from its id alone (`cluster::members`), and
+//! answer passed back as it is. Knows where a session lives from its id alone (`cluster::replicas`), and
 //! nothing of what is said.
 
 use std::{
@@ -30,8 +30,8 @@ use super::{
     tunnel,
 };
 use crate::{
-    cluster::members::{LEASE, Members, Other},
-    complaints::Complaints,
+    cluster::replicas::{LEASE, Other, Replicas},
+    log_limit::LogLimit,
 };
 
 /// How long another replica may take to accept a connection. The client meanwhile waits, and begins
@@ -82,7 +82,7 @@ impl Secret {
 
 /// Passes requests on.
 pub struct Forward {
-    members: Arc<Members>,
+    replicas: Arc<Replicas>,
     client: Client<HttpConnector, Body>,
     secret: Secret,
     /// Set with the answer to a handshake.
@@ -94,7 +94,7 @@ pub struct Forward {
 }
 
 impl Forward {
-    pub fn new(members: Arc<Members>, secret: Secret, sets_cookie: bool) -> Self {
+    pub fn new(replicas: Arc<Replicas>, secret: Secret, sets_cookie: bool) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
@@ -109,11 +109,11 @@ impl Forward {
             .build(connector);
         let cookie = format!(
             "{AFFINITY}={}; Path=/; HttpOnly; SameSite=Lax",
-            members.id()
+            replicas.id()
         );
         let cookie = cookie.parse().expect("an id is part of a header value");
         Self {
-            members,
+            replicas,
             client,
             secret,
             cookie: sets_cookie.then_some(cookie),
@@ -169,11 +169,11 @@ impl Forward {
         here: impl AsyncFnOnce(Request<Body>) -> Response<Body>,
     ) -> Response<Body> {
         let owner = match session {
-            Some(session) => self.members.owner_of(session).await,
+            Some(session) => self.replicas.owner_of(session).await,
             None if !self.is_draining.load(Ordering::Relaxed) => None,
             // It would end with this replica; the next try goes to another.
             None if request.headers().contains_key(UPGRADE) => return gate::later(),
-            None => self.members.another(),
+            None => self.replicas.another(),
         };
         // It would end with this replica, perhaps when the client cannot go back any more; so the client polls on.
         if owner.is_some() && self.refuses(&request) {
@@ -209,14 +209,14 @@ impl Forward {
         let passed = tokio::select! {
             passed = self.client.request(request) => passed.map_err(|error| error.to_string()),
             // One that was stopped answers nothing, and keeps its connections.
-            () = self.members.gone(&owner.id) => Err("its lease has ended".to_owned()),
+            () = self.replicas.gone(&owner.id) => Err("its lease has ended".to_owned()),
         };
         let passed = match passed {
             Ok(passed) => passed,
             Err(error) => {
                 // Whether a replica that is gone took a POST is not known, so it is not sent again.
                 tracing::debug!(owner = %owner.address, %error, "could not pass a request on");
-                self.members.doubt();
+                self.replicas.doubt();
                 return Err(left);
             }
         };
@@ -271,7 +271,7 @@ impl Forward {
         owner: Other,
     ) -> Response<Body> {
         let owner_side = hyper::upgrade::on(&mut passed);
-        let members = self.members.clone();
+        let replicas = self.replicas.clone();
         let going = Arc::new(Notify::new());
         {
             let mut tunnels = self.tunnels.lock();
@@ -287,7 +287,7 @@ impl Forward {
             };
             tokio::select! {
                 () = tunnel::join(ends, going.notified()) => {}
-                () = members.gone(&owner.id) => {}
+                () = replicas.gone(&owner.id) => {}
             }
         });
         let (parts, _) = passed.into_parts();
@@ -312,19 +312,19 @@ impl Hop {
 
 /// Has only other replicas ask, and believes what they say of their clients.
 pub fn guarded(router: Router, secret: Secret) -> Router {
-    let complaints = Arc::new(Complaints::default());
+    let log_limit = Arc::new(LogLimit::default());
     router.layer(axum::middleware::from_fn(
         move |mut request: Request<Body>, next: Next| {
             let shown = request.headers_mut().remove(SECRET);
             let client = request.headers_mut().remove(CLIENT);
             let is_replica =
                 shown.is_some_and(|shown| shown.as_bytes().ct_eq(secret.0.as_bytes()).into());
-            let complaints = complaints.clone();
+            let log_limit = log_limit.clone();
             async move {
                 if !is_replica {
                     let remote = request.extensions().get().map(|Remote(address)| *address);
                     let remote = remote.map(tracing::field::display);
-                    if let Some(unsaid_before) = complaints.due() {
+                    if let Some(unsaid_before) = log_limit.due() {
                         tracing::warn!(
                             remote, unsaid_before,
                             "refused a request on the internal listener: no or another cluster secret"

@@ -1,25 +1,25 @@
-//! One peer's events on their way to its conversation: taken in the order in which they arrive, into
+//! One socket's events on their way to its handler: taken in the order in which they arrive, into
 //! one bounded queue, and heard one after the other. The task that does so lives only while there
-//! is something to hear: an idle peer costs none. `flow` bounds the queue, `pace` what comes into it.
+//! is something to hear: an idle socket costs none. `flow` bounds the queue, `pace` what comes into it.
 
 use std::{collections::VecDeque, sync::Arc};
 
 use parking_lot::Mutex;
 
 use crate::{
-    chat::peer::Outlet,
-    dialect::{Conversation, Event},
+    chat::socket::Socket,
+    dialects::{Event, Handler},
 };
 
-/// A peer, as its inbox sees it.
-pub(super) trait Host: Outlet {
+/// A socket, as its inbox sees it.
+pub(super) trait Host: Socket {
     fn inbox(&self) -> &Inbox;
 
     /// Whoever broke the rules is not heard any more.
     fn is_cut_off(&self) -> bool;
 }
 
-/// What a peer said and its conversation has not heard.
+/// What a socket said and its handler has not heard.
 #[derive(Default)]
 pub(super) struct Inbox(Mutex<Waiting>);
 
@@ -27,7 +27,7 @@ pub(super) struct Inbox(Mutex<Waiting>);
 struct Waiting {
     items: VecDeque<Item>,
     /// Taken out while it listens.
-    conversation: Option<Box<dyn Conversation>>,
+    handler: Option<Box<dyn Handler>>,
 }
 
 pub(super) enum Item {
@@ -36,22 +36,22 @@ pub(super) enum Item {
     Close,
 }
 
-/// Lets a conversation begin: what the peer may have said by now comes after its opening.
-pub(super) fn open<H: Host>(host: Arc<H>, conversation: Box<dyn Conversation>) {
+/// Lets a handler begin: what the socket may have said by now comes after its opening.
+pub(super) fn open<H: Host>(host: Arc<H>, handler: Box<dyn Handler>) {
     host.inbox().0.lock().items.push_front(Item::Open);
-    tokio::spawn(listen(host, conversation));
+    tokio::spawn(listen(host, handler));
 }
 
 pub(super) fn push<H: Host>(host: &Arc<H>, item: Item) {
     let mut waiting = host.inbox().0.lock();
     waiting.items.push_back(item);
-    if let Some(conversation) = waiting.conversation.take() {
+    if let Some(handler) = waiting.handler.take() {
         drop(waiting);
-        tokio::spawn(listen(host.clone(), conversation));
+        tokio::spawn(listen(host.clone(), handler));
     }
 }
 
-async fn listen<H: Host>(host: Arc<H>, mut conversation: Box<dyn Conversation>) {
+async fn listen<H: Host>(host: Arc<H>, mut handler: Box<dyn Handler>) {
     let inbox = host.inbox();
     loop {
         let item = {
@@ -60,22 +60,22 @@ async fn listen<H: Host>(host: Arc<H>, mut conversation: Box<dyn Conversation>) 
                 Some(item) => item,
                 None => {
                     waiting.items = VecDeque::new();
-                    waiting.conversation = Some(conversation);
+                    waiting.handler = Some(handler);
                     return;
                 }
             }
         };
         match item {
-            Item::Open => conversation.open().await,
+            Item::Open => handler.open().await,
             Item::Hear(event) => {
                 // Whoever does not read its answers is not asked for more questions.
                 host.drained().await;
                 if !host.is_cut_off() {
-                    conversation.hear(event).await;
+                    handler.handle(event).await;
                 }
             }
-            // Nothing comes after it: the conversation ends with this task.
-            Item::Close => return conversation.close().await,
+            // Nothing comes after it: the handler ends with this task.
+            Item::Close => return handler.close().await,
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Accepts TCP connections and speaks HTTP/1.1 on them: bounded in number, with a limit on how long a
-//! request's head may take and on how long a peer may leave data unacknowledged. A few connections
+//! request's head may take and on how long a socket may leave data unacknowledged. A few connections
 //! beyond the bound are told that the server is full, or that it is well (`/health`).
 
 use std::{
@@ -320,7 +320,7 @@ async fn answer_when_full(connection: Connection, router: Router) {
 
 fn tune(stream: &TcpStream, stall: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    // A peer that vanished, or stopped reading, with data on the way.
+    // A socket that vanished, or stopped reading, with data on the way.
     #[cfg(target_os = "linux")]
     SockRef::from(stream).set_tcp_user_timeout(Some(stall))?;
     SockRef::from(stream).set_keepalive(true)

@@ -8,7 +8,7 @@ use http::{
     header::{AUTHORIZATION, COOKIE, HOST, ORIGIN, REFERER},
 };
 
-use crate::dialect::Credentials;
+use crate::dialects::Credentials;
 
 /// Whether pages of an origin, `scheme://host[:port]`, may connect; those of our own host may anyway.
 pub type Allowed = Arc<dyn Fn(&str) -> bool + Send + Sync>;

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::farewell::{LAST_WORDS, close_frame};
-use crate::chat::peer::Goodbye;
+use crate::chat::socket::CloseReason;
 
 /// Bytes that are passed to the client at once.
 const BUFFER: usize = 8 * 1024;
@@ -92,7 +92,7 @@ async fn pass_down(
             biased;
             count = from_owner.read(&mut buffer) => count?,
             () = &mut going, if position.is_between_frames() => {
-                to_client.write_all(&close_frame(Goodbye::Shutdown)).await?;
+                to_client.write_all(&close_frame(CloseReason::Shutdown)).await?;
                 to_client.flush().await?;
                 return Ok(true);
             }
@@ -221,7 +221,7 @@ mod tests {
         let mut told = [0; 7];
         client.read_exact(&mut told).await.unwrap();
         assert_eq!(&told[..3], b"llo");
-        assert_eq!(told[3..], close_frame(Goodbye::Shutdown)[..4]);
+        assert_eq!(told[3..], close_frame(CloseReason::Shutdown)[..4]);
         client.write_all(b"two").await.unwrap();
         client.shutdown().await.unwrap();
         let mut heard = String::new();

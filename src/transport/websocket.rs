@@ -1,5 +1,5 @@
 //! The transport for clients that speak no Socket.IO: a bare WebSocket (RFC 6455, version 13), one
-//! JSON text to a message. `peer` is one client, `carrying` its side of the connection, `pulse` notices
+//! JSON text to a message. `socket` is one client, `carrying` its side of the connection, `pulse` notices
 //! those that are gone; `exchange` moves the frames.
 
 mod carrying;
@@ -28,8 +28,8 @@ use super::{
     upgrade,
 };
 use crate::{
-    chat::peer::{Goodbye, Outlet},
-    dialect::{Conversation, Dialect, Handshake},
+    chat::socket::{CloseReason, Socket},
+    dialects::{Dialect, Handler, Handshake},
 };
 
 /// The version of the protocol; there is no other that browsers speak.
@@ -101,12 +101,12 @@ impl WebSocket {
     /// Sends those who are here away, one after the other over a time.
     pub async fn thin_out(&self, over: Duration) {
         let peers = self.peers.everybody();
-        farewell::one_by_one(peers, over, |peer| peer.close(Goodbye::Shutdown)).await;
+        farewell::one_by_one(peers, over, |peer| peer.close(CloseReason::Shutdown)).await;
     }
 
     /// Sends everybody away, and returns when they are gone and what they said has been dealt with.
     pub async fn drain(&self) {
-        let send_away = || self.peers.close_all(Goodbye::Shutdown);
+        let send_away = || self.peers.close_all(CloseReason::Shutdown);
         farewell::to_all(send_away, || self.peers.are_quiet()).await;
     }
 
@@ -128,13 +128,13 @@ impl WebSocket {
             credentials: origin::credentials(request.headers(), &self.allowed),
         };
         let peer = Peer::new(self.dialect.clone(), remote, self.peers.clone());
-        let greeted = self.dialect.greet(peer.clone(), &handshake);
-        let conversation = greeted.map_err(|refusal| Refusal::Dialect(refusal.0))?;
+        let greeted = self.dialect.connect(peer.clone(), &handshake);
+        let handler = greeted.map_err(|refusal| Refusal::Dialect(refusal.0))?;
         let timing = self.timing;
         Ok(upgrade::answer(
             &mut request,
             &key,
-            move |stream, unread| converse(stream, unread, peer, conversation, timing),
+            move |stream, unread| converse(stream, unread, peer, handler, timing),
         ))
     }
 }
@@ -159,7 +159,7 @@ fn check(request: &Request<Body>) -> Result<HeaderValue, Refusal> {
     Ok(key.clone())
 }
 
-/// The origin that a page names, for the log.
+/// The origin that a page names, for the store.
 fn named_origin(headers: &HeaderMap) -> String {
     let origin = headers.get(ORIGIN).map_or(&[][..], HeaderValue::as_bytes);
     String::from_utf8_lossy(&origin[..origin.len().min(LOGGED_ORIGIN)]).into_owned()
@@ -178,12 +178,12 @@ async fn converse(
     mut stream: Connection,
     unread: Vec<u8>,
     peer: Arc<Peer>,
-    conversation: Box<dyn Conversation>,
+    handler: Box<dyn Handler>,
     timing: Timing,
 ) {
     let limits = *peer.flow.limits();
     peer.arrive();
-    inbox::open(peer.clone(), conversation);
+    inbox::open(peer.clone(), handler);
     let mut carrying = Carrying::new(peer.clone(), timing);
     let end = exchange::carry(&mut stream, unread, limits.message, &mut carrying).await;
     drop(carrying);

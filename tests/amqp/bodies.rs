@@ -1,13 +1,12 @@
-//! Bodies that are no messages: refused with a word in the log, out of nobody's way.
+//! Bodies that are no messages: refused with a word in the store, out of nobody's way.
 
 use lapin::BasicProperties;
 
 use crate::{
     everything,
     harness::words::seq,
-    member,
     node::{MESSAGES, Node},
-    place, server,
+    place, replica, server,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -16,7 +15,7 @@ async fn a_body_that_is_no_message_is_refused_and_what_follows_is_taken() {
     let server = server(&place.url(), "messages");
     server.logged(&["neighbour is connected"]).await;
     let node = Node::on(&place.url(), &MESSAGES).await;
-    let mut ann = member(server.address(), "ann").await;
+    let mut ann = replica(server.address(), "ann").await;
     let long = format!(r#"{{"text":"{}"}}"#, "x".repeat(10_000_000));
     let too_long = format!(r#"{{"text":"{}"}}"#, "x".repeat(200_000));
     let bad: [&[u8]; 9] = [
@@ -54,7 +53,7 @@ async fn a_message_that_bears_our_mark_is_not_taken_in() {
     let server = server(&place.url(), "messages");
     server.logged(&["neighbour is connected"]).await;
     let mut node = Node::on(&place.url(), &MESSAGES).await;
-    let mut ann = member(server.address(), "ann").await;
+    let mut ann = replica(server.address(), "ann").await;
     ann.post("lobby", "ours", None).await;
     let mark = node.next().await.properties.app_id().clone().unwrap();
     let forged = BasicProperties::default().with_app_id(mark);
@@ -71,7 +70,7 @@ async fn strange_texts_and_host_names_pass_as_text() {
     let server = server(&place.url(), "messages");
     server.logged(&["neighbour is connected"]).await;
     let node = Node::on(&place.url(), &MESSAGES).await;
-    let mut ann = member(server.address(), "ann").await;
+    let mut ann = replica(server.address(), "ann").await;
     let host = "h ost\u{7}\n".repeat(1000);
     let body = serde_json::json!({ "text": "a\0b\u{202e}✓😀<script>", "ip": host, "extra": [1] });
     node.publish(body.to_string()).await;

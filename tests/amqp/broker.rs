@@ -15,9 +15,8 @@ use crate::{
         redis::RedisServer,
         server::Server,
     },
-    member,
     node::{self, Declared, MESSAGES, Node},
-    one_is_connected, place, replicas, server,
+    one_is_connected, place, replica, replicas, server,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -27,7 +26,7 @@ async fn what_is_said_while_the_broker_is_dead_goes_out_in_order_when_it_is_back
     let server = server(&place.url(), "messages");
     server.logged(&["neighbour is connected"]).await;
     let node = Node::on(&place.url(), &MESSAGES).await;
-    let mut ann = member(server.address(), "ann").await;
+    let mut ann = replica(server.address(), "ann").await;
     node.say("before").await;
     assert_eq!(ann.said().await.text, "before");
     for how in ["killed", "stopped"] {
@@ -81,7 +80,7 @@ async fn a_broker_that_restarts_and_a_replica_that_is_killed_cost_nothing_that_w
     let mut said = Vec::new();
     let mut heard: HashMap<String, u32> = HashMap::new();
     for round in 0..3 {
-        let mut ann = member(servers[0].address(), "ann").await;
+        let mut ann = replica(servers[0].address(), "ann").await;
         for n in 0..100 {
             let text = format!("{round} {n}");
             ann.post("lobby", &text, None).await;
@@ -128,7 +127,7 @@ async fn a_broker_short_of_memory_is_waited_for_while_the_chat_goes_on() {
     let server = server(&place.url(), "messages");
     server.logged(&["neighbour is connected"]).await;
     let mut node = Node::on(&place.url(), &MESSAGES).await;
-    let mut ann = member(server.address(), "ann").await;
+    let mut ann = replica(server.address(), "ann").await;
     broker.ctl(&["set_vm_memory_high_watermark", "absolute", "1"]);
     eventually("the broker is short of memory", async || {
         let alarms = broker.ctl(&["eval", "rabbit_alarm:get_alarms()."]);
@@ -156,7 +155,7 @@ async fn a_network_that_is_cut_or_silent_is_noticed_and_made_up_for() {
     let server = server(&url, "messages");
     server.logged(&["neighbour is connected"]).await;
     let mut node = Node::on(&place.url(), &MESSAGES).await;
-    let mut ann = member(server.address(), "ann").await;
+    let mut ann = replica(server.address(), "ann").await;
     for weather in [Weather::Cut, Weather::Silent] {
         proxy.set(weather);
         ann.post("lobby", &format!("ours {weather:?}"), None).await;
@@ -185,7 +184,7 @@ async fn a_refused_login_is_said_once_without_the_password_and_tried_again() {
         ])
         .await;
     assert!(line.contains("WARN"), "{line}");
-    let mut ann = member(server.address(), "ann").await;
+    let mut ann = replica(server.address(), "ann").await;
     ann.post("lobby", "hello", None).await;
     let mut node = Node::on(&place.url(), &MESSAGES).await;
     broker.ctl(&["add_user", "moved", "s3cret-w0rd"]);
@@ -201,10 +200,13 @@ async fn a_refused_login_is_said_once_without_the_password_and_tried_again() {
     server.logged(&["neighbour is back"]).await;
     ann.post("lobby", "let in", None).await;
     assert_eq!(node.texts_until("let in").await, ["hello", "let in"]);
-    let log = server.log();
-    let refused = log.iter().filter(|line| line.contains("ACCESS_REFUSED"));
-    assert_eq!(refused.count(), 1, "{log:#?}");
-    assert!(!log.iter().any(|line| line.contains("s3cret")), "{log:#?}");
+    let store = server.log();
+    let refused = store.iter().filter(|line| line.contains("ACCESS_REFUSED"));
+    assert_eq!(refused.count(), 1, "{store:#?}");
+    assert!(
+        !store.iter().any(|line| line.contains("s3cret")),
+        "{store:#?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -229,7 +231,7 @@ async fn who_may_only_use_an_exchange_that_others_declared_does_so() {
         "messages",
     );
     server.logged(&["neighbour is connected"]).await;
-    let mut ann = member(server.address(), "ann").await;
+    let mut ann = replica(server.address(), "ann").await;
     ann.post("lobby", "ours", None).await;
     node.texts_until("ours").await;
     node.say("theirs").await;
@@ -267,7 +269,7 @@ async fn an_exchange_of_another_kind_is_reported_in_words_and_taken_up_once_it_i
             line.contains("ERROR") && line.contains("delete it"),
             "{line}"
         );
-        let mut ann = member(server.address(), "ann").await;
+        let mut ann = replica(server.address(), "ann").await;
         ann.post("lobby", "the chat goes on", None).await;
         node::delete(&channel, &wrong).await;
         let mut node = Node::on(&place.url(), &MESSAGES).await;
@@ -283,7 +285,7 @@ async fn a_queue_that_is_deleted_is_declared_anew() {
     let server = server(&place.url(), "messages");
     server.logged(&["neighbour is connected"]).await;
     let node = Node::on(&place.url(), &MESSAGES).await;
-    let mut ann = member(server.address(), "ann").await;
+    let mut ann = replica(server.address(), "ann").await;
     let queues = place.broker_ctl(&["list_queues", "-p", &place.vhost, "name"]);
     let queue = queues
         .lines()
@@ -308,7 +310,7 @@ async fn a_server_that_ends_tells_what_was_said_before_and_leaves_nothing_of_its
     let server = server(&place.url(), "messages");
     server.logged(&["neighbour is connected"]).await;
     let mut node = Node::on(&place.url(), &MESSAGES).await;
-    let mut ann = member(server.address(), "ann").await;
+    let mut ann = replica(server.address(), "ann").await;
     for n in 0..200 {
         ann.start("post", &json!({ "room": "lobby", "text": format!("{n}") }))
             .await
@@ -328,7 +330,7 @@ async fn a_broker_that_is_not_there_yet_is_waited_for() {
     broker.kill();
     let server = Server::start(&["--amqp", &place.url(), "--amqp-exchange", "messages"]);
     server.logged(&["neighbour is away"]).await;
-    let mut ann = member(server.address(), "ann").await;
+    let mut ann = replica(server.address(), "ann").await;
     ann.post("lobby", "before it is there", None).await;
     broker.start_again();
     let mut node = Node::on(&place.url(), &MESSAGES).await;

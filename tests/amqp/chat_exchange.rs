@@ -6,9 +6,8 @@ use serde_json::{Value, json};
 use crate::{
     everything,
     harness::{client::Packet, http, redis::RedisServer, soon},
-    member,
     node::{CHAT_EXCHANGE, MESSAGES, Node},
-    one_is_connected, place, replicas, server,
+    one_is_connected, place, replica, replicas, server,
 };
 
 /// What an AMQPChat server has published.
@@ -42,9 +41,9 @@ async fn what_is_said_on_either_side_is_seen_once_with_its_author() {
     let servers = replicas(&redis, &place.url(), "chatExchange", 2);
     one_is_connected(&servers).await;
     let mut node = Node::on(&place.url(), &CHAT_EXCHANGE).await;
-    let mut members = Vec::new();
+    let mut replicas = Vec::new();
     for server in &servers {
-        members.push(member(server.address(), "ann").await);
+        replicas.push(replica(server.address(), "ann").await);
     }
     amqpchat(&node, "bob", "I am bob").await;
     rabbitpubsub(&node, "cid", "/me waves").await;
@@ -55,11 +54,11 @@ async fn what_is_said_on_either_side_is_seen_once_with_its_author() {
         node.publish(news.to_string()).await;
     }
     amqpchat(&node, &"long ".repeat(50), "a name that is cut").await;
-    members[0].post("lobby", "ann <3 you", None).await;
-    for member in &mut members {
+    replicas[0].post("lobby", "ann <3 you", None).await;
+    for replica in &mut replicas {
         let mut said = Vec::new();
         while said.len() < 4 {
-            said.push(member.expect("a message", author_and_text).await);
+            said.push(replica.expect("a message", author_and_text).await);
         }
         said.sort();
         let expected = [
@@ -101,7 +100,7 @@ async fn the_exchange_lives_on_with_our_queue_and_is_there_when_old_servers_come
     let place = place();
     let server = server(&place.url(), "chatExchange");
     server.logged(&["neighbour is connected"]).await;
-    let mut ann = member(server.address(), "ann").await;
+    let mut ann = replica(server.address(), "ann").await;
     for round in 0..3 {
         let mut node = Node::on(&place.url(), &CHAT_EXCHANGE).await;
         amqpchat(&node, "bob", &format!("{round}")).await;
@@ -133,7 +132,7 @@ async fn what_comes_from_one_neighbour_goes_out_to_the_others_and_not_back() {
         (&json!("Guest"), &json!("from somebody"))
     );
     // What came back would come before what is said last.
-    let mut ann = member(server.address(), "ann").await;
+    let mut ann = replica(server.address(), "ann").await;
     ann.post("lobby", "last", None).await;
     assert_eq!(talk.body().await["text"], "last");
     assert_eq!(amqp.body().await["msg"], "last");

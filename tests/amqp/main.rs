@@ -57,7 +57,7 @@ fn start(url: &str, exchange: &str, flags: &[&str]) -> Server {
 }
 
 /// A native client in the lobby, once it can be read.
-async fn member(address: SocketAddr, name: &str) -> Client {
+async fn replica(address: SocketAddr, name: &str) -> Client {
     let mut client = Client::native(address, name).await;
     let request = json!({ "room": LOBBY });
     loop {
@@ -71,7 +71,7 @@ async fn member(address: SocketAddr, name: &str) -> Client {
 
 /// The texts of everything in the lobby.
 async fn everything(address: SocketAddr) -> Vec<String> {
-    let mut last = member(address, "last").await;
+    let mut last = replica(address, "last").await;
     let id = last.post(LOBBY, "that was everything", None).await;
     let (_, epoch) = id.split_once('-').unwrap();
     let mut client = Client::native(address, "counter").await;
@@ -84,8 +84,9 @@ async fn everything(address: SocketAddr) -> Vec<String> {
 /// Waits until one of the replicas works on the bus; which one.
 async fn one_is_connected(servers: &[Server]) -> usize {
     let is_connected = |server: &Server| {
-        let log = server.log();
-        log.iter()
+        let store = server.log();
+        store
+            .iter()
             .any(|line| line.contains("neighbour is connected"))
     };
     eventually("a replica works on the bus", async || {

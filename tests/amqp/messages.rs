@@ -5,9 +5,8 @@ use serde_json::json;
 use crate::{
     LOBBY, everything,
     harness::{client::Client, redis::RedisServer, server::Server, words::Said},
-    member,
     node::{MESSAGES, Node},
-    one_is_connected, place, replicas, server, shown,
+    one_is_connected, place, replica, replicas, server, shown,
 };
 
 fn texts(said: &[Said]) -> Vec<&str> {
@@ -22,17 +21,17 @@ async fn what_is_said_on_either_side_is_seen_once_by_all_in_one_order() {
         Node::on(&place.url(), &MESSAGES).await,
         Node::on(&place.url(), &MESSAGES).await,
     ];
-    let mut members = Vec::new();
+    let mut replicas = Vec::new();
     for server in &servers {
-        members.push(member(server.address(), "ann").await);
+        replicas.push(replica(server.address(), "ann").await);
     }
     servers[0].logged(&["has a neighbour", "messages"]).await;
     one_is_connected(&servers).await;
     let mut expected = Vec::new();
     for round in 0..10 {
-        for member in &mut members {
+        for replica in &mut replicas {
             let text = format!("ours {round} {}", expected.len());
-            member.post(LOBBY, &text, None).await;
+            replica.post(LOBBY, &text, None).await;
             expected.push(text);
         }
         for node in &nodes {
@@ -43,8 +42,8 @@ async fn what_is_said_on_either_side_is_seen_once_by_all_in_one_order() {
     }
     nodes[0].say("the end").await;
     let mut orders = Vec::new();
-    for member in &mut members {
-        let said = member.said_until("the end").await;
+    for replica in &mut replicas {
+        let said = replica.said_until("the end").await;
         orders.push(
             texts(&said)
                 .iter()
@@ -59,7 +58,7 @@ async fn what_is_said_on_either_side_is_seen_once_by_all_in_one_order() {
     expected.sort();
     assert_eq!(seen, expected);
     // What is ours comes to them by another way, and in our order.
-    members[0].post(LOBBY, "our end", None).await;
+    replicas[0].post(LOBBY, "our end", None).await;
     let ours: Vec<_> = orders[0]
         .iter()
         .filter(|text| text.starts_with("ours"))
@@ -71,7 +70,7 @@ async fn what_is_said_on_either_side_is_seen_once_by_all_in_one_order() {
     }
     // Nothing came back: it would be here by now, for what came after it is.
     nodes[0].say("the very end").await;
-    members[0].said_until("the very end").await;
+    replicas[0].said_until("the very end").await;
     assert_eq!(
         everything(servers[1].address()).await.len(),
         expected.len() + 2
@@ -85,7 +84,7 @@ async fn a_message_bears_what_both_sides_know_of_it() {
     server.logged(&["neighbour is connected"]).await;
     let mut node = Node::on(&place.url(), &MESSAGES).await;
     let mut talk = Client::websocket(server.address(), "/").await;
-    let mut ann = member(server.address(), "ann").await;
+    let mut ann = replica(server.address(), "ann").await;
     node.publish(r#"{"text":"<i>hi</i>","date":"2026-01-02T03:04:05.678Z","ip":"node-7"}"#)
         .await;
     let said = shown(&mut talk, "message").await;
@@ -124,7 +123,7 @@ async fn what_is_said_while_one_side_is_away_is_told_when_it_is_back() {
     let server = server(&place.url(), "messages");
     server.logged(&["neighbour is connected"]).await;
     let mut node = Node::on(&place.url(), &MESSAGES).await;
-    let mut ann = member(server.address(), "ann").await;
+    let mut ann = replica(server.address(), "ann").await;
     ann.post(LOBBY, "before", None).await;
     assert_eq!(node.texts_until("before").await, ["before"]);
     let ended = server.kill();
@@ -132,7 +131,7 @@ async fn what_is_said_while_one_side_is_away_is_told_when_it_is_back() {
         node.say(&format!("theirs {n}")).await;
     }
     let server = ended.start_again();
-    let mut ann = member(server.address(), "ann").await;
+    let mut ann = replica(server.address(), "ann").await;
     node.say("theirs last").await;
     ann.said_until("theirs last").await;
     let expected: Vec<_> = (0..50).map(|n| format!("theirs {n}")).collect();
@@ -148,7 +147,7 @@ async fn what_is_said_while_one_side_is_away_is_told_when_it_is_back() {
 async fn the_first_time_a_neighbour_is_told_what_is_said_from_then_on() {
     let place = place();
     let server = Server::start(&[]);
-    let mut ann = member(server.address(), "ann").await;
+    let mut ann = replica(server.address(), "ann").await;
     ann.post(LOBBY, "long ago", None).await;
     let mut node = Node::on(&place.url(), &MESSAGES).await;
     let url = place.url();
@@ -157,7 +156,7 @@ async fn the_first_time_a_neighbour_is_told_what_is_said_from_then_on() {
         .with_flags(&["--amqp", &url, "--amqp-exchange", "messages"])
         .start_again();
     server.logged(&["neighbour is connected"]).await;
-    let mut ann = member(server.address(), "ann").await;
+    let mut ann = replica(server.address(), "ann").await;
     ann.post(LOBBY, "now", None).await;
     assert_eq!(node.texts_until("now").await, ["now"]);
 }
@@ -168,7 +167,7 @@ async fn two_bodies_that_are_the_same_are_two_messages() {
     let server = server(&place.url(), "messages");
     server.logged(&["neighbour is connected"]).await;
     let node = Node::on(&place.url(), &MESSAGES).await;
-    let mut ann = member(server.address(), "ann").await;
+    let mut ann = replica(server.address(), "ann").await;
     for _ in 0..40 {
         node.say("ping").await;
     }
@@ -194,7 +193,7 @@ async fn replicas_that_are_killed_one_after_the_other_take_everything_in_once() 
         // Whoever works on the bus is killed in the middle of it.
         let worker = one_is_connected(&servers).await;
         let beside = servers[(worker + 1) % servers.len()].address();
-        let mut reader = member(beside, "reader").await;
+        let mut reader = replica(beside, "reader").await;
         let comes_far = async |reader: &mut Client| loop {
             let said = reader.said().await.text;
             let number = said.strip_prefix("theirs ").unwrap();
@@ -208,7 +207,7 @@ async fn replicas_that_are_killed_one_after_the_other_take_everything_in_once() 
     }
     let node = flood.await.unwrap();
     node.say("the end").await;
-    let mut reader = member(servers[0].address(), "reader").await;
+    let mut reader = replica(servers[0].address(), "reader").await;
     reader.said_until("the end").await;
     let mut expected: Vec<_> = (0..total).map(|n| format!("theirs {n}")).collect();
     expected.push("the end".into());

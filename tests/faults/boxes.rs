@@ -1,4 +1,4 @@
-//! A log that cannot be written for a while: whoever writes to one person is told, and nothing is sent
+//! A store that cannot be written for a while: whoever writes to one person is told, and nothing is sent
 //! twice or lost when it can be written again.
 
 use jsonwebtoken::{EncodingKey, Header};

@@ -72,9 +72,10 @@ async fn a_stalled_and_a_flooding_client_end_with_a_reason_and_nobody_else_misse
     stalled.hello("stalled").await;
     stalled.join(ROOM, None).await;
     let flooding = tokio::spawn(flood(address));
-    let both_ended = |log: Vec<String>| {
+    let both_ended = |store: Vec<String>| {
         let ended = |reasons: &[&str]| {
-            log.iter()
+            store
+                .iter()
                 .any(|line| reasons.iter().any(|reason| line.contains(reason)))
         };
         ended(&["\"flooding\""]) && ended(&["\"stalled\"", "\"slow_peer\""])

@@ -9,7 +9,7 @@ use crate::harness::{
     http::{Polling, head},
     server::Server,
     soon,
-    words::{goodbye, post},
+    words::{close_reason, post},
 };
 
 const ROOM: &str = "drained";
@@ -65,7 +65,7 @@ async fn two_hundred_clients_are_told_and_nothing_accepted_is_lost_or_doubled() 
     for (n, (is_native, reader)) in native.into_iter().enumerate() {
         let (packets, end) = reader.await.unwrap();
         if is_native {
-            let told = packets.iter().find_map(goodbye);
+            let told = packets.iter().find_map(close_reason);
             // Whoever is between two polls finds nobody to tell it.
             if n % 3 == 0 && told.is_none() {
                 continue;
@@ -167,7 +167,7 @@ async fn clients_that_wait_in_a_poll_are_told() {
     assert!(status.success(), "{status}");
     for client in polling {
         let (packets, _) = client.await.unwrap();
-        assert_eq!(packets.iter().find_map(goodbye), Some("shutdown"));
+        assert_eq!(packets.iter().find_map(close_reason), Some("shutdown"));
     }
 }
 
@@ -177,7 +177,7 @@ async fn a_second_signal_ends_it_at_once() {
     let mut client = Client::native(server.address(), "poster").await;
     client.join(ROOM, None).await;
     client.post(ROOM, "kept", None).await;
-    // Somebody else holds the file, so that the log cannot finish.
+    // Somebody else holds the file, so that the store cannot finish.
     let file = server.data().join("data/log.db");
     let other = rusqlite::Connection::open(file).unwrap();
     other.execute_batch("begin immediate").unwrap();

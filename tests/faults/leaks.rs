@@ -23,7 +23,7 @@ const AT_ONCE: usize = 20;
 /// KiB that an allocator may keep of a batch more than of the one before.
 const KEPT: usize = 4 * 1024;
 
-/// File descriptors that come and go by themselves: the log's readers, connections that are just closed.
+/// File descriptors that come and go by themselves: the store's readers, connections that are just closed.
 const SPARE_FILES: usize = 20;
 
 #[derive(Clone, Copy, Debug)]

@@ -7,7 +7,7 @@ use crate::harness::{
     raw::{Raw, TEXT, frame},
     server::Server,
     soon,
-    words::goodbye,
+    words::close_reason,
 };
 
 const ROOM: &str = "namespaces";
@@ -121,7 +121,7 @@ async fn namespaces_that_do_not_exist_or_were_not_joined_harm_nobody() {
             match unjoined.next().await {
                 Packet::End(end) => return end,
                 Packet::Ack(_, answer) => panic!("{answer}"),
-                packet => assert_eq!(goodbye(&packet), None),
+                packet => assert_eq!(close_reason(&packet), None),
             }
         }
     });

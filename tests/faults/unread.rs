@@ -1,4 +1,4 @@
-//! Sessions that are told much and never read: what waits for them stays in the log.
+//! Sessions that are told much and never read: what waits for them stays in the store.
 
 use std::io;
 

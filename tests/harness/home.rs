@@ -1,20 +1,20 @@
-//! Where a log is kept: a folder, or a Redis. What every log promises is tried with both.
+//! Where a store is kept: a folder, or a Redis. What every log promises is tried with both.
 
 use std::sync::Arc;
 
 use handshaken::{
-    chat::log::{Log, Tail},
-    log::{
-        embedded::{EmbeddedLog, Retain},
-        redis::RedisLog,
-    },
+    chat::store::{Store, Tail},
     redis::Redis,
+    store::{
+        redis::RedisStore,
+        sqlite::{Retain, SqliteStore},
+    },
 };
 use tempfile::TempDir;
 
 use super::redis::RedisServer;
 
-/// Where a log is kept, to be opened again and again.
+/// Where a store is kept, to be opened again and again.
 pub enum Home {
     Folder(TempDir),
     Redis(RedisServer),
@@ -37,20 +37,20 @@ impl Home {
         }
     }
 
-    pub fn open(&self) -> (Arc<dyn Log>, Tail) {
+    pub fn open(&self) -> (Arc<dyn Store>, Tail) {
         self.open_keeping(Retain::default())
     }
 
-    pub fn open_keeping(&self, retain: Retain) -> (Arc<dyn Log>, Tail) {
+    pub fn open_keeping(&self, retain: Retain) -> (Arc<dyn Store>, Tail) {
         match self {
             Self::Folder(folder) => {
-                let (log, tail) = EmbeddedLog::open(folder.path(), retain).unwrap();
-                (Arc::new(log), tail)
+                let (store, tail) = SqliteStore::open(folder.path(), retain).unwrap();
+                (Arc::new(store), tail)
             }
             Self::Redis(server) => {
                 let redis = Redis::new(server.url().parse().unwrap(), "test");
-                let (log, tail) = RedisLog::open(redis, retain).unwrap();
-                (Arc::new(log), tail)
+                let (store, tail) = RedisStore::open(redis, retain).unwrap();
+                (Arc::new(store), tail)
             }
         }
     }
@@ -60,7 +60,7 @@ impl Home {
 #[macro_export]
 macro_rules! promises {
     ($($promise:ident,)*) => {
-        mod embedded {
+        mod sqlite {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $promise() {
                 super::$promise(super::harness::home::Home::folder()).await

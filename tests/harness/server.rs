@@ -1,4 +1,4 @@
-//! The real program: started on a free port with a log of its own, killed, started again, told to end.
+//! The real program: started on a free port with a store of its own, killed, started again, told to end.
 
 use std::{
     io::{BufRead, BufReader},
@@ -22,7 +22,7 @@ pub struct Server {
     address: SocketAddr,
     folder: TempDir,
     flags: Vec<String>,
-    log: Arc<Mutex<Vec<String>>>,
+    store: Arc<Mutex<Vec<String>>>,
 }
 
 /// A server that has ended, with what it kept.
@@ -58,8 +58,8 @@ impl Server {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let (stderr, lines) = (child.stderr.take().unwrap(), log.clone());
+        let store = Arc::new(Mutex::new(Vec::new()));
+        let (stderr, lines) = (child.stderr.take().unwrap(), store.clone());
         thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 lines.lock().push(line);
@@ -76,7 +76,7 @@ impl Server {
             address,
             folder,
             flags,
-            log,
+            store,
         };
         server.address = match said.recv_timeout(DEADLINE) {
             Ok(line) => match line.strip_prefix("listening on http://") {
@@ -103,17 +103,17 @@ impl Server {
 
     /// The lines it logged so far, JSON each.
     pub fn log(&self) -> Vec<String> {
-        self.log.lock().clone()
+        self.store.lock().clone()
     }
 
     /// Waits for a log line that holds all these words.
     pub async fn logged(&self, words: &[&str]) -> String {
         eventually(&format!("a log line with {words:?}"), async || {
-            let log = self.log();
-            let found = log
+            let store = self.log();
+            let found = store
                 .iter()
                 .find(|line| words.iter().all(|word| line.contains(word)));
-            found.cloned().ok_or_else(|| format!("{log:#?}"))
+            found.cloned().ok_or_else(|| format!("{store:#?}"))
         })
         .await
     }

@@ -91,8 +91,8 @@ pub fn said(packet: &Packet) -> Option<Said> {
     }
 }
 
-/// The code of a goodbye, if it is one.
-pub fn goodbye(packet: &Packet) -> Option<&str> {
+/// The code of a close reason, if it is one.
+pub fn close_reason(packet: &Packet) -> Option<&str> {
     match packet {
         Packet::Event(name, payload) if name == "goodbye" => payload["code"].as_str(),
         _ => None,

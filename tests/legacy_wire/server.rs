@@ -6,8 +6,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use axum::{Router, extract::Request, routing::any};
 use handshaken::{
-    chat::peer::{Goodbye, Outlet},
-    dialect::{Conversation, Dialect, Event, Handshake, Refusal},
+    chat::socket::{CloseReason, Socket},
+    dialects::{Dialect, Event, Handler, Handshake, Refusal},
     transport::{
         legacy::{Legacy, Times, Transport},
         listener::{self, Connections},
@@ -82,15 +82,15 @@ pub async fn start_offering(transports: &[Transport], times: Times) -> Server {
 struct Old;
 
 impl Dialect for Old {
-    fn greet(
+    fn connect(
         &self,
-        peer: Arc<dyn Outlet>,
+        socket: Arc<dyn Socket>,
         handshake: &Handshake,
-    ) -> Result<Box<dyn Conversation>, Refusal> {
+    ) -> Result<Box<dyn Handler>, Refusal> {
         match handshake.query("token").as_deref() {
             Some("no") => Err(Refusal("no")),
             _ => Ok(Box::new(Talking {
-                peer,
+                socket,
                 welcome: None,
             })),
         }
@@ -100,59 +100,59 @@ impl Dialect for Old {
 struct Chat;
 
 impl Dialect for Chat {
-    fn greet(
+    fn connect(
         &self,
-        peer: Arc<dyn Outlet>,
+        socket: Arc<dyn Socket>,
         handshake: &Handshake,
-    ) -> Result<Box<dyn Conversation>, Refusal> {
+    ) -> Result<Box<dyn Handler>, Refusal> {
         let welcome = match handshake.query("my") {
             None => serde_json::json!({ "nsp": "/chat" }),
             Some(my) => serde_json::json!({ "my": my }),
         };
         let welcome = Some(to_raw_value(&welcome).unwrap());
-        Ok(Box::new(Talking { peer, welcome }))
+        Ok(Box::new(Talking { socket, welcome }))
     }
 }
 
 struct Deny;
 
 impl Dialect for Deny {
-    fn greet(&self, _: Arc<dyn Outlet>, _: &Handshake) -> Result<Box<dyn Conversation>, Refusal> {
+    fn connect(&self, _: Arc<dyn Socket>, _: &Handshake) -> Result<Box<dyn Handler>, Refusal> {
         Err(Refusal("denied"))
     }
 }
 
 struct Talking {
-    peer: Arc<dyn Outlet>,
+    socket: Arc<dyn Socket>,
     welcome: Option<Box<RawValue>>,
 }
 
 #[async_trait]
-impl Conversation for Talking {
+impl Handler for Talking {
     async fn open(&mut self) {
         if let Some(welcome) = &self.welcome {
-            self.peer.emit("welcome", welcome);
+            self.socket.emit("welcome", welcome);
         }
     }
 
-    async fn hear(&mut self, mut event: Event) {
+    async fn handle(&mut self, mut event: Event) {
         let nothing = to_raw_value(&()).unwrap();
         let said = event.args.first().unwrap_or(&nothing);
         if let Some(ack) = event.ack.take() {
             return ack.send(said);
         }
         match &*event.name {
-            "kick" => self.peer.close(Goodbye::Flooding),
-            "sign-out" => self.peer.close(Goodbye::SignedOut),
-            "drop" => self.peer.close(Goodbye::FellBehind),
+            "kick" => self.socket.close(CloseReason::Flooding),
+            "sign-out" => self.socket.close(CloseReason::SignedOut),
+            "drop" => self.socket.close(CloseReason::FellBehind),
             "flood" => {
                 let much = to_raw_value(&"x".repeat(9_000)).unwrap();
                 for _ in 0..20 {
-                    self.peer.emit("much", &much);
+                    self.socket.emit("much", &much);
                 }
             }
-            "message" => self.peer.emit("echo", said),
-            name => self.peer.emit(&format!("{name}-back"), said),
+            "message" => self.socket.emit("echo", said),
+            name => self.socket.emit(&format!("{name}-back"), said),
         }
     }
 

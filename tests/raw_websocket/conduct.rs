@@ -131,18 +131,18 @@ async fn a_reader_that_takes_nothing_is_gone_after_the_stall_timeout() {
     let text = "x".repeat(90_000);
     // Enough to fill what the kernels on both sides take, not what waits in the server.
     eventually("it is cut off", async || {
-        let log = server.log();
-        if log
+        let store = server.log();
+        if store
             .iter()
             .any(|line| line.contains("\"stalled\"") || line.contains("\"slow_peer\""))
         {
             return Ok(());
         }
-        if log.len() < 1000 {
+        if store.len() < 1000 {
             sender.say("Ann", &text).await;
             sender.line().await;
         }
-        Err(format!("{log:#?}"))
+        Err(format!("{store:#?}"))
     })
     .await;
     assert!(!stalled.ends_before("never").await || stalled.read().await.is_err());

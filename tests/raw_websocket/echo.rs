@@ -5,8 +5,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use axum::{Router, extract::Request};
 use handshaken::{
-    chat::peer::Outlet,
-    dialect::{Conversation, Dialect, Event, Handshake, Refusal},
+    chat::socket::Socket,
+    dialects::{Dialect, Event, Handler, Handshake, Refusal},
     transport::{
         listener::{self, Connections},
         socketio::Limits,
@@ -73,25 +73,25 @@ pub async fn start(timing: Timing) -> Server {
 struct Echo;
 
 impl Dialect for Echo {
-    fn greet(
+    fn connect(
         &self,
-        peer: Arc<dyn Outlet>,
+        socket: Arc<dyn Socket>,
         handshake: &Handshake,
-    ) -> Result<Box<dyn Conversation>, Refusal> {
+    ) -> Result<Box<dyn Handler>, Refusal> {
         match handshake.query("token").as_deref() {
             Some("no") => Err(Refusal("not you")),
-            _ => Ok(Box::new(Echoing(peer))),
+            _ => Ok(Box::new(Echoing(socket))),
         }
     }
 }
 
-struct Echoing(Arc<dyn Outlet>);
+struct Echoing(Arc<dyn Socket>);
 
 #[async_trait]
-impl Conversation for Echoing {
+impl Handler for Echoing {
     async fn open(&mut self) {}
 
-    async fn hear(&mut self, event: Event) {
+    async fn handle(&mut self, event: Event) {
         match event.args.first() {
             Some(said) => self.0.emit("echo", said),
             None => self.0.emit("echo", &to_raw_value("no JSON").unwrap()),

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use handshaken::{
     chat::{
-        log::{Limit, Log, LogError},
         message::RoomName,
+        store::{Limit, Store, StoreError},
     },
-    log::embedded::Retain,
+    store::sqlite::Retain,
 };
 
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
 /// More than a call may take, whatever becomes of Redis, on a busy machine.
 const BOUND: Duration = Duration::from_secs(20);
 
-async fn fails_in_time(replica: &Replica, text: &str) -> LogError {
+async fn fails_in_time(replica: &Replica, text: &str) -> StoreError {
     let start = Instant::now();
     let failed = replica.say("lobby", text).await.unwrap_err();
     assert!(start.elapsed() < BOUND, "{:?}", start.elapsed());
@@ -36,9 +36,9 @@ async fn a_replica_begins_without_redis_and_works_once_there_is_one() {
     redis.kill();
     let replica = Replica::with(&redis.url(), Retain::default());
     let failed = fails_in_time(&replica, "too soon").await;
-    assert!(matches!(failed, LogError::Busy), "{failed}");
-    let read = replica.log.last(&RoomName::lobby(), Limit::ONE).await;
-    assert!(matches!(read, Err(LogError::Busy)), "{read:?}");
+    assert!(matches!(failed, StoreError::Busy), "{failed}");
+    let read = replica.store.last(&RoomName::lobby(), Limit::ONE).await;
+    assert!(matches!(read, Err(StoreError::Busy)), "{read:?}");
     redis.start_again();
     replica.say_at_last("lobby", "hello").await;
     assert_eq!(texts(&replica.told_all(1).await), ["hello"]);
@@ -52,7 +52,7 @@ async fn a_redis_that_stops_is_given_up_and_found_again() {
     replica.say("lobby", "before").await.unwrap();
     redis.pause();
     let failed = fails_in_time(&replica, "meanwhile").await;
-    assert!(matches!(failed, LogError::Unknown), "{failed}");
+    assert!(matches!(failed, StoreError::Unknown), "{failed}");
     redis.resume();
     replica.say_at_last("lobby", "after").await;
     let all = replica.all("lobby").await;
@@ -87,8 +87,8 @@ async fn a_redis_that_accepts_and_never_answers_is_given_up() {
     proxy.set(Weather::Silent);
     fails_in_time(&replica, "meanwhile").await;
     let start = Instant::now();
-    let read = replica.log.last(&RoomName::lobby(), Limit::ONE).await;
-    assert!(matches!(read, Err(LogError::Busy)), "{read:?}");
+    let read = replica.store.last(&RoomName::lobby(), Limit::ONE).await;
+    assert!(matches!(read, Err(StoreError::Busy)), "{read:?}");
     assert!(start.elapsed() < BOUND, "{:?}", start.elapsed());
     proxy.set(Weather::Fair);
     replica.say_at_last("lobby", "after").await;
@@ -102,11 +102,11 @@ async fn a_log_is_closed_in_time_though_redis_is_away() {
     replica.say("lobby", "before").await.unwrap();
     redis.kill();
     let start = Instant::now();
-    let (failed, ()) = tokio::join!(replica.say("lobby", "late"), replica.log.close());
+    let (failed, ()) = tokio::join!(replica.say("lobby", "late"), replica.store.close());
     assert!(start.elapsed() < BOUND, "{:?}", start.elapsed());
     assert!(failed.is_err());
     let closed = replica.say("lobby", "later").await;
-    assert!(matches!(closed, Err(LogError::Closed)), "{closed:?}");
+    assert!(matches!(closed, Err(StoreError::Closed)), "{closed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,7 +116,7 @@ async fn a_primary_that_becomes_a_replica_of_another_is_not_written_to_and_welco
     let before = replica.say("lobby", "before").await.unwrap();
     assert_eq!(redis.cli(&["replicaof", "127.0.0.1", "1"]), "OK");
     let failed = fails_in_time(&replica, "meanwhile").await;
-    assert!(matches!(failed, LogError::Busy), "{failed}");
+    assert!(matches!(failed, StoreError::Busy), "{failed}");
     assert_eq!(redis.cli(&["replicaof", "no", "one"]), "OK");
     let after = replica.say_at_last("lobby", "after").await;
     assert_eq!(after.id.epoch, before.id.epoch);

@@ -9,8 +9,8 @@ use std::{
 };
 
 use handshaken::chat::{
-    log::{Log, LogError},
     message::Message,
+    store::{Store, StoreError},
 };
 use tokio::task::JoinSet;
 
@@ -49,7 +49,7 @@ impl Crowd {
         for appender in 0..APPENDERS {
             let (replicas, stop, kept) = (replicas.clone(), stop.clone(), kept.clone());
             appenders.spawn(async move {
-                let log = &replicas[appender % replicas.len()].log;
+                let store = &replicas[appender % replicas.len()].store;
                 let mut fates = Vec::new();
                 for n in 0.. {
                     if stop.load(Ordering::Relaxed) {
@@ -57,12 +57,12 @@ impl Crowd {
                     }
                     let room = format!("room {}", (appender + n) % ROOMS);
                     let text = format!("{appender} {n}");
-                    fates.push(match log.append(post(&room, &text)).await {
+                    fates.push(match store.append(post(&room, &text)).await {
                         Ok(message) => {
                             kept.fetch_add(1, Ordering::Relaxed);
                             Fate::Kept(message)
                         }
-                        Err(LogError::Unknown) => Fate::Unknown,
+                        Err(StoreError::Unknown) => Fate::Unknown,
                         Err(_) => Fate::Refused(text),
                     });
                 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use handshaken::chat::{
-    log::{Limit, Log},
     message::{Post, RoomName},
+    store::{Limit, Store},
 };
 use tokio::task::JoinSet;
 
@@ -39,7 +39,7 @@ async fn a_key_is_kept_once_whichever_replica_takes_it() {
                 key: format!("k{}", n % 10).parse().ok(),
                 ..post("lobby", &n.to_string())
             };
-            let kept = replicas[n % 3].log.append(keyed).await.unwrap();
+            let kept = replicas[n % 3].store.append(keyed).await.unwrap();
             (n % 10, kept.id.seq)
         });
     }
@@ -115,10 +115,10 @@ async fn a_replica_that_was_cut_off_for_long_tells_a_gap_and_goes_on() {
     // More than the tail holds.
     let mut appenders = JoinSet::new();
     for _ in 0..700 {
-        let log = there.log.clone();
+        let store = there.store.clone();
         appenders.spawn(async move {
             for _ in 0..100 {
-                log.append(post("lobby", "hello")).await.unwrap();
+                store.append(post("lobby", "hello")).await.unwrap();
             }
         });
     }
@@ -139,6 +139,10 @@ async fn a_replica_that_was_cut_off_for_long_tells_a_gap_and_goes_on() {
     })
     .await;
     let lobby = RoomName::lobby();
-    let found = cut_off.log.last(&lobby, Limit::messages(3)).await.unwrap();
+    let found = cut_off
+        .store
+        .last(&lobby, Limit::messages(3))
+        .await
+        .unwrap();
     assert_eq!(seqs(&found), [70_000, 70_001, 70_002]);
 }

@@ -3,8 +3,8 @@
 use std::fs::OpenOptions;
 
 use handshaken::chat::{
-    log::{After, Limit, Log},
     message::{MessageId, RoomName},
+    store::{After, Limit, Store},
 };
 
 use crate::{
@@ -27,7 +27,7 @@ fn lose(redis: &RedisServer, bytes: u64) {
 
 async fn follows(replica: &Replica, id: MessageId) -> After {
     replica
-        .log
+        .store
         .after(&RoomName::lobby(), id, Limit::messages(100))
         .await
         .unwrap()

@@ -6,9 +6,9 @@ mod harness;
 
 mod away;
 mod crowd;
+mod direct_messages;
 mod kept;
 mod lease;
-mod letters;
 mod lost;
 mod refused;
 mod replica;

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use handshaken::{
     chat::{
-        log::{After, Limit, Log, LogError},
         message::{MessageId, Post, RoomName},
+        store::{After, Limit, Store, StoreError},
     },
-    log::embedded::Retain,
+    store::sqlite::Retain,
 };
 
 use crate::{
@@ -15,9 +15,9 @@ use crate::{
     replica::{Replica, post, seqs, texts},
 };
 
-fn storage(failed: Result<impl Sized, LogError>) -> String {
+fn storage(failed: Result<impl Sized, StoreError>) -> String {
     match failed.map(drop) {
-        Err(LogError::Storage(error)) => error.to_string(),
+        Err(StoreError::Storage(error)) => error.to_string(),
         other => panic!("{other:?}"),
     }
 }
@@ -53,14 +53,14 @@ async fn a_room_whose_key_is_something_else_fails_alone() {
     let (first, refused, half, last) = tokio::join!(
         replica.say("lobby", "first"),
         replica.say("taken", "hello"),
-        replica.log.append(half),
+        replica.store.append(half),
         replica.say("lobby", "last"),
     );
     assert!(storage(refused).contains("WRONGTYPE"));
     assert!(storage(half).contains("WRONGTYPE"));
     assert_eq!((first.unwrap().id.seq, last.unwrap().id.seq), (1, 2));
     let taken: RoomName = "taken".parse().unwrap();
-    assert!(storage(replica.log.last(&taken, Limit::ONE).await).contains("WRONGTYPE"));
+    assert!(storage(replica.store.last(&taken, Limit::ONE).await).contains("WRONGTYPE"));
     assert_eq!(replica.all("half").await, []);
     replica.told_all(2).await;
 }
@@ -98,7 +98,7 @@ async fn only_so_many_messages_of_a_room_are_kept_and_their_keys_with_them() {
     };
     let mut first = None;
     for n in 1..=1200 {
-        let kept = replicas[0].log.append(keyed(n)).await.unwrap();
+        let kept = replicas[0].store.append(keyed(n)).await.unwrap();
         first.get_or_insert(kept.id);
     }
     eventually("old messages are let go", async || {
@@ -113,7 +113,7 @@ async fn only_so_many_messages_of_a_room_are_kept_and_their_keys_with_them() {
     let first = first.unwrap();
     let after = async |id| {
         replicas[1]
-            .log
+            .store
             .after(&lobby, id, Limit::messages(5))
             .await
             .unwrap()
@@ -127,9 +127,9 @@ async fn only_so_many_messages_of_a_room_are_kept_and_their_keys_with_them() {
     };
     assert_eq!(after(before).await, After::Complete(left[..5].to_vec()));
     // The key of a message that is gone is a new one; that of one that is there is not.
-    let again = replicas[0].log.append(keyed(1)).await.unwrap();
+    let again = replicas[0].store.append(keyed(1)).await.unwrap();
     assert_eq!(again.id.seq, 1201);
-    let known = replicas[0].log.append(keyed(1200)).await.unwrap();
+    let known = replicas[0].store.append(keyed(1200)).await.unwrap();
     assert_eq!(known.id.seq, 1200);
 }
 
@@ -145,7 +145,7 @@ async fn what_is_too_old_goes_and_a_room_without_messages_gives_no_id_twice() {
         replica.say("lobby", &n.to_string()).await.unwrap();
     }
     eventually("they are too old", async || {
-        let rooms = replica.log.rooms(9).await.map_err(|e| e.to_string())?;
+        let rooms = replica.store.rooms(9).await.map_err(|e| e.to_string())?;
         rooms
             .is_empty()
             .then_some(())

@@ -1,14 +1,14 @@
-//! The log of one replica, and all that passed its tail.
+//! The store of one replica, and all that passed its tail.
 
 use std::{net::SocketAddr, sync::Arc};
 
 use handshaken::{
     chat::{
-        log::{Limit, Log, LogError, Told},
         message::{Message, Post, RoomName},
+        store::{Limit, Store, StoreError, TailItem},
     },
-    log::{embedded::Retain, redis::RedisLog},
     redis::Redis,
+    store::{redis::RedisStore, sqlite::Retain},
 };
 use parking_lot::Mutex;
 
@@ -22,8 +22,8 @@ pub const ALL: Limit = Limit {
 
 /// A replica's log. Its tail is read as it comes.
 pub struct Replica {
-    pub log: Arc<RedisLog>,
-    told: Arc<Mutex<Vec<Told>>>,
+    pub store: Arc<RedisStore>,
+    told: Arc<Mutex<Vec<TailItem>>>,
 }
 
 impl Replica {
@@ -55,7 +55,7 @@ impl Replica {
     /// One that need not find a Redis yet.
     pub fn with(url: &str, retain: Retain) -> Self {
         let redis = Redis::new(url.parse().unwrap(), "test");
-        let (log, mut tail) = RedisLog::open(redis, retain).unwrap();
+        let (store, mut tail) = RedisStore::open(redis, retain).unwrap();
         let told = Arc::new(Mutex::new(Vec::new()));
         let telling = told.clone();
         tokio::spawn(async move {
@@ -64,13 +64,13 @@ impl Replica {
             }
         });
         Self {
-            log: Arc::new(log),
+            store: Arc::new(store),
             told,
         }
     }
 
-    pub async fn say(&self, room: &str, text: &str) -> Result<Arc<Message>, LogError> {
-        self.log.append(post(room, text)).await
+    pub async fn say(&self, room: &str, text: &str) -> Result<Arc<Message>, StoreError> {
+        self.store.append(post(room, text)).await
     }
 
     /// Says it until it is kept.
@@ -81,7 +81,7 @@ impl Replica {
                 key: key.parse().ok(),
                 ..post(room, text)
             };
-            self.log.append(post).await.map_err(|e| e.to_string())
+            self.store.append(post).await.map_err(|e| e.to_string())
         })
         .await
     }
@@ -90,7 +90,7 @@ impl Replica {
     pub async fn all(&self, room: &str) -> Vec<Arc<Message>> {
         let room: RoomName = room.parse().unwrap();
         eventually("the room can be read", async || {
-            let all = self.log.last(&room, ALL).await;
+            let all = self.store.last(&room, ALL).await;
             all.map_err(|error| error.to_string())
         })
         .await
@@ -101,8 +101,8 @@ impl Replica {
         let (mut messages, mut gaps) = (Vec::new(), 0);
         for told in &*self.told.lock() {
             match told {
-                Told::Kept(kept) => messages.extend(kept.clone()),
-                Told::Gap => gaps += 1,
+                TailItem::Kept(kept) => messages.extend(kept.clone()),
+                TailItem::Gap => gaps += 1,
             }
         }
         (messages, gaps)
@@ -140,7 +140,7 @@ pub fn post(room: &str, text: &str) -> Post {
         text: text.into(),
         key: None,
         replica: "replica".into(),
-        neighbour: None,
+        bridge: None,
         direct: None,
     }
 }

@@ -18,7 +18,7 @@ use crate::harness::{
     redis::RedisServer,
     server::Server,
     soon,
-    words::{Said, assert_dense, goodbye, post},
+    words::{Said, assert_dense, close_reason, post},
 };
 
 const ROOM: &str = "shared";
@@ -31,7 +31,7 @@ fn servers(redis: &RedisServer, count: usize) -> Vec<Server> {
 }
 
 /// A member of the room, once there is a Redis to read it from.
-async fn member(address: SocketAddr, name: &str) -> Client {
+async fn replica(address: SocketAddr, name: &str) -> Client {
     let mut client = Client::native(address, name).await;
     let request = json!({ "room": ROOM });
     loop {
@@ -50,7 +50,7 @@ async fn keep_posting(
     stop: Arc<AtomicBool>,
     kept: Arc<AtomicUsize>,
 ) -> HashMap<String, String> {
-    let mut client = member(address, &name).await;
+    let mut client = replica(address, &name).await;
     let mut ids = HashMap::new();
     let mut n = 0;
     while !stop.load(Ordering::Relaxed) {
@@ -83,7 +83,7 @@ async fn readers_of_all_replicas_are_shown_one_order_though_redis_is_killed() {
     let servers = servers(&redis, 3);
     let mut readers = Vec::new();
     for server in &servers {
-        let reader = member(server.address(), "reader").await;
+        let reader = replica(server.address(), "reader").await;
         readers.push(tokio::spawn(read_until(reader, "the end")));
     }
     let (stop, kept) = (
@@ -118,7 +118,7 @@ async fn readers_of_all_replicas_are_shown_one_order_though_redis_is_killed() {
     for poster in posters {
         ids.extend(poster.await.unwrap());
     }
-    member(servers[0].address(), "last")
+    replica(servers[0].address(), "last")
         .await
         .post(ROOM, "the end", None)
         .await;
@@ -138,9 +138,9 @@ async fn readers_of_all_replicas_are_shown_one_order_though_redis_is_killed() {
 async fn a_post_that_is_sent_again_to_another_replica_is_one_message() {
     let redis = RedisServer::start();
     let servers = servers(&redis, 2);
-    let mut first = member(servers[0].address(), "ann").await;
+    let mut first = replica(servers[0].address(), "ann").await;
     let id = first.post(ROOM, "hello", Some("k")).await;
-    let mut second = member(servers[1].address(), "ann").await;
+    let mut second = replica(servers[1].address(), "ann").await;
     assert_eq!(second.post(ROOM, "hello", Some("k")).await, id);
     second.post(ROOM, "last", None).await;
     let texts: Vec<_> = (first.said_until("last").await.into_iter())
@@ -153,7 +153,7 @@ async fn a_post_that_is_sent_again_to_another_replica_is_one_message() {
 async fn who_comes_back_to_another_replica_gets_what_it_missed() {
     let redis = RedisServer::start();
     let servers = servers(&redis, 2);
-    let mut ann = member(servers[0].address(), "ann").await;
+    let mut ann = replica(servers[0].address(), "ann").await;
     let id = ann.post(ROOM, "one", None).await;
     ann.post(ROOM, "two", None).await;
     let mut back = Client::native(servers[1].address(), "bob").await;
@@ -168,13 +168,13 @@ async fn who_comes_back_to_another_replica_gets_what_it_missed() {
 async fn readers_of_a_redis_that_was_emptied_are_sent_away_and_start_anew() {
     let redis = RedisServer::start();
     let servers = servers(&redis, 2);
-    let mut ann = member(servers[0].address(), "ann").await;
-    let mut bob = member(servers[1].address(), "bob").await;
+    let mut ann = replica(servers[0].address(), "ann").await;
+    let mut bob = replica(servers[1].address(), "bob").await;
     let before = ann.post(ROOM, "before", None).await;
     assert_eq!(bob.said().await.id, before);
     assert_eq!(redis.cli(&["flushall"]), "OK");
     for client in [&mut ann, &mut bob] {
-        let why = |packet: &Packet| goodbye(packet).map(str::to_owned);
+        let why = |packet: &Packet| close_reason(packet).map(str::to_owned);
         assert_eq!(client.expect("a goodbye", why).await, "fell_behind");
     }
     let mut ann = Client::native(servers[1].address(), "ann").await;
@@ -208,9 +208,9 @@ fn is_typing(packet: &Packet) -> bool {
 async fn typing_is_told_on_all_replicas_and_here_at_once_though_redis_is_away() {
     let mut redis = RedisServer::start();
     let servers = servers(&redis, 2);
-    let mut ann = member(servers[0].address(), "ann").await;
-    let mut beside = member(servers[0].address(), "beside").await;
-    let mut elsewhere = member(servers[1].address(), "elsewhere").await;
+    let mut ann = replica(servers[0].address(), "ann").await;
+    let mut beside = replica(servers[0].address(), "beside").await;
+    let mut elsewhere = replica(servers[1].address(), "elsewhere").await;
     is_seen_typing(&mut ann, &mut elsewhere).await;
     is_seen_typing(&mut elsewhere, &mut ann).await;
 
@@ -254,7 +254,7 @@ async fn typing_is_told_on_all_replicas_and_here_at_once_though_redis_is_away() 
 async fn a_post_while_redis_is_away_is_answered_in_time_and_may_be_sent_again() {
     let mut redis = RedisServer::start();
     let servers = servers(&redis, 1);
-    let mut ann = member(servers[0].address(), "ann").await;
+    let mut ann = replica(servers[0].address(), "ann").await;
     redis.kill();
     let start = Instant::now();
     let answer: Value = ann.ask("post", &post(ROOM, "hello", Some("k"))).await;

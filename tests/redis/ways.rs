@@ -8,7 +8,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use handshaken::{chat::log::LogError, log::embedded::Retain};
+use handshaken::{chat::store::StoreError, store::sqlite::Retain};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -180,5 +180,5 @@ async fn sentinels_that_know_no_such_primary_are_asked_again() {
     let url = format!("redis+sentinel://127.0.0.1:{port}/unknown");
     let replica = Replica::with(&url, Retain::default());
     let failed = replica.say("lobby", "hello").await.unwrap_err();
-    assert!(matches!(failed, LogError::Busy), "{failed}");
+    assert!(matches!(failed, StoreError::Busy), "{failed}");
 }

@@ -10,7 +10,7 @@ use std::{
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-use crate::chat::peer::{Goodbye, Outlet};
+use crate::chat::socket::{CloseReason, Socket};
 
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
 
@@ -22,11 +22,11 @@ pub(super) struct Expiries(Mutex<Ends>);
 struct Ends {
     next: u64,
     /// The soonest first; the number tells those of one moment apart.
-    peers: BTreeMap<(Timestamp, u64), Weak<dyn Outlet>>,
+    peers: BTreeMap<(Timestamp, u64), Weak<dyn Socket>>,
 }
 
 impl Expiries {
-    pub(super) fn watch(self: &Arc<Self>, peer: &Arc<dyn Outlet>, end: Timestamp) -> Watch {
+    pub(super) fn watch(self: &Arc<Self>, peer: &Arc<dyn Socket>, end: Timestamp) -> Watch {
         let mut ends = self.0.lock();
         let key = (end, ends.next);
         ends.next += 1;
@@ -54,7 +54,7 @@ impl Expiries {
             std::mem::replace(&mut ends.peers, later)
         };
         for peer in due.into_values().filter_map(|peer| peer.upgrade()) {
-            peer.close(Goodbye::TokenExpired);
+            peer.close(CloseReason::TokenExpired);
         }
     }
 
@@ -64,7 +64,7 @@ impl Expiries {
     }
 }
 
-/// As long as it is kept, its peer's connection ends with the token.
+/// As long as it is kept, its socket's connection ends with the token.
 pub struct Watch {
     expiries: Arc<Expiries>,
     key: (Timestamp, u64),

@@ -11,7 +11,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{json, value::RawValue};
 
 use super::*;
-use crate::chat::peer::{Answer, Backlog, Goodbye, PeerId};
+use crate::chat::socket::{Answer, Backlog, CloseReason, SocketId};
 
 const SECRET: &str = "a secret of the application, long enough";
 
@@ -234,9 +234,9 @@ fn a_token_that_names_nobody_or_is_huge_is_refused() {
 struct Ended(AtomicUsize);
 
 #[async_trait]
-impl Outlet for Ended {
-    fn id(&self) -> PeerId {
-        PeerId::next()
+impl Socket for Ended {
+    fn id(&self) -> SocketId {
+        SocketId::next()
     }
 
     fn emit(&self, _: &str, _: &RawValue) {}
@@ -259,8 +259,8 @@ impl Outlet for Ended {
 
     async fn emptied(&self) {}
 
-    fn close(&self, why: Goodbye) {
-        assert_eq!(why, Goodbye::TokenExpired);
+    fn close(&self, why: CloseReason) {
+        assert_eq!(why, CloseReason::TokenExpired);
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -282,7 +282,7 @@ fn a_connection_ends_with_its_token_and_the_grace_once() {
             .end_those_due(Timestamp::from_second(seconds).unwrap())
     };
     let ended = Arc::new([Ended::default(), Ended::default(), Ended::default()].map(Arc::new));
-    let peer = |at: usize| ended[at].clone() as Arc<dyn Outlet>;
+    let peer = |at: usize| ended[at].clone() as Arc<dyn Socket>;
     let ends = || ended.each_ref().map(|peer| peer.0.load(Ordering::Relaxed));
 
     let _first = tokens.watch(&peer(0), &identity(100));

@@ -1,4 +1,4 @@
-//! Boxes over a log whose answers and tail are told apart by hand: who is shown what, in which order and
+//! Boxes over a store whose answers and tail are told apart by hand: who is shown what, in which order and
 //! how often must not depend on which of them is ahead.
 
 use std::sync::{Arc, atomic::AtomicBool};
@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use self::scripted::{Scripted, message};
 use super::{
-    mailbox::{WINDOW, WINDOW_BYTES},
+    inbox::{WINDOW, WINDOW_BYTES},
     *,
 };
 use crate::chat::message::{Direct, Epoch, MessageId};
@@ -19,22 +19,22 @@ fn user(id: &str) -> UserId {
     id.parse().unwrap()
 }
 
-/// A peer that notes what it is shown, and acknowledges when the test says so.
+/// A socket that notes what it is shown, and acknowledges when the test says so.
 struct Tab {
-    id: PeerId,
+    id: SocketId,
     shown: Mutex<Vec<u64>>,
     deliveries: Mutex<Vec<Delivery>>,
-    marks: Mutex<Vec<Mark>>,
+    receipts: Mutex<Vec<Receipt>>,
     is_sent_away: AtomicBool,
 }
 
 impl Tab {
     fn new() -> Arc<Self> {
         Arc::new(Self {
-            id: PeerId::next(),
+            id: SocketId::next(),
             shown: Mutex::default(),
             deliveries: Mutex::default(),
-            marks: Mutex::default(),
+            receipts: Mutex::default(),
             is_sent_away: AtomicBool::new(false),
         })
     }
@@ -56,8 +56,8 @@ impl Tab {
     }
 }
 
-impl Correspondent for Tab {
-    fn id(&self) -> PeerId {
+impl InboxReader for Tab {
+    fn id(&self) -> SocketId {
         self.id
     }
 
@@ -68,8 +68,8 @@ impl Correspondent for Tab {
         self.deliveries.lock().extend(delivery);
     }
 
-    fn mark(&self, mark: &Mark) {
-        self.marks.lock().push(mark.clone());
+    fn receipt(&self, receipt: &Receipt) {
+        self.receipts.lock().push(receipt.clone());
     }
 
     fn break_off(&self) {
@@ -101,16 +101,16 @@ fn places(shown: std::ops::RangeInclusive<u64>) -> Vec<u64> {
 
 #[tokio::test]
 async fn what_waits_is_shown_oldest_first_and_what_is_new_behind_it() {
-    let log = Scripted::holding(3);
-    let boxes = Mailboxes::new(log.clone());
+    let store = Scripted::holding(3);
+    let boxes = Inboxes::new(store.clone());
     let bob = Tab::new();
     let _seat = boxes.open(user("bob"), bob.clone());
     eventually("what waits is shown", || bob.shown() == [1, 2, 3]).await;
-    boxes.deliver(&log.keep(4));
+    boxes.deliver(&store.keep(4));
     eventually("what is new is shown", || bob.shown() == [1, 2, 3, 4]).await;
     bob.acknowledge(4);
-    eventually("all is recorded", || log.is_empty()).await;
-    boxes.deliver(&log.keep(5));
+    eventually("all is recorded", || store.is_empty()).await;
+    boxes.deliver(&store.keep(5));
     assert_eq!(
         bob.shown(),
         [1, 2, 3, 4, 5],
@@ -122,17 +122,17 @@ async fn what_waits_is_shown_oldest_first_and_what_is_new_behind_it() {
 async fn only_so_much_is_shown_as_nobody_acknowledges_and_nothing_overtakes() {
     for (size, fits) in [(10, WINDOW), (WINDOW_BYTES / 4, 4), (WINDOW_BYTES, 1)] {
         let fits = fits as u64;
-        let log = Scripted::holding_sized(fits + 2, size);
-        let boxes = Mailboxes::new(log.clone());
+        let store = Scripted::holding_sized(fits + 2, size);
+        let boxes = Inboxes::new(store.clone());
         let bob = Tab::new();
         let _seat = boxes.open(user("bob"), bob.clone());
         eventually("as many as fit", || bob.shown() == places(1..=fits)).await;
-        boxes.deliver(&log.keep(fits + 3));
+        boxes.deliver(&store.keep(fits + 3));
         stillness().await;
         assert_eq!(bob.shown(), places(1..=fits));
         bob.acknowledge(1);
         eventually("one more", || bob.shown() == places(1..=fits + 1)).await;
-        while !log.is_empty() {
+        while !store.is_empty() {
             bob.acknowledge(bob.waits_for_answers());
             stillness().await;
         }
@@ -144,16 +144,16 @@ async fn only_so_much_is_shown_as_nobody_acknowledges_and_nothing_overtakes() {
 async fn what_arrives_while_what_waits_is_read_is_shown_once_in_its_place() {
     // The tail may be ahead of what was read, or behind it.
     for is_read in [true, false] {
-        let log = Scripted::holding(2);
-        let boxes = Mailboxes::new(log.clone());
-        let arriving = is_read.then(|| log.keep(3));
-        log.hold_answers();
+        let store = Scripted::holding(2);
+        let boxes = Inboxes::new(store.clone());
+        let arriving = is_read.then(|| store.keep(3));
+        store.hold_answers();
         let bob = Tab::new();
         let _seat = boxes.open(user("bob"), bob.clone());
-        log.asked.notified().await;
-        boxes.deliver(&arriving.unwrap_or_else(|| log.keep(3)));
+        store.asked.notified().await;
+        boxes.deliver(&arriving.unwrap_or_else(|| store.keep(3)));
         assert!(bob.shown().is_empty());
-        log.answer_all();
+        store.answer_all();
         eventually("all of it", || bob.shown() == [1, 2, 3]).await;
         stillness().await;
         assert_eq!(bob.shown(), [1, 2, 3]);
@@ -162,15 +162,15 @@ async fn what_arrives_while_what_waits_is_read_is_shown_once_in_its_place() {
 
 #[tokio::test]
 async fn a_tail_that_is_late_or_out_of_order_shows_nothing_twice_and_skips_nothing() {
-    let log = Scripted::holding(2);
-    let boxes = Mailboxes::new(log.clone());
+    let store = Scripted::holding(2);
+    let boxes = Inboxes::new(store.clone());
     let bob = Tab::new();
     let _seat = boxes.open(user("bob"), bob.clone());
     eventually("what waits is shown", || bob.shown() == [1, 2]).await;
     boxes.deliver(&message(1, 10));
     let (fourth, third) = {
-        let third = log.keep(3);
-        (log.keep(4), third)
+        let third = store.keep(3);
+        (store.keep(4), third)
     };
     boxes.deliver(&fourth);
     boxes.deliver(&third);
@@ -181,8 +181,8 @@ async fn a_tail_that_is_late_or_out_of_order_shows_nothing_twice_and_skips_nothi
 
 #[tokio::test]
 async fn all_peers_are_shown_a_message_and_the_answer_of_one_is_enough() {
-    let log = Scripted::holding(2);
-    let boxes = Mailboxes::new(log.clone());
+    let store = Scripted::holding(2);
+    let boxes = Inboxes::new(store.clone());
     let (one, other) = (Tab::new(), Tab::new());
     let _one = boxes.open(user("bob"), one.clone());
     let _other = boxes.open(user("bob"), other.clone());
@@ -191,90 +191,90 @@ async fn all_peers_are_shown_a_message_and_the_answer_of_one_is_enough() {
     })
     .await;
     one.acknowledge(2);
-    eventually("both are recorded", || log.is_empty()).await;
+    eventually("both are recorded", || store.is_empty()).await;
     other.acknowledge(2);
     stillness().await;
-    assert_eq!(log.acknowledged(), [1, 2], "recorded twice");
+    assert_eq!(store.acknowledged(), [1, 2], "recorded twice");
 }
 
 #[tokio::test]
 async fn who_comes_in_the_middle_is_shown_what_nobody_has_acknowledged() {
-    let log = Scripted::holding(3);
-    let boxes = Mailboxes::new(log.clone());
+    let store = Scripted::holding(3);
+    let boxes = Inboxes::new(store.clone());
     let (first, second) = (Tab::new(), Tab::new());
-    let seat = boxes.open(user("bob"), first.clone());
+    let subscription = boxes.open(user("bob"), first.clone());
     eventually("what waits is shown", || first.shown() == [1, 2, 3]).await;
     first.acknowledge(1);
     let _second = boxes.open(user("bob"), second.clone());
     assert_eq!(second.shown(), [2, 3]);
-    drop(seat);
-    boxes.deliver(&log.keep(4));
+    drop(subscription);
+    boxes.deliver(&store.keep(4));
     eventually("what is new", || second.shown() == [2, 3, 4]).await;
     assert_eq!(first.shown(), [1, 2, 3], "shown to one who left");
 }
 
 #[tokio::test]
 async fn an_answer_whose_peer_is_gone_counts_and_is_not_overtaken_by_the_next_one() {
-    let log = Scripted::holding(2);
-    let boxes = Mailboxes::new(log.clone());
+    let store = Scripted::holding(2);
+    let boxes = Inboxes::new(store.clone());
     let bob = Tab::new();
-    let seat = boxes.open(user("bob"), bob.clone());
+    let subscription = boxes.open(user("bob"), bob.clone());
     eventually("what waits is shown", || bob.shown() == [1, 2]).await;
-    drop(seat);
+    drop(subscription);
     eventually("the box is closed", || boxes.in_use() == 0).await;
-    log.hold_answers();
+    store.hold_answers();
     bob.acknowledge(1);
-    log.asked.notified().await;
+    store.asked.notified().await;
     // Comes back before the answer is recorded.
     let again = Tab::new();
     let _seat = boxes.open(user("bob"), again.clone());
-    log.answer_all();
+    store.answer_all();
     eventually("the rest is shown", || again.shown() == [2]).await;
     stillness().await;
-    assert_eq!((again.shown(), log.acknowledged()), (vec![2], vec![1]));
+    assert_eq!((again.shown(), store.acknowledged()), (vec![2], vec![1]));
 }
 
 #[tokio::test]
 async fn a_log_that_fails_is_asked_again_until_it_has_recorded_what_was_acknowledged() {
-    let log = Scripted::holding(1);
-    let boxes = Mailboxes::new(log.clone());
-    log.fail(1);
+    let store = Scripted::holding(1);
+    let boxes = Inboxes::new(store.clone());
+    store.fail(1);
     let bob = Tab::new();
-    let seat = boxes.open(user("bob"), bob.clone());
+    let subscription = boxes.open(user("bob"), bob.clone());
     eventually("it is read at last", || bob.shown() == [1]).await;
-    log.fail(1);
+    store.fail(1);
     bob.acknowledge(1);
-    drop(seat);
+    drop(subscription);
     boxes.settled().await;
-    assert_eq!(log.acknowledged(), [1]);
+    assert_eq!(store.acknowledged(), [1]);
 }
 
 #[tokio::test]
 async fn a_log_that_is_closed_is_not_asked_again() {
-    let log = Scripted::holding(1);
-    let boxes = Mailboxes::new(log.clone());
+    let store = Scripted::holding(1);
+    let boxes = Inboxes::new(store.clone());
     let bob = Tab::new();
-    let seat = boxes.open(user("bob"), bob.clone());
+    let subscription = boxes.open(user("bob"), bob.clone());
     eventually("what waits is shown", || bob.shown() == [1]).await;
-    log.close().await;
+    store.close().await;
     bob.acknowledge(1);
-    drop(seat);
+    drop(subscription);
     boxes.settled().await;
-    assert!(log.acknowledged().is_empty());
+    assert!(store.acknowledged().is_empty());
 }
 
 #[tokio::test]
 async fn what_is_acknowledged_on_another_replica_makes_room_and_is_told_to_the_sender() {
-    let log = Scripted::holding(WINDOW as u64 + 1);
-    let boxes = Mailboxes::new(log.clone());
+    let store = Scripted::holding(WINDOW as u64 + 1);
+    let boxes = Inboxes::new(store.clone());
     let (ann, bob, late) = (Tab::new(), Tab::new(), Tab::new());
     let _ann = boxes.open(user("ann"), ann.clone());
     let _bob = boxes.open(user("bob"), bob.clone());
     eventually("the window is full", || bob.shown().len() == WINDOW).await;
-    let (told, marks) = tokio::sync::broadcast::channel(4);
-    let telling = tokio::spawn(boxes.clone().tell(marks));
-    log.acknowledge(&user("bob"), vec![1]).await.unwrap();
-    let delivered = Mark {
+    let (told, receipts) = tokio::sync::broadcast::channel(4);
+    let telling = tokio::spawn(boxes.clone().tell(receipts));
+    store.acknowledge(&user("bob"), vec![1]).await.unwrap();
+    let delivered = Receipt {
         from: user("ann"),
         to: user("bob"),
         id: MessageId {
@@ -282,23 +282,24 @@ async fn what_is_acknowledged_on_another_replica_makes_room_and_is_told_to_the_s
             epoch: Epoch(7),
         },
         time: jiff::Timestamp::UNIX_EPOCH,
-        what: Became::Delivered { place: 1 },
+        what: ReceiptKind::Delivered { place: 1 },
     };
     told.send(delivered.clone()).unwrap();
     eventually("there is room for the last", || {
         bob.shown().len() == WINDOW + 1
     })
     .await;
-    assert_eq!(*ann.marks.lock(), std::slice::from_ref(&delivered));
+    assert_eq!(*ann.receipts.lock(), std::slice::from_ref(&delivered));
     let _late = boxes.open(user("bob"), late.clone());
     assert_eq!(late.shown(), places(2..=WINDOW as u64 + 1));
-    let read = Mark {
-        what: Became::Read,
+    let read = Receipt {
+        what: ReceiptKind::Read,
         ..delivered
     };
     told.send(read.clone()).unwrap();
     eventually("both are told what was read", || {
-        ann.marks.lock().last() == Some(&read) && *bob.marks.lock() == std::slice::from_ref(&read)
+        ann.receipts.lock().last() == Some(&read)
+            && *bob.receipts.lock() == std::slice::from_ref(&read)
     })
     .await;
     telling.abort();
@@ -306,12 +307,15 @@ async fn what_is_acknowledged_on_another_replica_makes_room_and_is_told_to_the_s
 
 #[tokio::test]
 async fn when_places_begin_anew_what_waits_is_shown_again_and_old_answers_count_for_nothing() {
-    let log = Scripted::holding(5);
-    let boxes = Mailboxes::new(log.clone());
+    let store = Scripted::holding(5);
+    let boxes = Inboxes::new(store.clone());
     let bob = Tab::new();
     let _bob = boxes.open(user("bob"), bob.clone());
     eventually("all is shown", || bob.shown() == places(1..=5)).await;
-    log.acknowledge(&user("bob"), vec![1, 2, 3]).await.unwrap();
+    store
+        .acknowledge(&user("bob"), vec![1, 2, 3])
+        .await
+        .unwrap();
     boxes.start_anew();
     assert!(bob.is_sent_away.load(Ordering::Relaxed));
     let back = Tab::new();
@@ -320,42 +324,46 @@ async fn when_places_begin_anew_what_waits_is_shown_again_and_old_answers_count_
     assert_eq!(bob.shown(), [1, 2, 3, 4, 5]);
     bob.acknowledge(5);
     stillness().await;
-    assert_eq!(log.acknowledged(), [1, 2, 3], "an answer of before counts");
+    assert_eq!(
+        store.acknowledged(),
+        [1, 2, 3],
+        "an answer of before counts"
+    );
     back.acknowledge(2);
-    eventually("the answers of now count", || log.is_empty()).await;
+    eventually("the answers of now count", || store.is_empty()).await;
 }
 
 #[tokio::test]
 async fn what_was_read_before_places_began_anew_is_not_believed() {
-    let log = Scripted::holding(0);
+    let store = Scripted::holding(0);
     for place in 7..=9 {
-        log.keep(place);
+        store.keep(place);
     }
-    log.hold_answers();
-    let boxes = Mailboxes::new(log.clone());
+    store.hold_answers();
+    let boxes = Inboxes::new(store.clone());
     let bob = Tab::new();
     let _bob = boxes.open(user("bob"), bob.clone());
-    log.asked.notified().await;
+    store.asked.notified().await;
     for place in 1..=2 {
-        log.keep(place);
+        store.keep(place);
     }
     boxes.start_anew();
     let back = Tab::new();
     let _back = boxes.open(user("bob"), back.clone());
-    log.answer_all();
+    store.answer_all();
     eventually("all is shown", || back.shown() == [1, 2, 7, 8, 9]).await;
     assert!(bob.shown().is_empty());
 }
 
 #[tokio::test]
 async fn whoever_may_have_missed_its_own_message_is_sent_away_for_it() {
-    let log = Scripted::holding(0);
-    let boxes = Mailboxes::new(log.clone());
+    let store = Scripted::holding(0);
+    let boxes = Inboxes::new(store.clone());
     let (ann, other) = (Tab::new(), Tab::new());
     let _seats = [&ann, &other].map(|tab| boxes.open(user("ann"), tab.clone()));
     stillness().await;
     // It never passes the tail here.
-    log.keep(1);
+    store.keep(1);
     boxes.start_anew();
     for tab in [ann, other] {
         assert!(tab.is_sent_away.load(Ordering::Relaxed));
@@ -364,23 +372,23 @@ async fn whoever_may_have_missed_its_own_message_is_sent_away_for_it() {
 
 #[tokio::test]
 async fn the_senders_peers_are_shown_its_message_and_asked_nothing() {
-    let log = Scripted::holding(0);
-    let boxes = Mailboxes::new(log.clone());
+    let store = Scripted::holding(0);
+    let boxes = Inboxes::new(store.clone());
     let ann = Tab::new();
     let _ann = boxes.open(user("ann"), ann.clone());
     stillness().await;
-    assert_eq!(boxes.deliver(&log.keep(1)), 1);
+    assert_eq!(boxes.deliver(&store.keep(1)), 1);
     assert_eq!((ann.shown(), ann.waits_for_answers()), (vec![1], 0));
 }
 
 #[tokio::test]
 async fn a_message_to_oneself_is_shown_once_and_waits_for_an_answer() {
-    let log = Scripted::holding(0);
-    let boxes = Mailboxes::new(log.clone());
+    let store = Scripted::holding(0);
+    let boxes = Inboxes::new(store.clone());
     let bob = Tab::new();
     let _bob = boxes.open(user("bob"), bob.clone());
     stillness().await;
-    let mut note = Message::clone(&log.keep(1));
+    let mut note = Message::clone(&store.keep(1));
     note.direct = Some(Box::new(Direct {
         from: user("bob"),
         to: user("bob"),

@@ -14,7 +14,7 @@ pub fn said_by(author: Option<&str>, text: &str) -> Message {
         text: text.into(),
         time: "2026-01-02T03:04:05.678Z".parse().unwrap(),
         replica: "host".into(),
-        neighbour: None,
+        bridge: None,
         direct: None,
     }
 }

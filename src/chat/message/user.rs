@@ -14,7 +14,7 @@ use super::{InvalidName, is_unprintable};
 /// The longest user id, in characters.
 pub const USER_ID_MAX: usize = 255;
 
-/// Up to here every whole number is told from its neighbours by JSON's readers, JavaScript first of all.
+/// Up to here every whole number is told from its bridges by JSON's readers, JavaScript first of all.
 const WHOLE_UP_TO: f64 = 9_007_199_254_740_991.0;
 
 /// Who somebody is to the application that the chat belongs to, proved by a token: 1 to

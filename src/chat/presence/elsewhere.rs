@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Here, Person, Presence, RoomName, Somebody};
-use crate::chat::peer::PeerId;
+use crate::chat::socket::SocketId;
 
 /// One replica's part of a room: what changed there, or all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub struct Part {
     pub room: RoomName,
     /// Who came or goes by another name.
     pub people: Vec<Person>,
-    pub left: Vec<PeerId>,
+    pub left: Vec<SocketId>,
     /// How many guests are there now.
     pub guests: usize,
 }
@@ -40,10 +40,10 @@ impl Presence {
         changed
             .map(|(room, here)| {
                 let mut part = here.own_part(room);
-                for (peer, ()) in std::mem::take(&mut here.unshared) {
-                    match here.people.get(&peer) {
-                        Some(somebody) => part.people.push(somebody.person(peer)),
-                        None => part.left.push(peer),
+                for (socket, ()) in std::mem::take(&mut here.unshared) {
+                    match here.people.get(&socket) {
+                        Some(somebody) => part.people.push(somebody.person(socket)),
+                        None => part.left.push(socket),
                     }
                 }
                 here.guests_unshared = false;
@@ -84,8 +84,8 @@ impl Presence {
                 here.people.insert(id, somebody);
                 here.untold.insert(id, ());
             }
-            for peer in part.left {
-                here.remove(peer, &replica);
+            for socket in part.left {
+                here.remove(socket, &replica);
             }
             here.count_guests(&replica, part.guests);
         }
@@ -109,7 +109,7 @@ impl Presence {
         for part in &mut parts {
             let before = known.remove(&part.room).unwrap_or_default();
             let now: HashSet<_> = part.people.iter().map(|person| person.id).collect();
-            let gone = before.keys().filter(|peer| !now.contains(peer));
+            let gone = before.keys().filter(|socket| !now.contains(socket));
             part.left = gone.copied().collect();
             part.people
                 .retain(|person| before.get(&person.id) != Some(person));
@@ -151,14 +151,14 @@ impl Here {
         }
     }
 
-    fn remove(&mut self, peer: PeerId, replica: &str) {
+    fn remove(&mut self, socket: SocketId, replica: &str) {
         if self
             .people
-            .get(&peer)
+            .get(&socket)
             .is_some_and(|somebody| somebody.is_on(replica))
         {
-            self.people.shift_remove(&peer);
-            self.untold.insert(peer, ());
+            self.people.shift_remove(&socket);
+            self.untold.insert(socket, ());
         }
     }
 

@@ -26,7 +26,7 @@ fn change(presence: &Presence) -> Change {
 #[test]
 fn arrivals_and_departures_are_told_once() {
     let presence = Presence::new();
-    let (ann, bob) = (PeerId::next(), PeerId::next());
+    let (ann, bob) = (SocketId::next(), SocketId::next());
     let _ann = presence.enter(room(), ann, name("ann"));
     let leaves = presence.enter(room(), bob, name("bob"));
     assert_eq!(names(&change(&presence).joined), ["ann", "bob"]);
@@ -43,7 +43,7 @@ fn arrivals_and_departures_are_told_once() {
 #[test]
 fn a_guest_who_takes_a_name_is_counted_once() {
     let presence = Presence::new();
-    let ann = presence.enter(room(), PeerId::next(), None);
+    let ann = presence.enter(room(), SocketId::next(), None);
     presence.changes(NAMED, NAMED);
     ann.rename(name("ann").unwrap(), None);
     let told = change(&presence);
@@ -58,7 +58,7 @@ fn a_guest_who_takes_a_name_is_counted_once() {
 #[test]
 fn who_comes_and_goes_between_two_tellings_is_not_told() {
     let presence = Presence::new();
-    drop(presence.enter(room(), PeerId::next(), name("hasty")));
+    drop(presence.enter(room(), SocketId::next(), name("hasty")));
     assert_eq!(presence.changes(NAMED, NAMED), []);
     assert!(presence.rooms.lock().is_empty(), "an empty room is held");
 }
@@ -66,7 +66,7 @@ fn who_comes_and_goes_between_two_tellings_is_not_told() {
 #[test]
 fn who_leaves_and_comes_back_between_two_tellings_is_told_as_there() {
     let presence = Presence::new();
-    let ann = PeerId::next();
+    let ann = SocketId::next();
     let stay = presence.enter(room(), ann, name("ann"));
     change(&presence);
     drop(stay);
@@ -78,7 +78,7 @@ fn who_leaves_and_comes_back_between_two_tellings_is_told_as_there() {
 #[test]
 fn a_new_name_is_told_as_joining_and_counts_once() {
     let presence = Presence::new();
-    let stay = presence.enter(room(), PeerId::next(), name("ann"));
+    let stay = presence.enter(room(), SocketId::next(), name("ann"));
     change(&presence);
     stay.rename("anna".parse().unwrap(), None);
     let told = change(&presence);
@@ -91,7 +91,7 @@ fn who_proved_to_be_a_user_is_told_as_that_user() {
     let presence = Presence::new();
     let user = |id: &str| id.parse::<UserId>().ok();
     let ann = "ann".parse().unwrap();
-    let stay = presence.enter_as(room(), PeerId::next(), ann, user("7"));
+    let stay = presence.enter_as(room(), SocketId::next(), ann, user("7"));
     assert_eq!(change(&presence).joined[0].user, user("7"));
     stay.rename("ann".parse().unwrap(), user("8"));
     assert_eq!(change(&presence).joined[0].user, user("8"));
@@ -101,7 +101,7 @@ fn who_proved_to_be_a_user_is_told_as_that_user() {
 #[test]
 fn guests_are_counted_and_not_named() {
     let presence = Presence::new();
-    let guest = presence.enter(room(), PeerId::next(), None);
+    let guest = presence.enter(room(), SocketId::next(), None);
     let told = change(&presence);
     assert_eq!((told.joined.len(), told.guests, told.total), (0, 1, 1));
     drop(guest);
@@ -114,7 +114,7 @@ fn guests_are_counted_and_not_named() {
 fn only_so_many_are_named_and_all_are_counted() {
     let presence = Presence::new();
     let stays: Vec<_> = (0..5)
-        .map(|n| presence.enter(room(), PeerId::next(), name(&n.to_string())))
+        .map(|n| presence.enter(room(), SocketId::next(), name(&n.to_string())))
         .collect();
     let roll = presence.roll(&room(), 2);
     assert_eq!((names(&roll.people), roll.total), (vec!["0", "1"], 5));
@@ -128,10 +128,10 @@ fn only_so_many_are_named_and_all_are_counted() {
 #[test]
 fn of_many_who_leave_at_once_all_who_were_named_are_told_a_few_at_a_time() {
     let presence = Presence::new();
-    let _reader = presence.enter(room(), PeerId::next(), name("reader"));
-    let crowd: Vec<_> = (0..5).map(|_| PeerId::next()).collect();
-    for peer in &crowd {
-        presence.learn("other", vec![part(&[(*peer, "ann")], &[], 0)]);
+    let _reader = presence.enter(room(), SocketId::next(), name("reader"));
+    let crowd: Vec<_> = (0..5).map(|_| SocketId::next()).collect();
+    for socket in &crowd {
+        presence.learn("other", vec![part(&[(*socket, "ann")], &[], 0)]);
         change(&presence);
     }
     presence.forget("other");
@@ -151,7 +151,7 @@ fn of_many_who_leave_at_once_all_who_were_named_are_told_a_few_at_a_time() {
 #[test]
 fn who_was_named_to_a_newcomer_alone_is_told_as_leaving_and_who_was_never_named_is_only_counted() {
     let presence = Presence::new();
-    let [ann, bob, cyd] = [PeerId::next(), PeerId::next(), PeerId::next()];
+    let [ann, bob, cyd] = [SocketId::next(), SocketId::next(), SocketId::next()];
     let first = presence.enter(room(), ann, name("ann"));
     let _bob = presence.enter(room(), bob, name("bob"));
     let last = presence.enter(room(), cyd, name("cyd"));
@@ -167,7 +167,7 @@ fn who_was_named_to_a_newcomer_alone_is_told_as_leaving_and_who_was_never_named_
 #[test]
 fn leaving_one_room_is_not_told_in_another() {
     let presence = Presence::new();
-    let ann = PeerId::next();
+    let ann = SocketId::next();
     let other: RoomName = "other".parse().unwrap();
     let leaves = presence.enter(room(), ann, name("ann"));
     let _stays = presence.enter(other.clone(), ann, name("ann"));
@@ -178,7 +178,7 @@ fn leaving_one_room_is_not_told_in_another() {
     assert_eq!(others, [(other, 1)]);
 }
 /// Another replica's part of the room.
-fn part(people: &[(PeerId, &str)], left: &[PeerId], guests: usize) -> Part {
+fn part(people: &[(SocketId, &str)], left: &[SocketId], guests: usize) -> Part {
     Part {
         room: room(),
         people: (people.iter())
@@ -196,9 +196,9 @@ fn part(people: &[(PeerId, &str)], left: &[PeerId], guests: usize) -> Part {
 #[test]
 fn people_and_guests_of_other_replicas_are_here_too() {
     let presence = Presence::new();
-    let _ann = presence.enter(room(), PeerId::next(), name("ann"));
-    let _guest = presence.enter(room(), PeerId::next(), None);
-    let bob = PeerId::next();
+    let _ann = presence.enter(room(), SocketId::next(), name("ann"));
+    let _guest = presence.enter(room(), SocketId::next(), None);
+    let bob = SocketId::next();
     presence.learn("other", vec![part(&[(bob, "bob")], &[], 2)]);
     let told = change(&presence);
     assert_eq!(names(&told.joined), ["ann", "bob"]);
@@ -213,7 +213,7 @@ fn people_and_guests_of_other_replicas_are_here_too() {
 #[test]
 fn who_is_on_a_replica_that_is_gone_is_gone() {
     let presence = Presence::new();
-    let [ann, bob] = [PeerId::next(), PeerId::next()];
+    let [ann, bob] = [SocketId::next(), SocketId::next()];
     presence.learn("one", vec![part(&[(ann, "ann")], &[], 1)]);
     presence.learn("other", vec![part(&[(bob, "bob")], &[], 1)]);
     change(&presence);
@@ -228,7 +228,7 @@ fn who_is_on_a_replica_that_is_gone_is_gone() {
 #[test]
 fn of_a_replica_that_tells_all_anew_only_what_changed_is_told() {
     let presence = Presence::new();
-    let [ann, bob, cyd] = [PeerId::next(), PeerId::next(), PeerId::next()];
+    let [ann, bob, cyd] = [SocketId::next(), SocketId::next(), SocketId::next()];
     presence.learn("one", vec![part(&[(ann, "ann"), (bob, "bob")], &[], 1)]);
     change(&presence);
     presence.replace("one", vec![part(&[(bob, "bob"), (cyd, "cyd")], &[], 1)]);
@@ -242,10 +242,10 @@ fn of_a_replica_that_tells_all_anew_only_what_changed_is_told() {
 fn others_are_told_of_those_on_this_replica_and_of_nobody_else() {
     let presence = Presence::new();
     presence.share();
-    let [ann, bob, cyd] = [PeerId::next(), PeerId::next(), PeerId::next()];
+    let [ann, bob, cyd] = [SocketId::next(), SocketId::next(), SocketId::next()];
     let _ann = presence.enter(room(), ann, name("ann"));
     let leaves = presence.enter(room(), bob, name("bob"));
-    let _guest = presence.enter(room(), PeerId::next(), None);
+    let _guest = presence.enter(room(), SocketId::next(), None);
     presence.learn("other", vec![part(&[(cyd, "cyd")], &[], 5)]);
     let both = part(&[(ann, "ann"), (bob, "bob")], &[], 1);
     assert_eq!(presence.own_changes(), std::slice::from_ref(&both));
@@ -260,7 +260,7 @@ fn others_are_told_of_those_on_this_replica_and_of_nobody_else() {
 fn the_last_to_leave_is_still_told_to_others() {
     let presence = Presence::new();
     presence.share();
-    let ann = PeerId::next();
+    let ann = SocketId::next();
     let leaves = presence.enter(room(), ann, name("ann"));
     presence.own_changes();
     drop(leaves);

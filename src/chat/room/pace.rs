@@ -2,7 +2,7 @@
 //! costs memory, and one that polls need not even keep a connection open for it. So the first of it is little, the
 //! rest waits in the store, and each time that the reader has taken what it was sent it may be sent twice as much.
 
-use crate::chat::{log::Limit, peer::Outlet};
+use crate::chat::{socket::Socket, store::Limit};
 
 /// Bytes that are queued for a reader of which nothing is known. A longer message waits until nothing else is queued.
 pub(super) const AT_FIRST: usize = 8 * 1024;
@@ -32,7 +32,7 @@ pub(super) enum May {
 
 impl Pace {
     /// Whether an event of so many bytes may be queued now; if so, it counts.
-    pub fn may_send(&mut self, reader: &dyn Outlet, bytes: usize) -> May {
+    pub fn may_send(&mut self, reader: &dyn Socket, bytes: usize) -> May {
         let Some(backlog) = reader.backlog() else {
             return May::Stop;
         };
@@ -48,13 +48,13 @@ impl Pace {
     }
 
     /// Waits until the reader has taken what is queued, or is gone.
-    pub async fn wait(&mut self, reader: &dyn Outlet) {
+    pub async fn wait(&mut self, reader: &dyn Socket) {
         reader.emptied().await;
         self.has_taken = true;
     }
 
     /// How much is worth reading for this reader. A power of two, so that readers who begin together ask for the same.
-    pub fn page(&self, reader: &dyn Outlet) -> Limit {
+    pub fn page(&self, reader: &dyn Socket) -> Limit {
         let queued = reader.backlog().map_or(0, |backlog| backlog.bytes);
         let bytes = 1 << self.most(queued).ilog2();
         Limit {

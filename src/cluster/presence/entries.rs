@@ -1,4 +1,4 @@
-//! How people stand in Redis: a field of the hash for each connection, `<peer> <room>`, with its name and user as JSON,
+//! How people stand in Redis: a field of the hash for each connection, `<socket> <room>`, with its name and user as JSON,
 //! and one for the guests of a room, `guests <room>`; and the same as it is published.
 
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use crate::{
         message::UserId,
         presence::{Part, Person},
     },
-    cluster::members::MemberId,
+    cluster::replicas::ReplicaId,
 };
 
 const GUESTS: &str = "guests";
@@ -32,7 +32,7 @@ struct Named {
 /// What one replica tells the others.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Published {
-    pub from: MemberId,
+    pub from: ReplicaId,
     pub number: u64,
     /// None where the others are to read the hash.
     rooms: Option<Vec<Room>>,
@@ -56,7 +56,7 @@ impl Entries {
                 set.push((format!("{} {}", person.id, part.room), named));
             }
             let left = part.left.iter();
-            gone.extend(left.map(|peer| format!("{peer} {}", part.room)));
+            gone.extend(left.map(|socket| format!("{socket} {}", part.room)));
             let guests = format!("{GUESTS} {}", part.room);
             match part.guests {
                 0 => gone.push(guests),
@@ -91,7 +91,7 @@ pub(super) fn read(fields: &HashMap<String, String>) -> Vec<Part> {
 }
 
 impl Published {
-    pub(super) fn new(from: &MemberId, number: u64, parts: Option<&[Part]>) -> Self {
+    pub(super) fn new(from: &ReplicaId, number: u64, parts: Option<&[Part]>) -> Self {
         let room = |part: &Part| Room {
             room: part.room.to_string(),
             people: (part.people.iter())
@@ -189,7 +189,7 @@ mod tests {
     fn what_is_published_reads_as_it_was() {
         let mut part = part();
         part.left = vec!["7f".parse().unwrap()];
-        let from = serde_json::from_str::<MemberId>("\"abcdefgh\"").unwrap();
+        let from = serde_json::from_str::<ReplicaId>("\"abcdefgh\"").unwrap();
         let published = Published::new(&from, 4, Some(std::slice::from_ref(&part))).to_json();
         let read = Published::read(published.as_bytes()).unwrap();
         assert_eq!((&read.from, read.number), (&from, 4));

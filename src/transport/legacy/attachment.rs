@@ -100,7 +100,7 @@ impl Drop for Attachment {
             state.detach(self.turn, self.written, Instant::now(), session.times());
             state.is_over()
         };
-        if over && !session.hears_on() {
+        if over && !session.reads_on() {
             session.sessions.forget(session);
         }
         session.sessions.links.fetch_sub(1, Ordering::AcqRel);

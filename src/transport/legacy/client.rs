@@ -1,5 +1,5 @@
 //! A client as the protocol has it, for programs that say more than a dialect does: messages, JSON
-//! messages, events with several arguments, questions. `peer` is what stands behind it.
+//! messages, events with several arguments, questions. `socket` is what stands behind it.
 
 use std::sync::Arc;
 
@@ -7,22 +7,18 @@ use serde_json::value::RawValue;
 
 use super::{packet, peer::Peer};
 use crate::{
-    chat::peer::{Goodbye, Outlet},
-    dialect::{Conversation, Handshake, Refusal, Rendered},
+    chat::socket::{CloseReason, Socket},
+    dialects::{Handler, Handshake, Refusal, Rendered},
     transport::asks::Answered,
 };
 
 /// What speaks with the clients of a namespace.
 pub trait Program: Send + Sync + 'static {
-    /// Begins a conversation with a client, or refuses it. Nothing can be sent yet.
-    fn greet(
-        &self,
-        client: Client,
-        handshake: &Handshake,
-    ) -> Result<Box<dyn Conversation>, Refusal>;
+    /// Begins a handler with a client, or refuses it. Nothing can be sent yet.
+    fn connect(&self, client: Client, handshake: &Handshake) -> Result<Box<dyn Handler>, Refusal>;
 
     /// What a client is told before the server ends its connection.
-    fn goodbye(&self, _why: Goodbye) -> Option<Rendered> {
+    fn close_notice(&self, _why: CloseReason) -> Option<Rendered> {
         None
     }
 }
@@ -61,7 +57,7 @@ impl Client {
     }
 
     /// Ends the connection; what is queued is still sent unless the reason is abrupt.
-    pub fn close(&self, why: Goodbye) {
+    pub fn close(&self, why: CloseReason) {
         self.0.close(why);
     }
 }

@@ -20,7 +20,7 @@ use super::{
     websocket,
 };
 use crate::{
-    dialect::Handshake,
+    dialects::Handshake,
     transport::{
         listener::Remote,
         origin::{self, Allowed},

@@ -1,5 +1,5 @@
 //! The transport for Socket.IO 0.9 (protocol 1), the oldest pages' own: `http` answers every request
-//! of its paths, `polling` and `websocket` carry packets, each client is a `session` with a `peer`
+//! of its paths, `polling` and `websocket` carry packets, each client is a `session` with a `socket`
 //! per namespace, which the same dialects speak with as with later clients. `packet`, `payload` and
 //! `state` are the protocol itself, without IO.
 
@@ -37,8 +37,8 @@ use super::{
     origin::Allowed,
 };
 use crate::{
-    chat::peer::Goodbye,
-    dialect::{Dialect, Fleeting},
+    chat::socket::CloseReason,
+    dialects::{Dialect, Volatile},
 };
 
 /// How exactly heartbeats and the ends of absent sessions are timed.
@@ -118,8 +118,8 @@ impl Legacy {
         });
     }
 
-    /// Fleeting events for the clients of a namespace.
-    pub fn fleeting(&self, namespace: &'static str) -> Arc<dyn Fleeting> {
+    /// Volatile events for the clients of a namespace.
+    pub fn volatile(&self, namespace: &'static str) -> Arc<dyn Volatile> {
         Arc::new(Told {
             channels: self.front.sessions.channels.clone(),
             namespace: endpoint(namespace),
@@ -155,14 +155,17 @@ impl Legacy {
     /// not stormed.
     pub async fn thin_out(&self, over: Duration) {
         let sessions = self.front.sessions.everybody();
-        farewell::one_by_one(sessions, over, |session| session.close(Goodbye::Shutdown)).await;
+        farewell::one_by_one(sessions, over, |session| {
+            session.close(CloseReason::Shutdown)
+        })
+        .await;
     }
 
     /// Sends everybody away, and returns when they are gone, or had their time, and what they said has been dealt with.
     pub async fn drain(&self) {
         let sessions = &self.front.sessions;
         let begun = Instant::now();
-        let send_away = || sessions.close_all(Goodbye::Shutdown);
+        let send_away = || sessions.close_all(CloseReason::Shutdown);
         let are_gone =
             || sessions.are_quiet() && (!sessions.have_links() || begun.elapsed() > LAST_WORDS);
         farewell::to_all(send_away, are_gone).await;

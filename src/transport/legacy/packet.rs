@@ -126,9 +126,9 @@ impl<'a> Packet<'a> {
     /// that cannot be read is `false`, as it was to the programs of the old server.
     pub fn message(&self) -> Box<RawValue> {
         if self.kind == Kind::Message {
-            return crate::dialect::json(&self.data);
+            return crate::dialects::json(&self.data);
         }
-        serde_json::from_str(self.data).unwrap_or_else(|_| crate::dialect::json(&false))
+        serde_json::from_str(self.data).unwrap_or_else(|_| crate::dialects::json(&false))
     }
 }
 
@@ -158,7 +158,7 @@ pub const NOT_HANDSHAKEN: &str = "7:::1+0";
 
 /// `5::`: an event with one argument.
 pub fn event(endpoint: &str, name: &str, argument: &RawValue) -> String {
-    let name = crate::dialect::json(&name);
+    let name = crate::dialects::json(&name);
     format!("5::{endpoint}:{{\"name\":{name},\"args\":[{argument}]}}")
 }
 
@@ -180,12 +180,12 @@ pub fn event_with(
     name: &str,
     args: &[Box<RawValue>],
 ) -> String {
-    let name = crate::dialect::json(&name);
+    let name = crate::dialects::json(&name);
     let id = question.map_or(String::new(), |id| format!("{id}+"));
     if args.is_empty() {
         return format!("5:{id}:{endpoint}:{{\"name\":{name}}}");
     }
-    let args = crate::dialect::json(&args);
+    let args = crate::dialects::json(&args);
     format!("5:{id}:{endpoint}:{{\"name\":{name},\"args\":{args}}}")
 }
 

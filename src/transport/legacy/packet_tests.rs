@@ -187,7 +187,7 @@ fn a_deeply_nested_value_is_refused_or_kept_but_never_fatal() {
 
 #[test]
 fn packets_are_written_as_the_old_server_wrote_them() {
-    let argument = crate::dialect::json(&serde_json::json!({ "nsp": "/chat" }));
+    let argument = crate::dialects::json(&serde_json::json!({ "nsp": "/chat" }));
     assert_eq!(connect(""), "1::");
     assert_eq!(connect("/chat"), "1::/chat");
     assert_eq!(
@@ -206,10 +206,10 @@ fn packets_are_written_as_the_old_server_wrote_them() {
     );
     assert_eq!(message("", None, "a:b\n"), "3:::a:b\n");
     assert_eq!(message("/chat", Some(1), ""), "3:1:/chat:");
-    assert_eq!(json_message("", &crate::dialect::json(&7)), "4:::7");
+    assert_eq!(json_message("", &crate::dialects::json(&7)), "4:::7");
     assert_eq!(receipt("", "1"), "6:::1");
     assert_eq!(
-        answer("/chat", "1", &crate::dialect::json(&"w")),
+        answer("/chat", "1", &crate::dialects::json(&"w")),
         r#"6::/chat:1+["w"]"#
     );
     assert_eq!(

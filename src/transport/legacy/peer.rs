@@ -1,6 +1,6 @@
 //! One client in one namespace, and the dialects that are mounted on them. What the chat sends goes
-//! out through the client's session; what the client says waits in the peer's inbox. `client` is how
-//! programs that speak the protocol as it is see a peer.
+//! out through the client's session; what the client says waits in the socket's inbox. `client` is how
+//! programs that speak the protocol as it is see a socket.
 
 use std::{
     collections::HashMap,
@@ -19,8 +19,8 @@ use super::{
     session::Session,
 };
 use crate::{
-    chat::peer::{Answer, Backlog, Goodbye, Outlet, PeerId, Unanswered},
-    dialect::{Ack, Conversation, Dialect, Event, Handshake, Held, Refusal, Rendered},
+    chat::socket::{Answer, Backlog, CloseReason, Socket, SocketId, Unanswered},
+    dialects::{Ack, Dialect, Event, Handler, Handshake, Held, Refusal, Rendered},
     transport::{
         asks::{self, Answered, Asks},
         channels::Member,
@@ -41,28 +41,24 @@ pub(super) struct Mount {
 pub(super) struct Spoken(pub Arc<dyn Dialect>);
 
 impl Program for Spoken {
-    fn greet(
-        &self,
-        client: Client,
-        handshake: &Handshake,
-    ) -> Result<Box<dyn Conversation>, Refusal> {
-        self.0.greet(client.0, handshake)
+    fn connect(&self, client: Client, handshake: &Handshake) -> Result<Box<dyn Handler>, Refusal> {
+        self.0.connect(client.0, handshake)
     }
 
-    fn goodbye(&self, why: Goodbye) -> Option<Rendered> {
-        self.0.goodbye(why)
+    fn close_notice(&self, why: CloseReason) -> Option<Rendered> {
+        self.0.close_notice(why)
     }
 }
 
 /// A client in a namespace.
 pub(super) struct Peer {
-    id: PeerId,
+    id: SocketId,
     itself: Weak<Self>,
     pub endpoint: &'static str,
     pub program: Arc<dyn Program>,
     session: Arc<Session>,
     inbox: Inbox,
-    /// Where it receives fleeting events.
+    /// Where it receives volatile events.
     channels: Mutex<Vec<Box<str>>>,
     asks: Asks,
     asked: Mutex<Asked>,
@@ -80,7 +76,7 @@ struct Asked {
 impl Peer {
     pub(super) fn new(mount: &Mount, session: Arc<Session>) -> Arc<Self> {
         Arc::new_cyclic(|itself| Self {
-            id: PeerId::next(),
+            id: SocketId::next(),
             itself: itself.clone(),
             endpoint: mount.endpoint,
             program: mount.program.clone(),
@@ -176,13 +172,15 @@ impl Host for Peer {
     }
 
     fn is_cut_off(&self) -> bool {
-        self.session.goodbye().is_some_and(|why| !why.reconnect())
+        self.session
+            .close_reason()
+            .is_some_and(|why| !why.reconnect())
     }
 }
 
 #[async_trait]
-impl Outlet for Peer {
-    fn id(&self) -> PeerId {
+impl Socket for Peer {
+    fn id(&self) -> SocketId {
         self.id
     }
 
@@ -227,7 +225,7 @@ impl Outlet for Peer {
         session.flow.emptied(|| !session.has_ended()).await;
     }
 
-    fn close(&self, why: Goodbye) {
+    fn close(&self, why: CloseReason) {
         self.session.close(why);
     }
 }

@@ -21,7 +21,7 @@ use super::{
     state::{Taken, Way},
 };
 use crate::{
-    chat::peer::Goodbye,
+    chat::socket::CloseReason,
     transport::{
         body::{self, Unread},
         flow::Reader,
@@ -176,7 +176,7 @@ pub(super) async fn take(
         })
         .await;
         if !session.flow.came() {
-            session.close(Goodbye::Flooding);
+            session.close(CloseReason::Flooding);
             break;
         }
         session.hear(packet);
@@ -195,7 +195,7 @@ fn ok() -> Response<Body> {
 }
 
 fn too_large(session: &Arc<Session>) -> Response<Body> {
-    session.close(Goodbye::BadPacket);
+    session.close(CloseReason::BadPacket);
     let mut response = respond(StatusCode::PAYLOAD_TOO_LARGE, Some(TEXT), "");
     response
         .headers_mut()
@@ -271,7 +271,7 @@ fn script(packet: &str) -> String {
 
 /// A string in a script. JSON may hold two line ends that scripts of old may not.
 fn script_string(text: &str) -> String {
-    crate::dialect::json(&text)
+    crate::dialects::json(&text)
         .get()
         .replace('\u{2028}', "\\u2028")
         .replace('\u{2029}', "\\u2029")

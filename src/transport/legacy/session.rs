@@ -1,4 +1,4 @@
-//! One 0.9 session: a client from its handshake to its end, whatever it travels on. Hosts the peers
+//! One 0.9 session: a client from its handshake to its end, whatever it travels on. Hosts the sockets
 //! (one per namespace), gives what the client says to them, and keeps what it is to be told until a
 //! poll or stream takes it. `state` decides what is due; `polling` and `websocket` move the bytes.
 
@@ -21,8 +21,8 @@ use super::{
     state::{Due, State, Times},
 };
 use crate::{
-    chat::peer::{Goodbye, Outlet},
-    dialect::{Conversation, Handshake},
+    chat::socket::{CloseReason, Socket},
+    dialects::{Handler, Handshake},
     transport::{
         channels::Channels,
         farewell::LAST_WORDS,
@@ -49,16 +49,16 @@ pub(super) struct Session {
     pub(super) changed: Notify,
     /// The stream that waits for the same.
     pub(super) stream: AtomicWaker,
-    seats: Mutex<Vec<Seat>>,
-    goodbye: OnceLock<Goodbye>,
+    subscriptions: Mutex<Vec<Subscription>>,
+    close_reason: OnceLock<CloseReason>,
     /// Whose packets are being taken: one request at a time, so that they stay in order.
     pub(super) posting: tokio::sync::Mutex<()>,
 }
 
-struct Seat {
+struct Subscription {
     peer: Arc<Peer>,
     /// Not opened before a client has come.
-    greeted: Option<Box<dyn Conversation>>,
+    greeted: Option<Box<dyn Handler>>,
 }
 
 impl Session {
@@ -72,8 +72,8 @@ impl Session {
             last_poll: Mutex::default(),
             changed: Notify::new(),
             stream: AtomicWaker::new(),
-            seats: Mutex::default(),
-            goodbye: OnceLock::new(),
+            subscriptions: Mutex::default(),
+            close_reason: OnceLock::new(),
             posting: tokio::sync::Mutex::default(),
         }
     }
@@ -90,8 +90,8 @@ impl Session {
         &self.sessions.channels
     }
 
-    pub(super) fn goodbye(&self) -> Option<Goodbye> {
-        self.goodbye.get().copied()
+    pub(super) fn close_reason(&self) -> Option<CloseReason> {
+        self.close_reason.get().copied()
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -116,7 +116,7 @@ impl Session {
             state.waiting()
         };
         if !fits || waiting > self.limits().backlog_packets {
-            return self.close(Goodbye::SlowPeer);
+            return self.close(CloseReason::SlowPeer);
         }
         self.tell_reader();
     }
@@ -127,15 +127,19 @@ impl Session {
         self.flow.wake();
     }
 
-    /// Lets the conversation of a namespace begin: the client knows that it is connected.
+    /// Lets the handler of a namespace begin: the client knows that it is connected.
     pub(super) fn open(&self, endpoint: &str) {
         let opened = {
-            let mut seats = self.seats.lock();
-            let seat = seats.iter_mut().find(|seat| seat.peer.endpoint == endpoint);
-            seat.and_then(|seat| Some((seat.peer.clone(), seat.greeted.take()?)))
+            let mut subscriptions = self.subscriptions.lock();
+            let subscription = subscriptions
+                .iter_mut()
+                .find(|subscription| subscription.peer.endpoint == endpoint);
+            subscription.and_then(|subscription| {
+                Some((subscription.peer.clone(), subscription.greeted.take()?))
+            })
         };
-        if let Some((peer, conversation)) = opened {
-            inbox::open(peer, conversation);
+        if let Some((peer, handler)) = opened {
+            inbox::open(peer, handler);
         }
     }
 
@@ -147,7 +151,7 @@ impl Session {
         };
         {
             let (mut state, now) = (self.state.lock(), Instant::now());
-            if state.has_ended() && !self.hears_on() {
+            if state.has_ended() && !self.reads_on() {
                 return;
             }
             if packet.kind == Kind::Heartbeat {
@@ -188,9 +192,11 @@ impl Session {
     }
 
     fn peer(&self, endpoint: &str) -> Option<Arc<Peer>> {
-        let seats = self.seats.lock();
-        let seat = seats.iter().find(|seat| seat.peer.endpoint == endpoint)?;
-        Some(seat.peer.clone())
+        let subscriptions = self.subscriptions.lock();
+        let subscription = subscriptions
+            .iter()
+            .find(|subscription| subscription.peer.endpoint == endpoint)?;
+        Some(subscription.peer.clone())
     }
 
     /// Seats the client in the default namespace; false where the dialect refuses it.
@@ -225,10 +231,10 @@ impl Session {
             ..self.handshake.clone()
         };
         let peer = Peer::new(&mount, self.clone());
-        let Ok(greeted) = mount.program.greet(Client(peer.clone()), &handshake) else {
+        let Ok(greeted) = mount.program.connect(Client(peer.clone()), &handshake) else {
             return false;
         };
-        self.seats.lock().push(Seat {
+        self.subscriptions.lock().push(Subscription {
             peer,
             greeted: Some(greeted),
         });
@@ -237,12 +243,14 @@ impl Session {
 
     fn part_from(&self, endpoint: &str) {
         let parted = {
-            let mut seats = self.seats.lock();
-            let at = seats.iter().position(|seat| seat.peer.endpoint == endpoint);
-            at.map(|at| seats.remove(at))
+            let mut subscriptions = self.subscriptions.lock();
+            let at = subscriptions
+                .iter()
+                .position(|subscription| subscription.peer.endpoint == endpoint);
+            at.map(|at| subscriptions.remove(at))
         };
-        if let Some(seat) = parted {
-            seat.part();
+        if let Some(subscription) = parted {
+            subscription.part();
         }
     }
 
@@ -254,8 +262,8 @@ impl Session {
     }
 
     /// Ends the session for a reason of ours, once: the first reason counts.
-    pub(super) fn close(self: &Arc<Self>, why: Goodbye) {
-        if self.goodbye.set(why).is_err() {
+    pub(super) fn close(self: &Arc<Self>, why: CloseReason) {
+        if self.close_reason.set(why).is_err() {
             return;
         }
         self.sessions.shared.count_ended(why);
@@ -265,13 +273,16 @@ impl Session {
             tracing::warn!(remote = %self.handshake.remote, reason = why.code(), "ending a 0.9 session: {}", why.message());
         }
         if !why.is_abrupt() {
-            let seats: Vec<_> = {
-                let seats = self.seats.lock();
-                seats.iter().map(|seat| seat.peer.clone()).collect()
+            let subscriptions: Vec<_> = {
+                let subscriptions = self.subscriptions.lock();
+                subscriptions
+                    .iter()
+                    .map(|subscription| subscription.peer.clone())
+                    .collect()
             };
-            for peer in seats {
-                if let Some(goodbye) = peer.program.goodbye(why) {
-                    peer.emit(goodbye.event, &goodbye.payload);
+            for peer in subscriptions {
+                if let Some(close_reason) = peer.program.close_notice(why) {
+                    peer.emit(close_reason.event, &close_reason.payload);
                 }
             }
         }
@@ -288,7 +299,7 @@ impl Session {
             // Whoever is between two polls comes for its last words.
             state.is_alone() && !why.is_abrupt()
         };
-        if why.hears_on() {
+        if why.reads_on() {
             return self.dismiss();
         }
         self.end();
@@ -313,16 +324,16 @@ impl Session {
     }
 
     /// Sent away, but perhaps still saying something.
-    pub(super) fn hears_on(&self) -> bool {
-        self.goodbye().is_some_and(Goodbye::hears_on)
+    pub(super) fn reads_on(&self) -> bool {
+        self.close_reason().is_some_and(CloseReason::reads_on)
     }
 
     /// Nobody is heard any more. What was queued may still be taken.
     fn end(&self) {
         self.state.lock().end();
-        let seats = std::mem::take(&mut *self.seats.lock());
-        for seat in seats {
-            seat.part();
+        let subscriptions = std::mem::take(&mut *self.subscriptions.lock());
+        for subscription in subscriptions {
+            subscription.part();
         }
         self.flow.look_again();
         self.tell_reader();
@@ -360,9 +371,9 @@ impl AsRef<Flow> for Session {
     }
 }
 
-impl Seat {
+impl Subscription {
     fn part(self) {
-        // A conversation that was never opened just goes.
+        // A handler that was never opened just goes.
         if self.greeted.is_none() {
             self.peer.part();
         }

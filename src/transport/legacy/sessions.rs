@@ -19,8 +19,8 @@ use super::{
     state::Times,
 };
 use crate::{
-    chat::peer::Goodbye,
-    dialect::Handshake,
+    chat::socket::CloseReason,
+    dialects::Handshake,
     transport::{channels::Channels, flow::Shared},
 };
 
@@ -107,7 +107,7 @@ impl Sessions {
     }
 
     /// How many sessions the server ended for this reason.
-    pub fn ended(&self, why: Goodbye) -> u64 {
+    pub fn ended(&self, why: CloseReason) -> u64 {
         self.shared.ended(why)
     }
 
@@ -121,7 +121,7 @@ impl Sessions {
         self.links.load(Ordering::Acquire) > 0
     }
 
-    pub(super) fn close_all(&self, why: Goodbye) {
+    pub(super) fn close_all(&self, why: CloseReason) {
         for session in self.everybody() {
             session.close(why);
         }

@@ -17,7 +17,7 @@ use super::{
     state::{Taken, Way},
 };
 use crate::{
-    chat::peer::Goodbye,
+    chat::socket::CloseReason,
     transport::{
         exchange::{self, Carried, End, Misread, Next},
         flow::Flow,
@@ -91,11 +91,15 @@ impl Carried for Packets {
     }
 
     fn is_cut(&self) -> bool {
-        self.broken || self.session().goodbye().is_some_and(Goodbye::is_abrupt)
+        self.broken
+            || self
+                .session()
+                .close_reason()
+                .is_some_and(CloseReason::is_abrupt)
     }
 
     fn is_going_down(&self) -> bool {
-        self.session().hears_on()
+        self.session().reads_on()
     }
 
     fn next(&mut self, cx: &mut Context<'_>) -> Next {
@@ -119,13 +123,13 @@ impl Carried for Packets {
         match why {
             // Nothing in 0.9 is.
             Misread::Binary => {}
-            Misread::TooLarge => self.session().close(Goodbye::BadPacket),
+            Misread::TooLarge => self.session().close(CloseReason::BadPacket),
             Misread::NotUtf8 | Misread::Protocol => self.broken = true,
         }
     }
 
     fn flooded(&mut self) {
-        self.session().close(Goodbye::Flooding);
+        self.session().close(CloseReason::Flooding);
     }
 
     fn went(&mut self) {
@@ -133,6 +137,6 @@ impl Carried for Packets {
     }
 
     fn stalled(&mut self) {
-        self.session().close(Goodbye::Stalled);
+        self.session().close(CloseReason::Stalled);
     }
 }

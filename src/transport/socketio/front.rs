@@ -26,8 +26,8 @@ use super::{
     wire::Wire,
 };
 use crate::{
-    chat::peer::Goodbye,
-    dialect::Handshake,
+    chat::socket::CloseReason,
+    dialects::Handshake,
     transport::{
         body::{self, Unread},
         forward::Hop,
@@ -182,7 +182,9 @@ impl Front {
         session.taken(packets);
         session.flow.sent(body.len());
         // Whoever is told something each time it asks would not be told the end; and who is not told all asks again.
-        if session.is_over().is_some_and(Goodbye::hears_on) && !session.flow.has_queued_packets() {
+        if session.is_over().is_some_and(CloseReason::reads_on)
+            && !session.flow.has_queued_packets()
+        {
             body = with_end(session.protocol, body, is_binary(&parts.headers));
             (parts.headers).insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
@@ -200,16 +202,16 @@ impl Front {
         query: &Query,
         session: Arc<Session>,
     ) -> Response<Body> {
-        if session.goodbye().is_some() && session.flow.hears_enough() {
+        if session.close_reason().is_some() && session.flow.hears_enough() {
             return Error::SessionIdUnknown.response();
         }
         let Some(_turn) = session.take_turn() else {
-            session.close(Goodbye::BadPacket);
+            session.close(CloseReason::BadPacket);
             return respond(StatusCode::BAD_REQUEST, "text/html", String::new());
         };
         let binary = is_binary(request.headers());
         if binary && session.protocol == Protocol::Eio4 {
-            session.close(Goodbye::BadPacket);
+            session.close(CloseReason::BadPacket);
             return respond(StatusCode::BAD_REQUEST, "text/html", String::new());
         }
         let limits = session.limits();
@@ -228,7 +230,7 @@ impl Front {
             Protocol::Eio3 => session.split_eio3(&body, binary),
         };
         let Ok(packets) = packets else {
-            session.close(Goodbye::BadPacket);
+            session.close(CloseReason::BadPacket);
             return ok();
         };
         if packets
@@ -255,7 +257,7 @@ impl Front {
                 .is_some()
                 && !is_engine_error(&response) =>
             {
-                session.close(Goodbye::BadPacket);
+                session.close(CloseReason::BadPacket);
                 ok()
             }
             _ => normal(response),
@@ -342,7 +344,7 @@ impl Session {
 }
 
 fn too_large(session: &Arc<Session>) -> Response<Body> {
-    session.close(Goodbye::TooLarge);
+    session.close(CloseReason::TooLarge);
     let mut response = respond(StatusCode::PAYLOAD_TOO_LARGE, "text/html", String::new());
     response
         .headers_mut()

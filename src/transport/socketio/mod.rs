@@ -40,8 +40,8 @@ pub use self::{peer::handshake, public_id::id, sessions::Sessions};
 pub use super::flow::Limits;
 use super::{asks, channels::Told, farewell, listener::Remote, origin::Allowed};
 use crate::{
-    chat::peer::Goodbye,
-    dialect::{Dialect, Fleeting},
+    chat::socket::CloseReason,
+    dialects::{Dialect, Volatile},
 };
 
 /// Bytes that an idle WebSocket connection keeps for reading. Larger frames get what they need, and the
@@ -118,8 +118,8 @@ impl SocketIo {
         &self.io
     }
 
-    /// Fleeting events for the clients of a namespace.
-    pub fn fleeting(&self, namespace: &'static str) -> Arc<dyn Fleeting> {
+    /// Volatile events for the clients of a namespace.
+    pub fn volatile(&self, namespace: &'static str) -> Arc<dyn Volatile> {
         Arc::new(Told {
             channels: self.front.sessions.channels.clone(),
             namespace,
@@ -158,13 +158,16 @@ impl SocketIo {
     /// not stormed.
     pub async fn thin_out(&self, over: Duration) {
         let sessions = self.front.sessions.everybody();
-        farewell::one_by_one(sessions, over, |session| session.close(Goodbye::Shutdown)).await;
+        farewell::one_by_one(sessions, over, |session| {
+            session.close(CloseReason::Shutdown)
+        })
+        .await;
     }
 
     /// Sends everybody away, and returns when they are gone and what they said has been dealt with.
     pub async fn drain(&self) {
         let sessions = &self.front.sessions;
-        let send_away = || sessions.close_all(Goodbye::Shutdown);
+        let send_away = || sessions.close_all(CloseReason::Shutdown);
         farewell::to_all(send_away, || sessions.are_quiet()).await;
     }
 }

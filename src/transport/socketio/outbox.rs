@@ -143,7 +143,7 @@ impl Outbox {
         let mut packets = waiting.take(out);
         while let Some((frame, rest)) = split_frame(frames) {
             let what = text(frame).map(Frame::of).unwrap_or(Frame::Other);
-            if what != Frame::Mark {
+            if what != Frame::Receipt {
                 out.extend_from_slice(frame);
                 packets += 1;
             }
@@ -191,7 +191,7 @@ impl Waiting {
 /// What the engine writes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Frame {
-    Mark,
+    Receipt,
     /// An event that asks for an answer.
     Question,
     Other,
@@ -210,7 +210,7 @@ impl Frame {
             .strip_prefix(b"[\"")
             .is_some_and(|event| event.starts_with(MARK.as_bytes()));
         match event.first() {
-            _ if is_mark => Self::Mark,
+            _ if is_mark => Self::Receipt,
             Some(b'0'..=b'9') => Self::Question,
             _ => Self::Other,
         }

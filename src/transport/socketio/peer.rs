@@ -1,5 +1,5 @@
 //! One client in one namespace. Its events are taken in the order in which they arrive, into its
-//! inbox, from which a dialect's conversation hears them.
+//! inbox, from which a dialect's handler hears them.
 
 use std::{
     borrow::Cow,
@@ -30,8 +30,8 @@ use super::{
     text,
 };
 use crate::{
-    chat::peer::{Answer, Backlog, Goodbye, Outlet, PeerId, Unanswered},
-    dialect::{Ack, Conversation, Dialect, Event, Handshake, Held, Refusal},
+    chat::socket::{Answer, Backlog, CloseReason, Socket as ChatSocket, SocketId, Unanswered},
+    dialects::{Ack, Dialect, Event, Handler, Handshake, Held, Refusal},
     transport::{
         asks::{self, Answered, Asks},
         channels::Member,
@@ -45,7 +45,7 @@ const DISCONNECT: &str = "41";
 
 /// A client in a namespace.
 pub(super) struct Peer {
-    id: PeerId,
+    id: SocketId,
     itself: Weak<Self>,
     namespace: &'static str,
     socket: Weak<Socket<LocalAdapter>>,
@@ -55,19 +55,19 @@ pub(super) struct Peer {
     /// Nothing that it is told now can come before its client's CONNECT.
     is_in: AtomicBool,
     inbox: Inbox,
-    /// Where it receives fleeting events.
+    /// Where it receives volatile events.
     channels: Mutex<Vec<Box<str>>>,
     asks: Asks,
 }
 
-/// A conversation that has not been opened. It belongs to the socket, so that it goes with it should
+/// A handler that has not been opened. It belongs to the socket, so that it goes with it should
 /// the client be gone before it was told that it is connected.
-type Greeted = Mutex<Option<Box<dyn Conversation>>>;
+type Greeted = Mutex<Option<Box<dyn Handler>>>;
 
 impl Peer {
-    pub(super) fn say_goodbye(&self, why: Goodbye) {
-        if let Some(goodbye) = self.dialect.goodbye(why) {
-            self.emit(goodbye.event, &goodbye.payload);
+    pub(super) fn say_goodbye(&self, why: CloseReason) {
+        if let Some(close_reason) = self.dialect.close_notice(why) {
+            self.emit(close_reason.event, &close_reason.payload);
         }
         if !why.reconnect()
             && let Some(socket) = self.socket.upgrade()
@@ -81,14 +81,14 @@ impl Peer {
     /// The client was told that it is connected: what it may have said since comes after this.
     fn open(self: &Arc<Self>) {
         self.is_in.store(true, Ordering::Release);
-        let Some(conversation) = self
+        let Some(handler) = self
             .greeted
             .upgrade()
             .and_then(|greeted| greeted.lock().take())
         else {
             return;
         };
-        inbox::open(self.clone(), conversation);
+        inbox::open(self.clone(), handler);
     }
 
     /// Has the engine's queue marked as far as it is filled; false where the client has left.
@@ -121,7 +121,7 @@ impl Peer {
     }
 
     fn is_connected(&self) -> bool {
-        self.session.goodbye().is_none() && self.socket().is_some()
+        self.session.close_reason().is_none() && self.socket().is_some()
     }
 
     fn socket(&self) -> Option<Arc<Socket<LocalAdapter>>> {
@@ -132,10 +132,10 @@ impl Peer {
 /// An answer as the engine tells it. It is held to the same rules as an event.
 fn read_answer(session: &Arc<Session>, told: Result<Args, AckError>) -> Answer {
     match told {
-        Ok(args) if args.size() > session.limits().message => session.close(Goodbye::TooLarge),
+        Ok(args) if args.size() > session.limits().message => session.close(CloseReason::TooLarge),
         Ok(args) => return Ok(args.mended()),
         Err(AckError::Timeout) => return Err(Unanswered::Late),
-        Err(AckError::Decode(_)) => session.close(Goodbye::BadPacket),
+        Err(AckError::Decode(_)) => session.close(CloseReason::BadPacket),
         Err(AckError::Socket(_)) => {}
     }
     Err(Unanswered::Gone)
@@ -163,13 +163,15 @@ impl Host for Peer {
     }
 
     fn is_cut_off(&self) -> bool {
-        self.session.goodbye().is_some_and(|why| !why.reconnect())
+        self.session
+            .close_reason()
+            .is_some_and(|why| !why.reconnect())
     }
 }
 
 #[async_trait]
-impl Outlet for Peer {
-    fn id(&self) -> PeerId {
+impl ChatSocket for Peer {
+    fn id(&self) -> SocketId {
         self.id
     }
 
@@ -225,7 +227,7 @@ impl Outlet for Peer {
         self.session.flow.emptied(|| self.is_connected()).await;
     }
 
-    fn close(&self, why: Goodbye) {
+    fn close(&self, why: CloseReason) {
         self.session.close(why);
     }
 }
@@ -250,7 +252,7 @@ impl Mount {
         let handshake = said_by(session, auth);
         let greeted = Arc::new(Greeted::default());
         let peer = Arc::new_cyclic(|itself| Peer {
-            id: PeerId::next(),
+            id: SocketId::next(),
             itself: itself.clone(),
             namespace: self.namespace,
             socket: Arc::downgrade(socket),
@@ -262,8 +264,8 @@ impl Mount {
             channels: Mutex::default(),
             asks: Asks::default(),
         });
-        *greeted.lock() = Some(self.dialect.greet(peer.clone(), &handshake)?);
-        session.seat(&peer);
+        *greeted.lock() = Some(self.dialect.connect(peer.clone(), &handshake)?);
+        session.subscribe(&peer);
         socket.on_fallback(Intake {
             peer: peer.clone(),
             _greeted: greeted,
@@ -338,14 +340,14 @@ impl MessageHandler<LocalAdapter, Intake> for Intake {
         };
         let size = array.len() + attached(&value);
         if size > peer.session.limits().message {
-            return peer.session.close(Goodbye::TooLarge);
+            return peer.session.close(CloseReason::TooLarge);
         }
         let parts = serde_json::from_str::<Vec<Box<RawValue>>>(&text::mend(&array)).ok();
         let Some(mut args) = parts.filter(|parts| !parts.is_empty()) else {
-            return peer.session.close(Goodbye::BadPacket);
+            return peer.session.close(CloseReason::BadPacket);
         };
         let Ok(name) = serde_json::from_str(args.remove(0).get()) else {
-            return peer.session.close(Goodbye::BadPacket);
+            return peer.session.close(CloseReason::BadPacket);
         };
         let ack = ack_id.map(|id| {
             let Ok(ack) =

@@ -15,7 +15,7 @@ use super::{
     session::Session,
 };
 use crate::{
-    chat::peer::Goodbye,
+    chat::socket::CloseReason,
     transport::{farewell::LAST_WORDS, flow::Reader},
 };
 
@@ -58,17 +58,17 @@ where
         why = ending(session) => why,
     };
     // A client that has its answer comes over, or finds the end in its poll; without either it would wait for both.
-    if !ending.hears_on() || !probe.is_answered {
+    if !ending.reads_on() || !probe.is_answered {
         return None;
     }
     let went_over = timeout(LAST_WORDS, probe.run(session)).await;
     matches!(went_over, Ok(Ok(true))).then_some(probe.held)
 }
 
-async fn ending(session: &Session) -> Goodbye {
+async fn ending(session: &Session) -> CloseReason {
     poll_fn(|cx| {
         session.flow.wake_me(Reader::Wire, cx.waker());
-        match session.goodbye() {
+        match session.close_reason() {
             Some(why) => Poll::Ready(why),
             None => Poll::Pending,
         }

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tower::Service;
 
 use super::session::{Protocol, Session};
-use crate::{chat::peer::Goodbye, transport::flow::Reader};
+use crate::{chat::socket::CloseReason, transport::flow::Reader};
 
 /// What the query of a request says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -216,14 +216,14 @@ impl http_body::Body for Packets {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = &mut *self;
         if let Some(Pace(session)) = &this.session {
-            match session.goodbye() {
+            match session.close_reason() {
                 // Once it is being ended nothing more can come, and a drain waits for this.
                 Some(why) if why.reconnect() => {}
                 Some(_) => return Poll::Ready(None),
                 None if this.packets.len() == 0 => {}
                 None if !session.flow.may_read(Reader::Post, cx.waker()) => return Poll::Pending,
                 None if !session.flow.came() => {
-                    session.close(Goodbye::Flooding);
+                    session.close(CloseReason::Flooding);
                     return Poll::Ready(None);
                 }
                 None => {}

@@ -21,8 +21,8 @@ use super::{
     sessions::Sessions,
 };
 use crate::{
-    chat::peer::Goodbye,
-    dialect::Handshake,
+    chat::socket::CloseReason,
+    dialects::Handshake,
     transport::{
         channels::{Channels, Member},
         farewell::LAST_WORDS,
@@ -59,8 +59,8 @@ pub struct Session {
     pub(super) last_answer: LastAnswer,
     /// A request with packets is under way; Node allows one at a time.
     taking: AtomicBool,
-    goodbye: OnceLock<Goodbye>,
-    /// Its peers have been told goodbye.
+    close_reason: OnceLock<CloseReason>,
+    /// Its peers have been told close reason.
     is_told: AtomicBool,
     peers: Mutex<Vec<Weak<Peer>>>,
 }
@@ -88,7 +88,7 @@ impl Session {
             outbox: Outbox::default(),
             last_answer: LastAnswer::default(),
             taking: AtomicBool::new(false),
-            goodbye: OnceLock::new(),
+            close_reason: OnceLock::new(),
             is_told: AtomicBool::new(false),
             peers: Mutex::default(),
         }
@@ -130,18 +130,18 @@ impl Session {
     /// Waits until a poll that waits is to be answered.
     pub(super) async fn nudged(&self) {
         let nudged = self.nudged.notified();
-        if !self.is_over().is_some_and(Goodbye::hears_on) {
+        if !self.is_over().is_some_and(CloseReason::reads_on) {
             nudged.await;
         }
     }
 
-    pub(super) fn goodbye(&self) -> Option<Goodbye> {
-        self.goodbye.get().copied()
+    pub(super) fn close_reason(&self) -> Option<CloseReason> {
+        self.close_reason.get().copied()
     }
 
     /// Why nothing more goes on here, once everything that is to be said has been queued.
-    pub(super) fn is_over(&self) -> Option<Goodbye> {
-        self.goodbye()
+    pub(super) fn is_over(&self) -> Option<CloseReason> {
+        self.close_reason()
             .filter(|why| why.is_abrupt() || self.is_told.load(Ordering::Acquire))
     }
 
@@ -175,14 +175,14 @@ impl Session {
         let fits = self.flow.queued(size);
         let queued = queue();
         if !fits {
-            self.close(Goodbye::SlowPeer);
+            self.close(CloseReason::SlowPeer);
         }
         match queued {
             Ok(queued) => return Some(queued),
             Err(SendError::Socket(SocketError::InternalChannelFull)) => {
-                self.close(Goodbye::SlowPeer)
+                self.close(CloseReason::SlowPeer)
             }
-            // The client is gone; its conversation is about to be told.
+            // The client is gone; its handler is about to be told.
             Err(SendError::Socket(SocketError::Closed)) => {}
             Err(SendError::Serialize(error)) => {
                 tracing::error!(session = self.key, %error, "could not encode a packet")
@@ -196,7 +196,7 @@ impl Session {
     /// The engine has queued that a client is connected to a namespace: what its peer says comes after that.
     pub(super) fn connected(self: &Arc<Self>, peer: &Peer) {
         if self.outbox.mark(|| peer.mark()).is_err() {
-            self.close(Goodbye::SlowPeer);
+            self.close(CloseReason::SlowPeer);
         }
     }
 
@@ -215,14 +215,14 @@ impl Session {
             Ok(false)
         });
         if marked.is_err() {
-            self.close(Goodbye::SlowPeer);
+            self.close(CloseReason::SlowPeer);
         }
     }
 
     /// Packets left the engine's queue.
     pub(super) fn taken(&self, packets: usize) {
         self.flow.taken(packets);
-        if self.goodbye().is_some() {
+        if self.close_reason().is_some() {
             self.flow.wake();
         }
     }
@@ -232,7 +232,7 @@ impl Session {
         (!self.taking.swap(true, Ordering::AcqRel)).then(|| Turn(self.clone()))
     }
 
-    pub(super) fn seat(&self, peer: &Arc<Peer>) {
+    pub(super) fn subscribe(&self, peer: &Arc<Peer>) {
         let mut peers = self.peers.lock();
         peers.retain(|peer| peer.strong_count() > 0);
         peers.push(Arc::downgrade(peer));
@@ -248,8 +248,8 @@ impl Session {
     }
 
     /// Ends the session, once: the first reason counts.
-    pub(super) fn close(self: &Arc<Self>, why: Goodbye) {
-        if self.goodbye.set(why).is_err() {
+    pub(super) fn close(self: &Arc<Self>, why: CloseReason) {
+        if self.close_reason.set(why).is_err() {
             return;
         }
         self.sessions.shared.count_ended(why);
@@ -269,7 +269,7 @@ impl Session {
         if self.on_websocket.load(Ordering::Relaxed) {
             return;
         }
-        match why.hears_on() {
+        match why.reads_on() {
             true => self.dismiss(),
             false => self.close_polling(),
         }
@@ -295,7 +295,7 @@ impl Session {
     /// looks at what is under way (`TCP_USER_TIMEOUT`), and may see it before the wire does.
     pub(super) fn failed(self: &Arc<Self>, error: io::Error) -> io::Error {
         if error.kind() == io::ErrorKind::TimedOut {
-            self.close(Goodbye::Stalled);
+            self.close(CloseReason::Stalled);
         }
         error
     }

@@ -17,8 +17,8 @@ use super::{
     session::{Protocol, Session},
 };
 use crate::{
-    chat::peer::Goodbye,
-    dialect::Handshake,
+    chat::socket::CloseReason,
+    dialects::Handshake,
     transport::{
         channels::Channels,
         flow::{Limits, Shared},
@@ -91,12 +91,12 @@ impl Sessions {
     }
 
     /// How many sessions the server ended for this reason.
-    pub fn ended(&self, why: Goodbye) -> u64 {
+    pub fn ended(&self, why: CloseReason) -> u64 {
         self.shared.ended(why)
     }
 
     /// Ends every session.
-    pub(super) fn close_all(&self, why: Goodbye) {
+    pub(super) fn close_all(&self, why: CloseReason) {
         for session in self.everybody() {
             session.close(why);
         }

@@ -90,7 +90,7 @@ impl<W: AsyncRead + Unpin> AsyncRead for StandIn<W> {
             [Line::Hear(_), ..] => {
                 // Hearing it wakes this reader, as the end of the session does.
                 self.session.flow.wake_me(Reader::Wire, cx.waker());
-                if self.session.goodbye().is_none() {
+                if self.session.close_reason().is_none() {
                     return Poll::Pending;
                 }
                 self.lines = &[];

@@ -25,7 +25,7 @@ use super::{
     session::{Protocol, Session},
 };
 use crate::{
-    chat::peer::Goodbye,
+    chat::socket::CloseReason,
     transport::{
         farewell::{LAST_WORDS, close_frame},
         flow::Reader,
@@ -38,7 +38,7 @@ const READ_MOST: usize = 4096;
 /// How long the engine may take to hand over what is queued when a session is ended.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// What a peer may still be sending while it is told goodbye: it is read and dropped, since closing a
+/// What a peer may still be sending while it is told close reason: it is read and dropped, since closing a
 /// socket with unread data makes TCP drop what was sent last.
 const LEFT_UNHEARD: u64 = 16 << 20;
 
@@ -112,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
                         Box::pin(tokio::time::sleep_until(Instant::now() + timeout))
                     });
                     if stalled.as_mut().poll(cx).is_ready() {
-                        self.session.close(Goodbye::Stalled);
+                        self.session.close(CloseReason::Stalled);
                         return Err(io::ErrorKind::TimedOut.into());
                     }
                     return Ok(());
@@ -127,7 +127,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
     /// Lets the engine hand over what is queued, then closes with a reason. The engine is told by the
     /// end of the stream, not by a packet in its client's name: the client may have stopped in the
     /// middle of a frame. Pending while there is more to hand over.
-    fn say_farewell(&mut self, cx: &mut Context<'_>, why: Goodbye) -> Poll<()> {
+    fn say_farewell(&mut self, cx: &mut Context<'_>, why: CloseReason) -> Poll<()> {
         if matches!(self.farewell, Farewell::NotBegun) {
             self.farewell = Farewell::Sending(Box::pin(tokio::time::sleep(FAREWELL)));
         }
@@ -135,7 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
             if self.session.flow.has_queued_packets() && patience.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
-            self.farewell = match why.hears_on() {
+            self.farewell = match why.reads_on() {
                 true => Farewell::Hearing(Box::pin(tokio::time::sleep(LAST_WORDS))),
                 false => Farewell::Said,
             };
@@ -145,8 +145,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
         Poll::Ready(())
     }
 
-    /// Whether a client that was told goodbye is heard on: until it closes, or its time is over.
-    fn hears_on(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Whether a client that was told close reason is heard on: until it closes, or its time is over.
+    fn reads_on(&mut self, cx: &mut Context<'_>) -> bool {
         let Farewell::Hearing(patience) = &mut self.farewell else {
             return false;
         };
@@ -174,7 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncRead for Wire<S> {
                 return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
             }
             ready!(this.say_farewell(cx, why));
-            if !this.hears_on(cx) {
+            if !this.reads_on(cx) {
                 return Poll::Ready(Ok(()));
             }
             // The close frame.
@@ -189,7 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncRead for Wire<S> {
             match this.unread.give(buf) {
                 Given::Nothing => {}
                 Given::Beginning if !this.session.flow.came() => {
-                    this.session.close(Goodbye::Flooding);
+                    this.session.close(CloseReason::Flooding);
                     return Poll::Ready(Ok(()));
                 }
                 Given::Beginning | Given::More => return Poll::Ready(Ok(())),
@@ -229,7 +229,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncWrite for Wire<S> 
         let Some(stream) = &mut this.stream else {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         };
-        let is_cut = this.session.goodbye().is_some_and(Goodbye::is_abrupt);
+        let is_cut = this
+            .session
+            .close_reason()
+            .is_some_and(CloseReason::is_abrupt);
         if is_cut || matches!(this.farewell, Farewell::Said) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
@@ -253,7 +256,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncWrite for Wire<S> 
             this.unsent = BytesMut::new();
         } else {
             if !this.session.flow.may_wait(before, this.unsent.len()) {
-                this.session.close(Goodbye::SlowPeer);
+                this.session.close(CloseReason::SlowPeer);
             }
             this.session.flow.wake();
         }
@@ -280,7 +283,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Drop for Wire<S> {
         else {
             return;
         };
-        match self.session.goodbye() {
+        match self.session.close_reason() {
             Some(why) if why.is_abrupt() => return,
             // The engine was faster than the farewell.
             Some(why) if !self.farewell.is_said() => {

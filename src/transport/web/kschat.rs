@@ -122,7 +122,7 @@ fn is_like_a_token(token: &str) -> bool {
     token.len() <= LONGEST_TOKEN && token.bytes().all(is_in_it)
 }
 
-/// What the page marks its own messages with: a number that another page hardly has.
+/// What the page receipts its own messages with: a number that another page hardly has.
 fn random() -> Option<String> {
     getrandom::u32()
         .map(|number| number.to_string())

@@ -125,7 +125,7 @@ fn environment() -> Environment<'static> {
     environment
 }
 
-/// Marks a value as HTML already.
+/// Receipts a value as HTML already.
 fn raw(value: Value) -> Value {
     if value.is_none() {
         value

@@ -1,4 +1,4 @@
-//! A peer's side of its connection: what goes out as which frame, what a broken rule is called, and whether
+//! A socket's side of its connection: what goes out as which frame, what a broken rule is called, and whether
 //! the client is still there.
 
 use std::{
@@ -13,14 +13,14 @@ use super::{
     pulse::{Due, Pulse, Timing},
 };
 use crate::{
-    chat::peer::{Goodbye, Outlet},
+    chat::socket::{CloseReason, Socket},
     transport::{
         exchange::{Carried, Misread, Next},
         flow::Flow,
     },
 };
 
-/// A peer while its connection lasts.
+/// A socket while its connection lasts.
 pub(super) struct Carrying {
     peer: Arc<Peer>,
     pulse: Pulse,
@@ -45,7 +45,7 @@ impl Carried for Carrying {
     }
 
     fn is_going_down(&self) -> bool {
-        (self.peer.farewell()).is_some_and(|end| end.why.hears_on())
+        (self.peer.farewell()).is_some_and(|end| end.why.reads_on())
     }
 
     fn next(&mut self, cx: &mut Context<'_>) -> Next {
@@ -75,15 +75,15 @@ impl Carried for Carrying {
 
     fn misread(&mut self, why: Misread) {
         let farewell = match why {
-            Misread::Protocol => Goodbye::BadPacket.into(),
-            Misread::TooLarge => Goodbye::TooLarge.into(),
+            Misread::Protocol => CloseReason::BadPacket.into(),
+            Misread::TooLarge => CloseReason::TooLarge.into(),
             Misread::NotUtf8 => Farewell {
-                why: Goodbye::BadPacket,
+                why: CloseReason::BadPacket,
                 status: 1007,
                 words: "a text was not UTF-8",
             },
             Misread::Binary => Farewell {
-                why: Goodbye::BadPacket,
+                why: CloseReason::BadPacket,
                 status: 1003,
                 words: "a message was binary, not text",
             },
@@ -92,7 +92,7 @@ impl Carried for Carrying {
     }
 
     fn flooded(&mut self) {
-        self.peer.close(Goodbye::Flooding);
+        self.peer.close(CloseReason::Flooding);
     }
 
     fn came(&mut self) {
@@ -100,6 +100,6 @@ impl Carried for Carrying {
     }
 
     fn stalled(&mut self) {
-        self.peer.close(Goodbye::Stalled);
+        self.peer.close(CloseReason::Stalled);
     }
 }

@@ -17,8 +17,8 @@ use serde_json::value::RawValue;
 
 use super::peers::Peers;
 use crate::{
-    chat::peer::{Backlog, Goodbye, Outlet, PeerId, Unanswered},
-    dialect::{Dialect, Event, Held},
+    chat::socket::{Backlog, CloseReason, Socket, SocketId, Unanswered},
+    dialects::{Dialect, Event, Held},
     transport::{
         asks::{self, Answered},
         exchange::Next,
@@ -34,7 +34,7 @@ const SAID: &str = "message";
 
 /// A client on its connection.
 pub(super) struct Peer {
-    id: PeerId,
+    id: SocketId,
     remote: IpAddr,
     dialect: Arc<dyn Dialect>,
     peers: Arc<Peers>,
@@ -55,13 +55,13 @@ struct Outbox {
 
 /// Why the server ends the connection, and how its close frame says so.
 pub(super) struct Farewell {
-    pub why: Goodbye,
+    pub why: CloseReason,
     pub status: u16,
     pub words: &'static str,
 }
 
-impl From<Goodbye> for Farewell {
-    fn from(why: Goodbye) -> Self {
+impl From<CloseReason> for Farewell {
+    fn from(why: CloseReason) -> Self {
         Self {
             why,
             status: close_status(why),
@@ -73,7 +73,7 @@ impl From<Goodbye> for Farewell {
 impl Peer {
     pub(super) fn new(dialect: Arc<dyn Dialect>, remote: IpAddr, peers: Arc<Peers>) -> Arc<Self> {
         Arc::new(Self {
-            id: PeerId::next(),
+            id: SocketId::next(),
             remote,
             dialect,
             flow: Flow::new(peers.shared.clone()),
@@ -128,7 +128,7 @@ impl Peer {
             outbox.texts.len()
         };
         if !fits || waiting > self.flow.limits().backlog_packets {
-            return self.close(Goodbye::SlowPeer);
+            return self.close(CloseReason::SlowPeer);
         }
         self.flow.wake();
     }
@@ -146,13 +146,14 @@ impl Peer {
         } else {
             tracing::warn!(peer = %self.id, remote = %self.remote, reason = why.code(), "ending a WebSocket: {words}");
         }
-        let goodbye = self.dialect.goodbye(why).filter(|_| !why.is_abrupt());
+        let close_reason = self.dialect.close_notice(why).filter(|_| !why.is_abrupt());
         {
             let mut outbox = self.outbox.lock();
             if why.is_abrupt() {
                 outbox.texts = VecDeque::new();
             }
-            (outbox.texts).extend(goodbye.map(|goodbye| goodbye.payload.get().into()));
+            (outbox.texts)
+                .extend(close_reason.map(|close_reason| close_reason.payload.get().into()));
             outbox.closed = true;
         }
         self.flow.look_again();
@@ -211,8 +212,8 @@ impl Host for Peer {
 }
 
 #[async_trait]
-impl Outlet for Peer {
-    fn id(&self) -> PeerId {
+impl Socket for Peer {
+    fn id(&self) -> SocketId {
         self.id
     }
 
@@ -229,7 +230,7 @@ impl Outlet for Peer {
         asks::give_up(answered, Unanswered::Mute);
     }
 
-    /// Fleeting events have names, which nothing here could tell.
+    /// Volatile events have names, which nothing here could tell.
     fn join(&self, _: &str) {}
 
     fn leave(&self, _: &str) {}
@@ -246,7 +247,7 @@ impl Outlet for Peer {
         self.flow.emptied(|| self.is_open()).await;
     }
 
-    fn close(&self, why: Goodbye) {
+    fn close(&self, why: CloseReason) {
         self.end(why);
     }
 }

@@ -6,14 +6,14 @@ use parking_lot::Mutex;
 
 use super::peer::Peer;
 use crate::{
-    chat::peer::{Goodbye, Outlet, PeerId},
+    chat::socket::{CloseReason, Socket, SocketId},
     transport::flow::Shared,
 };
 
 /// All connections of this transport.
 pub struct Peers {
     pub(super) shared: Arc<Shared>,
-    all: Mutex<HashMap<PeerId, Arc<Peer>>>,
+    all: Mutex<HashMap<SocketId, Arc<Peer>>>,
 }
 
 impl Peers {
@@ -38,7 +38,7 @@ impl Peers {
     }
 
     /// How many connections the server ended for this reason.
-    pub fn ended(&self, why: Goodbye) -> u64 {
+    pub fn ended(&self, why: CloseReason) -> u64 {
         self.shared.ended(why)
     }
 
@@ -52,7 +52,7 @@ impl Peers {
         self.all.lock().values().cloned().collect()
     }
 
-    pub(super) fn close_all(&self, why: Goodbye) {
+    pub(super) fn close_all(&self, why: CloseReason) {
         for peer in self.everybody() {
             peer.close(why);
         }

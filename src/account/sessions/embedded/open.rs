@@ -12,7 +12,7 @@ use super::{super::cookie, PATIENCE};
 
 const FILE: &str = "sessions.db";
 
-/// Marks the file as ours: "HSSS".
+/// Receipts the file as ours: "HSSS".
 const APPLICATION_ID: i32 = 0x4853_5353;
 
 /// The version that this program writes, one for each migration.

@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn delivered(place: u64) -> Mark {
-    Mark {
+fn delivered(place: u64) -> Receipt {
+    Receipt {
         from: user("ann"),
         to: user("bob"),
         id: MessageId {
@@ -11,7 +11,7 @@ fn delivered(place: u64) -> Mark {
             epoch: Epoch(7),
         },
         time: jiff::Timestamp::UNIX_EPOCH,
-        what: Became::Delivered { place },
+        what: ReceiptKind::Delivered { place },
     }
 }
 
@@ -19,19 +19,19 @@ fn delivered(place: u64) -> Mark {
 async fn what_is_acknowledged_elsewhere_while_what_waits_is_read_is_shown_all_the_same() {
     // The mark may come before what was read, or after it.
     for is_marked_first in [true, false] {
-        let log = Scripted::holding(0);
-        let boxes = Mailboxes::new(log.clone());
-        log.hold_answers();
+        let store = Scripted::holding(0);
+        let boxes = Inboxes::new(store.clone());
+        store.hold_answers();
         let bob = Tab::new();
         let _seat = boxes.open(user("bob"), bob.clone());
-        log.asked.notified().await;
+        store.asked.notified().await;
         for place in 4..=5 {
             boxes.deliver(&message(place, 10));
         }
         if is_marked_first {
             boxes.note(&delivered(4));
         }
-        log.answer_all();
+        store.answer_all();
         eventually("both are shown", || bob.shown() == [4, 5]).await;
         if !is_marked_first {
             boxes.note(&delivered(4));
@@ -44,8 +44,8 @@ async fn what_is_acknowledged_elsewhere_while_what_waits_is_read_is_shown_all_th
 
 #[tokio::test]
 async fn the_first_that_is_new_to_a_box_is_shown_though_it_waits_no_more_when_it_is_read() {
-    let log = Scripted::holding(0);
-    let boxes = Mailboxes::new(log.clone());
+    let store = Scripted::holding(0);
+    let boxes = Inboxes::new(store.clone());
     let bob = Tab::new();
     let _seat = boxes.open(user("bob"), bob.clone());
     stillness().await;

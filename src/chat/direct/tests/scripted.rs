@@ -1,4 +1,4 @@
-//! A log that holds the box of one user, bob, and answers when the test lets it.
+//! A store that holds the inbox of one user, bob, and answers when the test lets it.
 
 use std::{
     collections::BTreeMap,
@@ -16,11 +16,11 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::user;
 use crate::chat::{
-    log::{
-        After, Conversation, Letters, Limit, Log, LogError, Marks, Receipt, RoomActivity, Standing,
-        Waiting,
-    },
     message::{Direct, Epoch, Message, MessageId, Post, RoomName, UserId},
+    store::{
+        After, Appended, DirectMessages, Limit, Receipts, RoomActivity, Store, StoreError, Thread,
+        ThreadState, Waiting,
+    },
 };
 
 pub(super) struct Scripted {
@@ -45,7 +45,7 @@ pub(super) fn message(place: u64, size: usize) -> Arc<Message> {
         text: "x".repeat(size).into(),
         time: jiff::Timestamp::UNIX_EPOCH,
         replica: "replica".into(),
-        neighbour: None,
+        bridge: None,
         direct: Some(Box::new(Direct {
             from: user("ann"),
             to: user("bob"),
@@ -102,16 +102,16 @@ impl Scripted {
     }
 
     /// Does it now and answers when it may.
-    async fn answer<T>(&self, what: impl FnOnce() -> T) -> Result<T, LogError> {
+    async fn answer<T>(&self, what: impl FnOnce() -> T) -> Result<T, StoreError> {
         if self.is_closed.load(Ordering::Relaxed) {
-            return Err(LogError::Closed);
+            return Err(StoreError::Closed);
         }
         let fails = |left: usize| left.checked_sub(1);
         if (self.failures)
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fails)
             .is_ok()
         {
-            return Err(LogError::Busy);
+            return Err(StoreError::Busy);
         }
         let answer = what();
         self.asked.notify_one();
@@ -121,17 +121,17 @@ impl Scripted {
 }
 
 #[async_trait]
-impl Log for Scripted {
-    async fn accept(&self, _: Post) -> Result<Receipt, LogError> {
-        Err(LogError::Closed)
+impl Store for Scripted {
+    async fn accept(&self, _: Post) -> Result<Appended, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn last(&self, _: &RoomName, _: Limit) -> Result<Vec<Arc<Message>>, LogError> {
-        Err(LogError::Closed)
+    async fn last(&self, _: &RoomName, _: Limit) -> Result<Vec<Arc<Message>>, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn after(&self, _: &RoomName, _: MessageId, _: Limit) -> Result<After, LogError> {
-        Err(LogError::Closed)
+    async fn after(&self, _: &RoomName, _: MessageId, _: Limit) -> Result<After, StoreError> {
+        Err(StoreError::Closed)
     }
 
     async fn before(
@@ -139,19 +139,19 @@ impl Log for Scripted {
         _: &RoomName,
         _: MessageId,
         _: Limit,
-    ) -> Result<Vec<Arc<Message>>, LogError> {
-        Err(LogError::Closed)
+    ) -> Result<Vec<Arc<Message>>, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn start_of_last(&self, _: &RoomName, _: usize) -> Result<u64, LogError> {
-        Err(LogError::Closed)
+    async fn start_of_last(&self, _: &RoomName, _: usize) -> Result<u64, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn rooms(&self, _: usize) -> Result<Vec<RoomActivity>, LogError> {
-        Err(LogError::Closed)
+    async fn rooms(&self, _: usize) -> Result<Vec<RoomActivity>, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn pending(&self, of: &UserId, after: u64, limit: Limit) -> Result<Waiting, LogError> {
+    async fn pending(&self, of: &UserId, after: u64, limit: Limit) -> Result<Waiting, StoreError> {
         if *of != user("bob") {
             return Ok(Waiting::default());
         }
@@ -165,7 +165,7 @@ impl Log for Scripted {
         .await
     }
 
-    async fn acknowledge(&self, _: &UserId, places: Vec<u64>) -> Result<(), LogError> {
+    async fn acknowledge(&self, _: &UserId, places: Vec<u64>) -> Result<(), StoreError> {
         self.answer(|| {
             for place in places {
                 self.pending.lock().remove(&place);
@@ -175,39 +175,39 @@ impl Log for Scripted {
         .await
     }
 
-    async fn read(&self, _: &UserId, _: &UserId, _: MessageId) -> Result<Option<u64>, LogError> {
-        Err(LogError::Closed)
+    async fn read(&self, _: &UserId, _: &UserId, _: MessageId) -> Result<Option<u64>, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn standing(&self, _: &UserId, _: &UserId) -> Result<Standing, LogError> {
-        Err(LogError::Closed)
+    async fn thread_state(&self, _: &UserId, _: &UserId) -> Result<ThreadState, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn conversations(&self, _: &UserId, _: usize) -> Result<Vec<Conversation>, LogError> {
-        Err(LogError::Closed)
+    async fn threads(&self, _: &UserId, _: usize) -> Result<Vec<Thread>, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn letters(&self, _: u64, _: Limit) -> Result<Letters, LogError> {
-        Err(LogError::Closed)
+    async fn direct_messages(&self, _: u64, _: Limit) -> Result<DirectMessages, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn bookmark(&self, _: &str) -> Result<Option<String>, LogError> {
-        Err(LogError::Closed)
+    async fn bookmark(&self, _: &str) -> Result<Option<String>, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn set_bookmark(&self, _: &str, _: &str) -> Result<(), LogError> {
-        Err(LogError::Closed)
+    async fn set_bookmark(&self, _: &str, _: &str) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn first_bookmark(&self, _: &str, _: &str) -> Result<String, LogError> {
-        Err(LogError::Closed)
+    async fn first_bookmark(&self, _: &str, _: &str) -> Result<String, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn lately(&self, _: Duration) -> Result<Timestamp, LogError> {
-        Err(LogError::Closed)
+    async fn lately(&self, _: Duration) -> Result<Timestamp, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    fn marks(&self) -> Marks {
+    fn receipts(&self) -> Receipts {
         tokio::sync::broadcast::channel(1).1
     }
 

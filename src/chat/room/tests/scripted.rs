@@ -1,4 +1,4 @@
-//! A log of one room that answers when the test lets it.
+//! A store of one room that answers when the test lets it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,11 +9,11 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::EPOCH;
 use crate::chat::{
-    log::{
-        After, Conversation, Letters, Limit, Log, LogError, Marks, Receipt, RoomActivity, Standing,
-        Waiting,
-    },
     message::{Message, MessageId, Post, RoomName, UserId},
+    store::{
+        After, Appended, DirectMessages, Limit, Receipts, RoomActivity, Store, StoreError, Thread,
+        ThreadState, Waiting,
+    },
 };
 
 /// Holds what the test puts into it; an answer waits until the test lets it go.
@@ -62,12 +62,12 @@ fn within<'a>(limit: Limit, found: impl Iterator<Item = &'a Arc<Message>>) -> Ve
 }
 
 #[async_trait]
-impl Log for Scripted {
-    async fn accept(&self, _: Post) -> Result<Receipt, LogError> {
-        Err(LogError::Closed)
+impl Store for Scripted {
+    async fn accept(&self, _: Post) -> Result<Appended, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn last(&self, _: &RoomName, limit: Limit) -> Result<Vec<Arc<Message>>, LogError> {
+    async fn last(&self, _: &RoomName, limit: Limit) -> Result<Vec<Arc<Message>>, StoreError> {
         let newest = |kept: &[Arc<Message>]| {
             let mut found = within(limit, kept.iter().rev());
             found.reverse();
@@ -76,7 +76,12 @@ impl Log for Scripted {
         Ok(self.answer(newest).await)
     }
 
-    async fn after(&self, _: &RoomName, after: MessageId, limit: Limit) -> Result<After, LogError> {
+    async fn after(
+        &self,
+        _: &RoomName,
+        after: MessageId,
+        limit: Limit,
+    ) -> Result<After, StoreError> {
         self.pages.lock().push(limit);
         Ok(self
             .answer(|kept| {
@@ -95,11 +100,11 @@ impl Log for Scripted {
         _: &RoomName,
         _: MessageId,
         _: Limit,
-    ) -> Result<Vec<Arc<Message>>, LogError> {
-        Err(LogError::Closed)
+    ) -> Result<Vec<Arc<Message>>, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn start_of_last(&self, _: &RoomName, count: usize) -> Result<u64, LogError> {
+    async fn start_of_last(&self, _: &RoomName, count: usize) -> Result<u64, StoreError> {
         let start = |kept: &[Arc<Message>]| {
             let newest = &kept[kept.len().saturating_sub(count)..];
             newest.first().map_or(0, |first| first.id.seq - 1)
@@ -107,51 +112,51 @@ impl Log for Scripted {
         Ok(self.answer(start).await)
     }
 
-    async fn rooms(&self, _: usize) -> Result<Vec<RoomActivity>, LogError> {
-        Err(LogError::Closed)
+    async fn rooms(&self, _: usize) -> Result<Vec<RoomActivity>, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn pending(&self, _: &UserId, _: u64, _: Limit) -> Result<Waiting, LogError> {
-        Err(LogError::Closed)
+    async fn pending(&self, _: &UserId, _: u64, _: Limit) -> Result<Waiting, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn acknowledge(&self, _: &UserId, _: Vec<u64>) -> Result<(), LogError> {
-        Err(LogError::Closed)
+    async fn acknowledge(&self, _: &UserId, _: Vec<u64>) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn read(&self, _: &UserId, _: &UserId, _: MessageId) -> Result<Option<u64>, LogError> {
-        Err(LogError::Closed)
+    async fn read(&self, _: &UserId, _: &UserId, _: MessageId) -> Result<Option<u64>, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn standing(&self, _: &UserId, _: &UserId) -> Result<Standing, LogError> {
-        Err(LogError::Closed)
+    async fn thread_state(&self, _: &UserId, _: &UserId) -> Result<ThreadState, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn conversations(&self, _: &UserId, _: usize) -> Result<Vec<Conversation>, LogError> {
-        Err(LogError::Closed)
+    async fn threads(&self, _: &UserId, _: usize) -> Result<Vec<Thread>, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn letters(&self, _: u64, _: Limit) -> Result<Letters, LogError> {
-        Err(LogError::Closed)
+    async fn direct_messages(&self, _: u64, _: Limit) -> Result<DirectMessages, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn bookmark(&self, _: &str) -> Result<Option<String>, LogError> {
-        Err(LogError::Closed)
+    async fn bookmark(&self, _: &str) -> Result<Option<String>, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn set_bookmark(&self, _: &str, _: &str) -> Result<(), LogError> {
-        Err(LogError::Closed)
+    async fn set_bookmark(&self, _: &str, _: &str) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn first_bookmark(&self, _: &str, _: &str) -> Result<String, LogError> {
-        Err(LogError::Closed)
+    async fn first_bookmark(&self, _: &str, _: &str) -> Result<String, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    async fn lately(&self, _: Duration) -> Result<Timestamp, LogError> {
-        Err(LogError::Closed)
+    async fn lately(&self, _: Duration) -> Result<Timestamp, StoreError> {
+        Err(StoreError::Closed)
     }
 
-    fn marks(&self) -> Marks {
+    fn receipts(&self) -> Receipts {
         tokio::sync::broadcast::channel(1).1
     }
 

@@ -1,0 +1,149 @@
+//! How a request is answered: `{"ok": true, …}`, or the problem with its code. The codes are the
+//! contract's.
+
+use serde::de::DeserializeOwned;
+
+use super::ROOMS_JOINED;
+use crate::{
+    account::tokens::TokenError,
+    chat::{
+        Refused,
+        message::{InvalidName, RoomName},
+        socket::Socket,
+        store::StoreError,
+    },
+    dialects::{Ack, Event, log_refused},
+};
+
+/// What an answer holds besides `ok`.
+pub(super) type Answer = serde_json::Map<String, serde_json::Value>;
+
+/// Why a request was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Problem {
+    #[error("{0}")]
+    BadRequest(&'static str),
+    #[error("say hello first")]
+    HelloFirst,
+    #[error("{0}")]
+    BadName(InvalidName),
+    #[error("{0}")]
+    BadRoom(InvalidName),
+    #[error("the token has expired")]
+    TokenExpired,
+    #[error("{0}")]
+    TokenInvalid(TokenError),
+    #[error("more than one token was given")]
+    SeveralTokens,
+    #[error("this server takes no tokens")]
+    NoTokens,
+    #[error("direct messages need a hello with a token")]
+    NoIdentity,
+    #[error("user: {0}")]
+    BadUser(InvalidName),
+    #[error("too many messages wait for this person")]
+    InboxFull,
+    #[error("room was not joined")]
+    NotJoined,
+    #[error("more than {ROOMS_JOINED} rooms joined")]
+    TooManyRooms,
+    #[error("text is empty")]
+    Empty,
+    #[error("text is longer than {0} bytes")]
+    TooLong(usize),
+    #[error("not possible now, try again")]
+    Unavailable(StoreError),
+}
+
+impl Problem {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::BadRequest(_) => "bad_request",
+            Self::HelloFirst => "hello_first",
+            Self::BadName(_) => "bad_name",
+            Self::BadRoom(_) => "bad_room",
+            Self::TokenExpired => "token_expired",
+            Self::TokenInvalid(_) | Self::SeveralTokens => "token_invalid",
+            Self::NoTokens => "no_tokens",
+            Self::NoIdentity => "no_identity",
+            Self::BadUser(_) => "bad_user",
+            Self::InboxFull => "box_full",
+            Self::NotJoined => "not_joined",
+            Self::TooManyRooms => "too_many_rooms",
+            Self::Empty => "empty",
+            Self::TooLong(_) => "too_long",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+
+    fn retry(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::InboxFull)
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Empty => Self::Empty,
+            Refused::TooLong(most) => Self::TooLong(most),
+            Refused::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::InboxFull(_) => Self::InboxFull,
+            error => Self::Unavailable(error),
+        }
+    }
+}
+
+/// Sends the answer, or logs the problem where the client did not ask for one.
+pub(super) fn reply(
+    socket: &dyn Socket,
+    event: &Event,
+    ack: Option<Ack>,
+    answer: Result<Answer, Problem>,
+) {
+    match (answer, ack) {
+        (Ok(mut answer), Some(ack)) => {
+            answer.insert("ok".into(), true.into());
+            ack.send(&answer);
+        }
+        (Ok(_), None) => {}
+        (Err(problem), ack) => {
+            if let Problem::Unavailable(error) = &problem {
+                tracing::error!(socket = %socket.id(), %error, "the log did not answer");
+            }
+            match ack {
+                Some(ack) => ack.send(&serde_json::json!({ "ok": false, "error": {
+                    "code": problem.code(),
+                    "message": problem.to_string(),
+                    "retry": problem.retry(),
+                }})),
+                None => log_refused(socket, &event.name, &problem),
+            }
+        }
+    }
+}
+
+/// The payload of a request.
+pub(super) fn parse<T: DeserializeOwned>(event: &Event) -> Result<T, Problem> {
+    event
+        .arg()
+        .ok_or(Problem::BadRequest("payload has the wrong shape"))
+}
+
+pub(super) fn room_name(name: &str) -> Result<RoomName, Problem> {
+    name.parse().map_err(Problem::BadRoom)
+}
+
+/// The fields of an object literal.
+pub(super) fn fields(object: serde_json::Value) -> Answer {
+    match object {
+        serde_json::Value::Object(fields) => fields,
+        _ => Answer::new(),
+    }
+}

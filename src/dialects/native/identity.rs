@@ -1,0 +1,95 @@
+//! Who a connection is to the application: what its token proves, brought along when it connected or given
+//! with `hello`.
+
+use std::sync::Arc;
+
+use super::answer::Problem;
+use crate::{
+    account::tokens::{Identity, TokenError, Tokens, Watch},
+    chat::{
+        message::{AuthorName, UserId},
+        socket::Socket,
+    },
+    dialects::{Handshake, SeveralTokens},
+};
+
+/// What one connection has proved.
+pub(super) struct Proof {
+    /// Absent where this server takes none.
+    tokens: Option<Arc<Tokens>>,
+    /// Until one is accepted.
+    brought: Result<Option<String>, SeveralTokens>,
+    /// Who it is, and the end of that.
+    known: Option<(Identity, Watch)>,
+}
+
+impl Proof {
+    pub(super) fn new(tokens: Option<Arc<Tokens>>, handshake: &Handshake) -> Self {
+        Self {
+            // A parameter of that name may mean something else where no token is taken.
+            brought: match &tokens {
+                Some(_) => handshake.token(),
+                None => Ok(None),
+            },
+            tokens,
+            known: None,
+        }
+    }
+
+    /// Checks this token, or the one that was brought along; `None` without either. Whoever brought one that is
+    /// refused is not taken for nobody.
+    pub(super) async fn check(
+        &self,
+        socket: &Arc<dyn Socket>,
+        given: Option<String>,
+    ) -> Result<Option<Identity>, Problem> {
+        let token = given.map_or_else(|| self.brought.clone(), |given| Ok(Some(given)));
+        let Some(token) = token? else {
+            return Ok(None);
+        };
+        let tokens = self.tokens.as_ref().ok_or(Problem::NoTokens)?;
+        let identity = tokens.verify_patiently(&token).await.inspect_err(|error| {
+            tracing::warn!(socket = %socket.id(), reason = error.detail(), "refused a token");
+        })?;
+        Ok(Some(identity))
+    }
+
+    /// From now on the connection is this user's, and ends with the token.
+    pub(super) fn accept(&mut self, socket: &Arc<dyn Socket>, identity: Identity) {
+        if let Some(tokens) = &self.tokens {
+            let watch = tokens.watch(socket, &identity);
+            self.brought = Ok(None);
+            self.known = Some((identity, watch));
+        }
+    }
+
+    fn identity(&self) -> Option<&Identity> {
+        self.known.as_ref().map(|(identity, _)| identity)
+    }
+
+    pub(super) fn user(&self) -> Option<UserId> {
+        Some(self.identity()?.user.clone())
+    }
+
+    /// The name that the application gives the user.
+    pub(super) fn name(&self) -> Option<AuthorName> {
+        self.identity()?.name.clone()
+    }
+}
+
+impl From<SeveralTokens> for Problem {
+    fn from(_: SeveralTokens) -> Self {
+        Self::SeveralTokens
+    }
+}
+
+impl From<TokenError> for Problem {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Expired => Self::TokenExpired,
+            TokenError::NotYet | TokenError::Invalid(_) | TokenError::UnknownKey => {
+                Self::TokenInvalid(error)
+            }
+        }
+    }
+}
