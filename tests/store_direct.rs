@@ -405,7 +405,7 @@ async fn one_may_write_to_oneself(home: Home) {
 async fn what_retention_lets_go_does_not_wait_any_more_and_makes_room(home: Home) {
     let retain = Retain {
         messages_per_room: Some(2),
-        age: None,
+        ..Retain::default()
     };
     let (store, tail) = home.open_keeping(retain);
     drop(tail);

@@ -3,17 +3,24 @@
 
 pub mod direct;
 pub mod message;
+mod new_rooms;
 pub mod presence;
 pub mod room;
 pub mod socket;
 pub mod store;
 mod turns;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    num::NonZeroU32,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use self::{
     direct::Inboxes,
     message::{AuthorName, Envelope, IdempotencyKey, Message, MessageId, Post, RoomName, UserId},
+    new_rooms::NewRooms,
     presence::Presence,
     room::{Rooms, Start},
     store::{Appended, Limit, RoomActivity, Store, StoreError, Tail, Thread, ThreadState},
@@ -32,6 +39,7 @@ const SETTLING: Duration = Duration::from_secs(2);
 pub struct Chat {
     store: Arc<dyn Store>,
     turns: Turns,
+    new_rooms: NewRooms,
     pub rooms: Arc<Rooms>,
     pub direct: Arc<Inboxes>,
     pub presence: Arc<Presence>,
@@ -48,6 +56,8 @@ pub struct Limits {
     pub history: usize,
     /// Direct messages that may wait for one person.
     pub pending: usize,
+    /// Rooms that an address may open in an hour; `None` for no limit.
+    pub new_rooms: Option<NonZeroU32>,
 }
 
 /// Why a message was not taken. Nothing was kept.
@@ -67,6 +77,7 @@ impl Chat {
         Arc::new(Self {
             rooms: Rooms::new(store.clone(), turns.clone()),
             turns,
+            new_rooms: NewRooms::new(limits.new_rooms),
             direct: Inboxes::new(store.clone()),
             store,
             presence: Presence::new(),
@@ -107,6 +118,13 @@ impl Chat {
         let box_size = self.limits.pending;
         let envelope = Envelope { from, to, box_size };
         self.accept(room, author, text, key, Some(envelope)).await
+    }
+
+    /// Whether a client at this address may post to a room that it is in: to one that holds no message only if it has not
+    /// opened too many.
+    pub fn may_post(&self, room: &RoomName, client: IpAddr) -> bool {
+        let holds_messages = self.rooms.newest(room).is_some();
+        holds_messages || self.new_rooms.may_open(room, client, Instant::now())
     }
 
     /// Takes in what a bridge was told, as it is: its author and replica are not ours.

@@ -3,12 +3,9 @@
 //! messages come from), `socket` (where they go), `dialects` (which renders them).
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::AtomicUsize},
 };
 
 use indexmap::IndexMap;
@@ -25,21 +22,11 @@ use super::{
 };
 
 mod pace;
+mod recent;
 mod subscription;
 
-use self::subscription::Place;
 pub use self::subscription::{PendingSubscription, Subscription};
-
-/// Messages of a room in use that are held in memory, so that newcomers and those who come back
-/// after a short absence cost the store nothing.
-const RECENT_MESSAGES: usize = 256;
-
-/// The same, in bytes of text.
-const RECENT_BYTES: usize = 256 * 1024;
-
-/// The same, of all rooms together. While they hold more, each holds [`RECENT_BYTES_LEAST`].
-const RECENT_BYTES_OF_ALL: usize = 64 * 1024 * 1024;
-const RECENT_BYTES_LEAST: usize = 4 * 1024;
+use self::{recent::Recent, subscription::Place};
 
 /// Deliveries, and bytes of text delivered, between two chances for other tasks to run: those that
 /// write them out, first of all.
@@ -90,16 +77,6 @@ struct State {
     subscriptions: u64,
     /// Nothing is delivered to this room any more.
     is_over: bool,
-}
-
-/// The newest messages of a room; one at least, where the room has any.
-struct Recent {
-    messages: VecDeque<Arc<Message>>,
-    /// All messages with a higher seq are here.
-    before: u64,
-    bytes: usize,
-    /// Bytes that all rooms hold.
-    held: Arc<AtomicUsize>,
 }
 
 /// The readers who share one dialect.
@@ -220,10 +197,7 @@ impl Rooms {
     /// Reads the newest messages of a room once. What arrives meanwhile is put behind them.
     async fn load(&self, place: &Place, client: IpAddr) -> Result<(), StoreError> {
         let load = async || {
-            let limit = Limit {
-                messages: RECENT_MESSAGES,
-                bytes: most_held(&self.held),
-            };
+            let limit = Recent::most(&self.held);
             let _turn = self.turns.take(client).await?;
             let kept = self.store.last(&place.name, limit).await?;
             place.room.state.lock().recent.put_before(kept);
@@ -275,26 +249,12 @@ impl Rooms {
     }
 }
 
-/// Bytes that a room may hold in memory now.
-fn most_held(by_all: &AtomicUsize) -> usize {
-    if by_all.load(Ordering::Relaxed) > RECENT_BYTES_OF_ALL {
-        RECENT_BYTES_LEAST
-    } else {
-        RECENT_BYTES
-    }
-}
-
 impl Room {
     fn new(held: &Arc<AtomicUsize>) -> Arc<Self> {
         Arc::new(Self {
             loaded: OnceCell::new(),
             state: Mutex::new(State {
-                recent: Recent {
-                    messages: VecDeque::new(),
-                    before: 0,
-                    bytes: 0,
-                    held: held.clone(),
-                },
+                recent: Recent::new(held),
                 audiences: Vec::new(),
                 subscriptions: 0,
                 is_over: false,
@@ -363,88 +323,6 @@ impl State {
         }
         self.audiences
             .retain(|audience| !audience.readers.is_empty());
-    }
-}
-
-impl Recent {
-    fn newest(&self) -> Option<MessageId> {
-        self.messages.back().map(|message| message.id)
-    }
-
-    fn oldest(&self) -> Option<MessageId> {
-        self.messages.front().map(|message| message.id)
-    }
-
-    /// The messages with a higher seq.
-    fn since(&self, seq: u64) -> impl Iterator<Item = &Arc<Message>> {
-        let first = self
-            .messages
-            .partition_point(|message| message.id.seq <= seq);
-        self.messages.range(first..)
-    }
-
-    /// Whether all that follows a seq is here.
-    fn reaches_back_to(&self, seq: u64) -> bool {
-        self.before <= seq
-    }
-
-    /// Whether all that follows this id is here, and it is one of this history.
-    fn covers(&self, id: MessageId) -> bool {
-        // A client may ask for any number: that it is not beyond the newest comes first.
-        self.newest()
-            .is_some_and(|newest| id.epoch == newest.epoch && id.seq <= newest.seq)
-            && self.reaches_back_to(id.seq)
-    }
-
-    /// The seq that the newest `count` messages follow, where they are here.
-    fn start_of_last(&self, count: usize) -> Option<u64> {
-        // Nothing was there a moment ago; what is there by now is new.
-        let Some(newest) = self.newest() else {
-            return Some(0);
-        };
-        let is_here = self.messages.len() >= count || self.before == 0;
-        is_here.then(|| newest.seq.saturating_sub(count as u64).max(self.before))
-    }
-
-    fn push(&mut self, message: Arc<Message>) {
-        self.bytes += message.text.len();
-        self.held.fetch_add(message.text.len(), Ordering::Relaxed);
-        self.messages.push_back(message);
-        let most = most_held(&self.held);
-        while self.messages.len() > RECENT_MESSAGES
-            || (self.bytes > most && self.messages.len() > 1)
-        {
-            let Some(oldest) = self.messages.pop_front() else {
-                break;
-            };
-            self.before = oldest.id.seq;
-            self.bytes -= oldest.text.len();
-            self.held.fetch_sub(oldest.text.len(), Ordering::Relaxed);
-        }
-    }
-
-    /// Puts what was read before what has arrived meanwhile.
-    fn put_before(&mut self, read: Vec<Arc<Message>>) {
-        let newest = read.last().map_or(0, |message| message.id.seq);
-        let mut arrived = std::mem::take(&mut self.messages);
-        self.held.fetch_sub(self.bytes, Ordering::Relaxed);
-        self.bytes = 0;
-        arrived.retain(|message| message.id.seq > newest);
-        // So much arrived that memory let go of the first of it: what was read does not join on.
-        let joins_on = self.before <= newest;
-        if joins_on {
-            self.before = read.first().map_or(0, |first| first.id.seq - 1);
-        }
-        let read = read.into_iter().filter(|_| joins_on);
-        for message in read.chain(arrived) {
-            self.push(message);
-        }
-    }
-}
-
-impl Drop for Recent {
-    fn drop(&mut self) {
-        self.held.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 

@@ -118,7 +118,7 @@ impl Drop for Turn {
 }
 
 /// What counts as one client: a host has all addresses of its IPv6 network.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();

@@ -317,6 +317,9 @@ impl Talking {
         }
         let Post { room, text, key } = parse(event)?;
         let (room, name) = self.joined(&room)?;
+        if !self.chat.may_post(&room, self.socket.remote()) {
+            return Err(Problem::TooManyNewRooms);
+        }
         let key = key.map(|key| key.parse()).transpose();
         let key = key
             .map_err(|_| Problem::BadRequest("`key` is not 1 to 64 printable ASCII characters"))?;

@@ -128,6 +128,7 @@ impl RedisStore {
             reader: reader.clone(),
             retain,
             kept,
+            said: None,
         };
         let both = {
             let finished = finished.clone();

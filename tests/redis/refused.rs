@@ -82,11 +82,41 @@ async fn what_is_ours_being_something_else_refuses_posts_before_anything_is_writ
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_holds_too_much_loses_the_oldest_messages_of_its_largest_rooms() {
+    const MOST: u64 = 4 << 20;
+    let redis = RedisServer::start();
+    let retain = Retain {
+        bytes: Some(MOST),
+        ..Retain::default()
+    };
+    let replica = Replica::keeping(redis.address(), retain).await;
+    let (small, large) = ("x".repeat(1000), "x".repeat(50_000));
+    for _ in 0..200 {
+        replica.say("quiet", &small).await.unwrap();
+    }
+    let count = 4 * MOST / 50_000;
+    for _ in 0..count {
+        replica.say("loud", &large).await.unwrap();
+    }
+    let kept = eventually("old messages are let go", async || {
+        let kept = replica.all("loud").await;
+        let bytes: usize = kept.iter().map(|message| message.text.len()).sum();
+        ((bytes as u64) < MOST)
+            .then_some(kept)
+            .ok_or_else(|| format!("{bytes} bytes are left"))
+    })
+    .await;
+    assert!(kept.len() > 20, "only {} messages are left", kept.len());
+    assert_eq!(kept.last().unwrap().id.seq, count, "the newest stays");
+    assert_eq!(replica.all("quiet").await.len(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_so_many_messages_of_a_room_are_kept_and_their_keys_with_them() {
     let redis = RedisServer::start();
     let retain = Retain {
         messages_per_room: Some(5),
-        age: None,
+        ..Retain::default()
     };
     let replicas = [
         Replica::keeping(redis.address(), retain).await,
@@ -137,8 +167,8 @@ async fn only_so_many_messages_of_a_room_are_kept_and_their_keys_with_them() {
 async fn what_is_too_old_goes_and_a_room_without_messages_gives_no_id_twice() {
     let redis = RedisServer::start();
     let retain = Retain {
-        messages_per_room: None,
         age: Some(Duration::from_secs(1)),
+        ..Retain::default()
     };
     let replica = Replica::keeping(redis.address(), retain).await;
     for n in 1..=3 {

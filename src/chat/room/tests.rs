@@ -1,21 +1,20 @@
 //! Rooms over a store whose answers and tail are told apart by hand: what a reader is given must not
 //! depend on which of the two is ahead.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
-use async_trait::async_trait;
-use tokio::sync::Notify;
-
-use self::scripted::Scripted;
+use self::{
+    listener::{Listener, settle},
+    scripted::Scripted,
+};
 use super::{
     pace::{AT_FIRST, AT_MOST},
+    recent::{RECENT_BYTES, RECENT_BYTES_OF_ALL, RECENT_MESSAGES},
     *,
 };
-use crate::chat::{
-    message::Epoch,
-    socket::{Answer, Backlog, CloseReason},
-};
+use crate::chat::message::Epoch;
 
+mod listener;
 mod scripted;
 
 const EPOCH: Epoch = Epoch(7);
@@ -55,101 +54,6 @@ impl Render for Renderer {
             event: "message",
             payload: serde_json::value::to_raw_value(&(message.id.seq, &message.text)).unwrap(),
         }
-    }
-}
-
-/// Takes `takes` messages; what it is sent besides stays queued until it is made to take more.
-struct Listener {
-    id: SocketId,
-    /// Seqs, and sizes as they are queued.
-    sent: Mutex<Vec<(u64, usize)>>,
-    closed: Mutex<Option<CloseReason>>,
-    takes: AtomicUsize,
-    took: Notify,
-}
-
-impl Listener {
-    fn that_takes(messages: usize) -> Arc<Self> {
-        Arc::new(Self {
-            id: SocketId::next(),
-            sent: Mutex::default(),
-            closed: Mutex::default(),
-            takes: AtomicUsize::new(messages),
-            took: Notify::new(),
-        })
-    }
-
-    fn new() -> Arc<Self> {
-        Self::that_takes(usize::MAX)
-    }
-
-    fn heard(&self) -> Vec<u64> {
-        self.sent.lock().iter().map(|(seq, _)| *seq).collect()
-    }
-
-    fn take(&self, messages: usize) {
-        self.takes.store(messages, Ordering::Relaxed);
-        self.took.notify_one();
-    }
-
-    fn queued(&self) -> usize {
-        let taken = self.takes.load(Ordering::Relaxed);
-        let sent = self.sent.lock();
-        sent.iter().skip(taken).map(|(_, size)| size).sum()
-    }
-}
-
-#[async_trait]
-impl Socket for Listener {
-    fn id(&self) -> SocketId {
-        self.id
-    }
-
-    fn remote(&self) -> IpAddr {
-        CLIENT
-    }
-
-    fn emit(&self, event: &str, payload: &RawValue) {
-        assert_eq!(event, "message");
-        let (seq, _): (u64, String) = serde_json::from_str(payload.get()).unwrap();
-        self.sent.lock().push((seq, payload.get().len()));
-    }
-
-    fn ask(&self, _: &str, _: &RawValue, _: Box<dyn FnOnce(Answer) + Send>) {
-        unreachable!("rooms ask nothing")
-    }
-
-    fn backlog(&self) -> Option<Backlog> {
-        self.closed.lock().is_none().then(|| Backlog {
-            bytes: self.queued(),
-            is_half_full: false,
-        })
-    }
-
-    fn join(&self, _: &str) {}
-
-    fn leave(&self, _: &str) {}
-
-    async fn drained(&self) {
-        self.emptied().await;
-    }
-
-    async fn emptied(&self) {
-        while self.queued() > 0 && self.closed.lock().is_none() {
-            self.took.notified().await;
-        }
-    }
-
-    fn close(&self, why: CloseReason) {
-        *self.closed.lock() = Some(why);
-        self.took.notify_one();
-    }
-}
-
-/// Lets everything else run until there is nothing to do.
-async fn settle() {
-    for _ in 0..100 {
-        tokio::task::yield_now().await;
     }
 }
 

@@ -47,6 +47,8 @@ pub(super) enum Problem {
     NotJoined,
     #[error("more than {ROOMS_JOINED} rooms joined")]
     TooManyRooms,
+    #[error("too many new rooms from this address, try again later")]
+    TooManyNewRooms,
     #[error("text is empty")]
     Empty,
     #[error("text is longer than {0} bytes")]
@@ -70,6 +72,7 @@ impl Problem {
             Self::InboxFull => "box_full",
             Self::NotJoined => "not_joined",
             Self::TooManyRooms => "too_many_rooms",
+            Self::TooManyNewRooms => "too_many_new_rooms",
             Self::Empty => "empty",
             Self::TooLong(_) => "too_long",
             Self::Unavailable(_) => "unavailable",
@@ -77,7 +80,10 @@ impl Problem {
     }
 
     fn retry(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::InboxFull)
+        matches!(
+            self,
+            Self::Unavailable(_) | Self::InboxFull | Self::TooManyNewRooms
+        )
     }
 }
 

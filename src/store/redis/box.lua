@@ -5,11 +5,11 @@
 --       message at least)
 -- Returns the epoch, entries of messages, and whether there may be more.
 
-local prefix, user, after, limit = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local prefix, user, after, limit = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local most_bytes = tonumber(ARGV[5])
 local members = redis.call(
   'ZRANGEBYSCORE', prefix .. 'box:' .. user, '(' .. after, '+inf', 'LIMIT', 0, limit)
-local entries, bytes, more = {}, 0, #members >= limit
+local entries, bytes, more = {}, 0, #members >= tonumber(limit)
 for _, member in ipairs(members) do
   local seq, room = string.match(member, '^(%d+) (.*)$')
   local entry = redis.call('XRANGE', prefix .. 'room:' .. room, seq .. '-0', seq .. '-0')[1]

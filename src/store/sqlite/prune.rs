@@ -117,7 +117,7 @@ impl Pruner {
         let Some(most) = self.most else { return };
         match used(conn) {
             Ok(used) => self.is_over = used > most,
-            Err(error) => tracing::warn!(%error, "the size of the log could not be found out"),
+            Err(error) => tracing::warn!(%error, "the size of the store could not be found out"),
         }
     }
 
@@ -142,7 +142,7 @@ impl Pruner {
             self.said = Some(Instant::now());
             tracing::warn!(
                 bytes = self.most,
-                "the log holds as much as --retain allows: the oldest messages of the largest rooms are deleted"
+                "the store holds as much as --retain allows: the oldest messages of the largest rooms are deleted"
             );
         }
         match shrink_largest(conn) {

@@ -58,6 +58,10 @@ async fn every_read_is_a_search_in_an_index_and_sorts_nothing() {
         "SEARCH messages USING PRIMARY KEY (room=? AND seq<?)"
     );
     assert_eq!(
+        plan(&conn, prune::LARGEST, &[]),
+        "SCAN rooms USING INDEX rooms_by_bytes"
+    );
+    assert_eq!(
         plan(&conn, reader::ROOMS, &[&1]),
         "SCAN rooms USING INDEX rooms_by_time"
     );
