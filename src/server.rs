@@ -55,9 +55,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(45);
 /// 4.x send all they have at once.
 const MAX_PAYLOAD: usize = 1_000_000;
 
-/// How long a drain waits until what is still to be told has been written: close reasons, answers to polls.
-/// Whoever does not read them by then has to do without.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long a drain waits until queued packets, close packets and answers to polls are written. What a
+/// client has not read by then is dropped.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A running server.
 pub struct Server {
@@ -156,7 +156,11 @@ impl Server {
                 ping_timeout: settings.ping_timeout,
             },
             allowed.clone(),
-            Arc::new(Infinite::new(chat.clone(), settings.time_zone())),
+            Arc::new(Infinite::new(
+                chat.clone(),
+                settings.time_zone(),
+                logins.names.clone(),
+            )),
         ));
         let chat_here: Arc<dyn Volatile> =
             Arc::new(vec![socketio.volatile("/chat"), legacy.volatile("/chat")]);
@@ -177,6 +181,7 @@ impl Server {
             chat.clone(),
             volatile["/chat"].clone(),
             tokens.clone(),
+            logins.names.clone(),
         ));
         socketio.mount("/", talk.clone());
         socketio.mount("/chat", native.clone());
@@ -338,7 +343,7 @@ impl Server {
         // The tail ends with the store: whoever still reads has been told everything.
         let _ = self.delivery.await;
         let ended = async { tokio::join!(self.connections.ended(), self.passed_on.ended()) };
-        let _ = tokio::time::timeout(LAST_WORDS, ended).await;
+        let _ = tokio::time::timeout(WRITE_TIMEOUT, ended).await;
         self.tasks.shutdown().await;
         self.logins.close().await;
         for why in CloseReason::ALL {

@@ -155,7 +155,7 @@ pub struct Settings {
 
     /// Packets (events, mostly) that one connection may send per second, 1 to 1000000, or 0 for no
     /// limit; they are read evenly spaced. Whoever sends faster is slowed down, and after the flood
-    /// timeout cut off
+    /// timeout cut off. Answers that the server asked for do not count
     #[arg(long, value_name = "COUNT", env = "HANDSHAKEN_EVENT_RATE", default_value_t = 50, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub event_rate: u32,
 

@@ -43,7 +43,12 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
     ),
     (
         "dialects",
-        &["account::sessions", "account::tokens", "chat"],
+        &[
+            "account::names",
+            "account::sessions",
+            "account::tokens",
+            "chat",
+        ],
     ),
     (
         "transport",

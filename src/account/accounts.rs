@@ -6,15 +6,17 @@ use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 
 use super::{
-    attempts::{Network, Refused},
+    attempts::{Attempts, Network, Refused},
     errors::{LoginError, OpenError, RegisterError, UnfitName},
     mail::{self, Mailer},
+    names::is_reserved,
     options::{Limits, Options},
-    passwords::{self, HashError, Passwords, Place, Verdict},
+    passwords::{self, HashError, Passwords, Verdict},
     places::Places,
     shared::{Limited, Shared},
+    turns::Place,
     user::{Registered, User, UserId},
-    users::{self, DatabaseUrl, Finished, Hashes, Kept, Key, NotAdded, Users},
+    users::{self, DatabaseError, DatabaseUrl, Finished, Hashes, Kept, Key, NotAdded, Users},
 };
 use crate::chat::message::AuthorName;
 
@@ -23,6 +25,10 @@ const MAIL_MAX: usize = 254;
 
 /// The longest mail address that a row of another program's may have, in characters.
 const OLD_MAIL_MAX: usize = 255;
+
+/// Right logins of one account within the time for which wrong ones are counted. On each replica: it is a matter of its
+/// cores, and of nobody's password.
+const RIGHT_LOGINS: u32 = 60;
 
 /// Time for which registrations of an address are counted.
 const REGISTRATION_WINDOW: Duration = Duration::from_secs(3600);
@@ -33,6 +39,7 @@ pub struct Accounts {
     passwords: Passwords,
     limits: Limits,
     logins: Limited<Counted>,
+    right: Attempts<Key>,
     registrations: Limited<Network>,
     places: Mutex<Places>,
     shared: Option<Arc<Shared>>,
@@ -74,6 +81,7 @@ impl Accounts {
             passwords: Passwords::new(options.hashes_at_once),
             limits: options.limits,
             logins: Limited::new("logins", options.limits.failure_window),
+            right: Attempts::new(options.limits.failure_window),
             registrations: Limited::new("registrations", REGISTRATION_WINDOW),
             places: Mutex::default(),
             shared: None,
@@ -106,12 +114,16 @@ impl Accounts {
             return Err(RegisterError::Missing);
         }
         let author: AuthorName = name.parse().map_err(UnfitName::from)?;
+        if is_reserved(&author) {
+            return Err(UnfitName::Reserved.into());
+        }
         let name = author.as_str();
         if mail.len() > MAIL_MAX || !mail::is_address(mail) {
             return Err(RegisterError::InvalidMail);
         }
-        let place = self.passwords.place().ok_or(RegisterError::Busy)?;
         let network = Network::from(from);
+        let place = self.passwords.place(network, &Key::of(mail));
+        let place = place.ok_or(RegisterError::Busy)?;
         let attempt = self
             .registrations
             .begin([(network, self.limits.registrations.get())])
@@ -142,7 +154,10 @@ impl Accounts {
         mail: &str,
     ) -> Result<Registered, RegisterError> {
         // Asked first, because it is cheaper than a hash; the database decides in the end.
-        self.check_is_free(name).await?;
+        let is_taken = self.users.name_is_taken(name).await;
+        if is_taken.map_err(RegisterError::Database)? {
+            return Err(RegisterError::NameTaken(name.into()));
+        }
         if self
             .users
             .by_mail(mail)
@@ -190,8 +205,11 @@ impl Accounts {
         if mail.is_empty() || password.is_empty() {
             return Err(LoginError::Missing);
         }
-        let place = self.passwords.place().ok_or(LoginError::Busy)?;
         let (account, network) = (Key::of(mail), Network::from(from));
+        let place = self.passwords.place(network, &account);
+        let place = place.ok_or(LoginError::Busy)?;
+        // Right ones cost as much as wrong ones.
+        let right = (self.right.begin([(account.clone(), RIGHT_LOGINS)])).map_err(wait)?;
         let counted = if self.knows_at_home(&account, network).await {
             Counted::AtHome(account.clone(), network)
         } else {
@@ -204,11 +222,17 @@ impl Accounts {
                 self.limits.address_failures.get(),
             ),
         ]);
-        let attempt = attempt.await.map_err(|refused| match refused {
-            Refused::TooMany(retry_after) => LoginError::TooMany { retry_after },
-            Refused::TooManyAtOnce => LoginError::Busy,
-        })?;
+        let attempt = match attempt.await {
+            Ok(attempt) => attempt,
+            Err(refused) => {
+                right.forgive();
+                return Err(wait(refused));
+            }
+        };
         let checked = self.check(place, mail, password).await;
+        if checked.is_err() {
+            right.forgive();
+        }
         match checked {
             Ok(_) => {
                 attempt.forgive().await;
@@ -271,13 +295,9 @@ impl Accounts {
         self.places.lock().add(account, network);
     }
 
-    /// Refuses a name that an account has, in whatever case it is written.
-    pub async fn check_is_free(&self, name: &str) -> Result<(), RegisterError> {
-        match self.users.name_is_taken(name).await {
-            Ok(false) => Ok(()),
-            Ok(true) => Err(RegisterError::NameTaken(name.into())),
-            Err(error) => Err(RegisterError::Database(error)),
-        }
+    /// Whether an account has this name, or one that looks like it.
+    pub(super) async fn has_name(&self, name: &AuthorName) -> Result<bool, DatabaseError> {
+        self.users.name_is_taken(name.as_str()).await
     }
 
     /// How many passwords were hashed since the start, for whatever reason.
@@ -313,6 +333,13 @@ impl Accounts {
 /// Anything else is no row's, and some databases refuse to be asked for it.
 fn can_be_stored(mail: &str) -> bool {
     mail.chars().nth(OLD_MAIL_MAX).is_none() && !mail.contains(char::is_control)
+}
+
+fn wait(refused: Refused) -> LoginError {
+    match refused {
+        Refused::TooMany(retry_after) => LoginError::TooMany { retry_after },
+        Refused::TooManyAtOnce => LoginError::Busy,
+    }
 }
 
 fn no_hash(error: HashError) {

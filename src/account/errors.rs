@@ -63,6 +63,8 @@ pub enum RegisterError {
 pub enum UnfitName {
     #[error(transparent)]
     Invalid(#[from] InvalidName),
+    #[error("name is reserved")]
+    Reserved,
     #[error("name has characters that the database cannot keep")]
     Unkept,
 }

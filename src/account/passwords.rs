@@ -1,6 +1,6 @@
 //! Passwords: makes them, hashes them, checks them. Every check costs one Argon2id, whatever is stored and
-//! whether anything is, so that its time tells nothing. Hashing runs on blocking threads, few at once, with a
-//! bounded number of others waiting: a flood of logins costs neither memory nor the chat's threads.
+//! whether anything is, so that its time tells nothing. Hashing runs on blocking threads, few at once, in the memory
+//! that `turns` hands from one to the next: a flood of logins costs neither memory nor the chat's threads.
 
 use std::{
     num::NonZeroUsize,
@@ -11,12 +11,17 @@ use std::{
 };
 
 use argon2::{
-    Algorithm, Argon2, Params, Version,
-    password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
+    Algorithm, Argon2, Block, Params, Version,
+    password_hash::phc::{Output, ParamsString, PasswordHash, Salt},
 };
 use sha1::{Digest, Sha1};
 use subtle::ConstantTimeEq;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{
+    attempts::Network,
+    turns::{Place, Turn, Turns},
+    users::Key,
+};
 
 /// The longest password that is looked at, in bytes. A longer one is nobody's.
 pub(super) const PASSWORD_MAX: usize = 1024;
@@ -27,8 +32,9 @@ const MEMORY: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 
-/// Operations that wait for each one that hashes.
-const WAITING: usize = 32;
+/// What is asked of the system for the memory of one hash, in KiB, of which only what is used costs anything. More than
+/// 32 MiB are given back as soon as they are freed; less the allocator may keep for good (`M_MMAP_THRESHOLD` in mallopt(3)).
+const RESERVED: usize = 33 * 1024;
 
 const SALT_BYTES: usize = 16;
 
@@ -59,13 +65,23 @@ pub(super) fn old_form(password: &str) -> String {
 
 /// Hashes and checks, so many at once.
 pub(super) struct Passwords {
-    running: Arc<Semaphore>,
-    places: Arc<Semaphore>,
+    turns: Arc<Turns>,
     hashed: Arc<AtomicU64>,
 }
 
-/// The right to one hash, now or soon.
-pub(super) struct Place(OwnedSemaphorePermit);
+/// The memory that one hash takes at a time; none until the first.
+#[derive(Default)]
+pub(super) struct Memory(Vec<Block>);
+
+impl Memory {
+    fn blocks(&mut self) -> &mut [Block] {
+        if self.0.is_empty() {
+            self.0.reserve_exact(RESERVED);
+            self.0.resize(MEMORY as usize, Block::new());
+        }
+        &mut self.0
+    }
+}
 
 /// What a password is against what is stored.
 #[derive(Debug, PartialEq, Eq)]
@@ -87,10 +103,8 @@ pub(super) struct HashError;
 
 impl Passwords {
     pub(super) fn new(at_once: NonZeroUsize) -> Self {
-        let at_once = at_once.get();
         Self {
-            running: Arc::new(Semaphore::new(at_once)),
-            places: Arc::new(Semaphore::new(at_once * (1 + WAITING))),
+            turns: Turns::new(at_once),
             hashed: Arc::default(),
         }
     }
@@ -100,14 +114,15 @@ impl Passwords {
         self.hashed.load(Ordering::Relaxed)
     }
 
-    /// A place in the queue, or nothing when it is full.
-    pub(super) fn place(&self) -> Option<Place> {
-        Arc::clone(&self.places).try_acquire_owned().ok().map(Place)
+    /// A place in the queue for an account that is asked for from there, or nothing when it is full for them.
+    pub(super) fn place(&self, network: Network, account: &Key) -> Option<Place> {
+        self.turns.place(network, account)
     }
 
     /// The form in which a new password is stored.
     pub(super) async fn hash(&self, place: Place, password: String) -> Result<String, HashError> {
-        self.run(place, move || argon2id(&password)).await?
+        self.run(place, move |memory| argon2id(&password, memory))
+            .await?
     }
 
     /// Compares a password with what is stored, if anything is.
@@ -117,42 +132,40 @@ impl Passwords {
         password: String,
         stored: Option<String>,
     ) -> Result<Verdict, HashError> {
-        self.run(place, move || check(&password, stored.as_deref()))
-            .await?
+        self.run(place, move |memory| {
+            check(&password, stored.as_deref(), memory)
+        })
+        .await?
     }
 
-    /// Runs what hashes once. The place is held until it has ended, even when nobody waits for it any more.
+    /// Runs what hashes once. Place and turn are held until it has ended, even when nobody waits for it any more.
     async fn run<T: Send + 'static>(
         &self,
         place: Place,
-        hash: impl FnOnce() -> T + Send + 'static,
+        hash: impl FnOnce(&mut Memory) -> T + Send + 'static,
     ) -> Result<T, HashError> {
-        let running = Arc::clone(&self.running)
-            .acquire_owned()
-            .await
-            .map_err(|_| HashError)?;
+        let turn: Turn = place.turn().await;
         let hashed = Arc::clone(&self.hashed);
         let thread = tokio::task::spawn_blocking(move || {
-            let _held = (running, place.0);
+            let (_held, mut turn) = (place, turn);
             hashed.fetch_add(1, Ordering::Relaxed);
-            hash()
+            hash(&mut turn.memory)
         });
         thread.await.map_err(|_| HashError)
     }
 }
 
-fn check(password: &str, stored: Option<&str>) -> Result<Verdict, HashError> {
+fn check(password: &str, stored: Option<&str>, memory: &mut Memory) -> Result<Verdict, HashError> {
     let password = Some(password).filter(|password| password.len() <= PASSWORD_MAX);
     if let (Some(password), Some(hash)) = (password, stored.and_then(affordable)) {
-        let is_it = hasher().verify_password(password.as_bytes(), &hash).is_ok();
-        return Ok(if is_it {
+        return Ok(if hash.is_of(password, memory)? {
             Verdict::Right
         } else {
             Verdict::Wrong
         });
     }
     // Costs what the check above costs. It is of use for an old form, and thrown away otherwise.
-    let better = argon2id(password.unwrap_or_default())?;
+    let better = argon2id(password.unwrap_or_default(), memory)?;
     Ok(match (password, stored) {
         (None, _) | (_, None) => Verdict::Wrong,
         (Some(password), Some(stored)) => match sha1_of(stored) {
@@ -165,12 +178,38 @@ fn check(password: &str, stored: Option<&str>) -> Result<Verdict, HashError> {
     })
 }
 
+/// A stored Argon2 hash, with how it was made.
+struct Stored {
+    argon2: Argon2<'static>,
+    salt: Salt,
+    output: Output,
+}
+
+impl Stored {
+    fn is_of(&self, password: &str, memory: &mut Memory) -> Result<bool, HashError> {
+        let mut output = [0; Output::MAX_LENGTH];
+        let output = &mut output[..self.output.len()];
+        fill(&self.argon2, password, &self.salt, output, memory)?;
+        Ok(output.ct_eq(self.output.as_bytes()).into())
+    }
+}
+
 /// An Argon2 hash that takes no more memory or time than ours.
-fn affordable(stored: &str) -> Option<PasswordHash> {
+fn affordable(stored: &str) -> Option<Stored> {
     let hash = PasswordHash::new(stored).ok()?;
     let params = Params::try_from(&hash).ok()?;
-    (params.m_cost() <= MEMORY && params.t_cost() <= PASSES && params.p_cost() <= LANES)
-        .then_some(hash)
+    let is_affordable =
+        params.m_cost() <= MEMORY && params.t_cost() <= PASSES && params.p_cost() <= LANES;
+    if !is_affordable {
+        return None;
+    }
+    let algorithm = Algorithm::try_from(hash.algorithm.as_str()).ok()?;
+    let version = hash.version.map(Version::try_from).transpose().ok()?;
+    Some(Stored {
+        argon2: Argon2::new(algorithm, version.unwrap_or_default(), params),
+        salt: hash.salt?,
+        output: hash.hash?,
+    })
 }
 
 /// What the old chat stored: the SHA-1 of the password, in hex.
@@ -185,16 +224,35 @@ fn sha1_of(stored: &str) -> Option<[u8; 20]> {
     Some(digest)
 }
 
-fn argon2id(password: &str) -> Result<String, HashError> {
+fn argon2id(password: &str, memory: &mut Memory) -> Result<String, HashError> {
     let mut salt = [0; SALT_BYTES];
     getrandom::fill(&mut salt).map_err(|_| HashError)?;
-    let hash = hasher().hash_password_with_salt(password.as_bytes(), &salt);
-    hash.map(|hash| hash.to_string()).map_err(|_| HashError)
+    let params = Params::new(MEMORY, PASSES, LANES, None).expect("within Argon2's own bounds");
+    let (algorithm, version) = (Algorithm::Argon2id, Version::V0x13);
+    let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
+    let written = ParamsString::try_from(&params).map_err(|_| HashError)?;
+    let argon2 = Argon2::new(algorithm, version, params);
+    fill(&argon2, password, &salt, &mut output, memory)?;
+    let hash = PasswordHash {
+        algorithm: algorithm.ident(),
+        version: Some(version.into()),
+        params: written,
+        salt: Some(Salt::new(&salt).map_err(|_| HashError)?),
+        hash: Some(Output::new(&output).map_err(|_| HashError)?),
+    };
+    Ok(hash.to_string())
 }
 
-fn hasher() -> Argon2<'static> {
-    let params = Params::new(MEMORY, PASSES, LANES, None).expect("within Argon2's own bounds");
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+fn fill(
+    argon2: &Argon2<'_>,
+    password: &str,
+    salt: &[u8],
+    output: &mut [u8],
+    memory: &mut Memory,
+) -> Result<(), HashError> {
+    argon2
+        .hash_password_into_with_memory(password.as_bytes(), salt, output, memory.blocks())
+        .map_err(|_| HashError)
 }
 
 #[cfg(test)]
@@ -224,32 +282,48 @@ mod tests {
 
     #[test]
     fn what_is_stored_is_argon2id_with_the_pinned_costs_and_fits_its_column() {
-        let stored = argon2id("secret").unwrap();
+        let stored = argon2id("secret", &mut Memory::default()).unwrap();
         assert!(
             stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
             "{stored}"
         );
         assert!(stored.len() < 255, "{stored}");
-        assert_ne!(stored, argon2id("secret").unwrap());
-        assert_eq!(check("secret", Some(&stored)).unwrap(), Verdict::Right);
-        assert_eq!(check("Secret", Some(&stored)).unwrap(), Verdict::Wrong);
+        assert_ne!(stored, argon2id("secret", &mut Memory::default()).unwrap());
+        assert_eq!(
+            check("secret", Some(&stored), &mut Memory::default()).unwrap(),
+            Verdict::Right
+        );
+        assert_eq!(
+            check("Secret", Some(&stored), &mut Memory::default()).unwrap(),
+            Verdict::Wrong
+        );
     }
 
     #[test]
     fn a_sha1_of_the_old_chat_is_right_and_comes_back_as_argon2id() {
         for stored in [SHA1_OF_SECRET.to_owned(), SHA1_OF_SECRET.to_uppercase()] {
-            let Verdict::RightButOld { better } = check("secret", Some(&stored)).unwrap() else {
+            let Verdict::RightButOld { better } =
+                check("secret", Some(&stored), &mut Memory::default()).unwrap()
+            else {
                 panic!("{stored} is not taken");
             };
-            assert_eq!(check("secret", Some(&better)).unwrap(), Verdict::Right);
-            assert_eq!(check("other", Some(&stored)).unwrap(), Verdict::Wrong);
+            assert_eq!(
+                check("secret", Some(&better), &mut Memory::default()).unwrap(),
+                Verdict::Right
+            );
+            assert_eq!(
+                check("other", Some(&stored), &mut Memory::default()).unwrap(),
+                Verdict::Wrong
+            );
         }
         assert_eq!(old_form("secret"), SHA1_OF_SECRET);
     }
 
     #[test]
     fn what_is_no_hash_lets_nobody_in() {
-        let dear = argon2id("secret").unwrap().replace("m=19456", "m=4000000");
+        let dear = argon2id("secret", &mut Memory::default())
+            .unwrap()
+            .replace("m=19456", "m=4000000");
         let stored = [
             "",
             "secret",
@@ -261,26 +335,64 @@ mod tests {
         ];
         for stored in stored {
             assert_eq!(
-                check("secret", Some(stored)).unwrap(),
+                check("secret", Some(stored), &mut Memory::default()).unwrap(),
                 Verdict::Unreadable,
                 "{stored}"
             );
         }
-        assert_eq!(check("secret", None).unwrap(), Verdict::Wrong);
+        assert_eq!(
+            check("secret", None, &mut Memory::default()).unwrap(),
+            Verdict::Wrong
+        );
         let long = "x".repeat(PASSWORD_MAX + 1);
-        assert_eq!(check(&long, Some(SHA1_OF_SECRET)).unwrap(), Verdict::Wrong);
+        assert_eq!(
+            check(&long, Some(SHA1_OF_SECRET), &mut Memory::default()).unwrap(),
+            Verdict::Wrong
+        );
+    }
+
+    #[test]
+    fn memory_that_was_used_before_changes_no_hash() {
+        let mut memory = Memory::default();
+        let stored = argon2id("secret", &mut memory).unwrap();
+        for (password, verdict) in [
+            ("other", Verdict::Wrong),
+            ("secret", Verdict::Right),
+            ("", Verdict::Wrong),
+            ("secret", Verdict::Right),
+        ] {
+            let used = check(password, Some(&stored), &mut memory).unwrap();
+            let new = check(password, Some(&stored), &mut Memory::default()).unwrap();
+            assert_eq!((&used, &new), (&verdict, &verdict), "{password}");
+        }
+    }
+
+    #[test]
+    fn a_hash_that_others_made_with_less_is_read() {
+        let params = Params::new(64, 1, 1, Some(24)).unwrap();
+        let argon2 = Argon2::new(Algorithm::Argon2i, Version::V0x10, params);
+        use argon2::password_hash::PasswordHasher;
+        let stored = argon2.hash_password_with_salt(b"secret", b"salt of eight and more");
+        let stored = stored.unwrap().to_string();
+        let mut memory = Memory::default();
+        let mut is = |password| check(password, Some(&stored), &mut memory).unwrap();
+        assert_eq!(is("secret"), Verdict::Right, "{stored}");
+        assert_eq!(is("Secret"), Verdict::Wrong, "{stored}");
     }
 
     #[tokio::test]
-    async fn the_queue_is_bounded_and_a_place_comes_back() {
+    async fn a_place_comes_back_when_its_hash_is_made() {
         let passwords = Passwords::new(NonZeroUsize::MIN);
-        let places: Vec<_> = std::iter::from_fn(|| passwords.place()).collect();
-        assert_eq!(places.len(), 1 + WAITING);
-        drop(places);
-        let place = passwords.place().unwrap();
+        let here = Network::from(std::net::IpAddr::from([127, 0, 0, 1]));
+        let all = || {
+            let places = std::iter::from_fn(|| passwords.place(here, &Key::of("ann")));
+            places.collect::<Vec<_>>().len()
+        };
+        let most = all();
+        assert!(most > 1);
+        let place = passwords.place(here, &Key::of("ann")).unwrap();
         passwords.hash(place, "secret".into()).await.unwrap();
         assert_eq!(passwords.hashed(), 1);
-        let places: Vec<_> = std::iter::from_fn(|| passwords.place()).collect();
-        assert_eq!(places.len(), 1 + WAITING);
+        assert_eq!(all(), most);
     }
 }

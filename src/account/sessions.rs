@@ -111,9 +111,11 @@ pub struct Session {
 }
 
 /// A visitor is about to give a name. It counts, whatever becomes of it.
-pub struct Naming<'a>(
-    #[expect(dead_code, reason = "it is there to be dropped")] Attempt<'a, Network>,
-);
+pub struct Naming<'a> {
+    from: IpAddr,
+    #[expect(dead_code, reason = "it is there to be dropped")]
+    counted: Attempt<'a, Network>,
+}
 
 impl Sessions {
     /// Opens the sessions in `dir`, which there must be. Blocks for a moment.
@@ -160,13 +162,17 @@ impl Sessions {
         self.has_drawn
     }
 
-    /// The session that a request's whole `Cookie` header names; cookies that are forged, expired or of
+    /// The session that the whole `Cookie` header of a request from there names; cookies that are forged, expired or of
     /// another kind name none. The session lasts on from now.
     ///
     /// A visitor's first cookie names no session until the visitor gave a name, and may be older than that: whoever
-    /// was nobody at the handshake may be somebody at the next event.
-    pub async fn of(&self, cookies: &str) -> Result<Option<Session>, SessionError> {
-        for id in self.seal.ids(cookies) {
+    /// was nobody at the handshake may be somebody at the next event. It does so only for who comes from where the
+    /// name was given: others may have planted it.
+    pub async fn of(&self, cookies: &str, from: IpAddr) -> Result<Option<Session>, SessionError> {
+        let ids: Vec<_> = self.seal.ids(cookies).collect();
+        let network = Network::from(from);
+        let bound = ids.iter().map(|id| self.seal.bound(id, network));
+        for id in ids.iter().cloned().chain(bound) {
             let Some(kept) = self.store.load(&id).await? else {
                 continue;
             };
@@ -182,37 +188,48 @@ impl Sessions {
 
     /// Begins a session with an id that nobody has seen.
     pub async fn begin(&self, record: Record) -> Result<Session, SessionError> {
-        self.begin_as(self.unused(), record).await
+        self.begin_as(self.unused(), record, None).await
     }
 
     /// Somebody wants to give a name; there are so many a minute from one address.
     pub fn naming(&self, from: IpAddr) -> Result<Naming<'_>, SessionError> {
-        Ok(Naming(self.names.begin([(Network::from(from), NAMINGS)])?))
+        let counted = self.names.begin([(Network::from(from), NAMINGS)])?;
+        Ok(Naming { from, counted })
     }
 
-    /// Gives a visitor a name that nothing proves: in the session that the cookies name, or in one under the id
-    /// that the visitor was given with the page. Whether it is an account's is for others to say.
+    /// Gives a visitor a name that nothing proves: in the session that the cookies name, or in a new one. Its id is new in
+    /// any case, since whoever knows the cookies may have planted them; they lead there for a while, for who comes from the
+    /// same place: the visitor's page connects while it tells the name. Whether the name is an account's is for others to say.
     pub async fn name_visitor(
         &self,
-        _counted: Naming<'_>,
+        naming: Naming<'_>,
         cookies: &str,
         user: String,
     ) -> Result<Session, SessionError> {
-        let mut id = self.unused();
-        if let Some(mut session) = self.of(cookies).await? {
+        let id = self.unused();
+        let network = Network::from(naming.from);
+        let given = self.seal.ids(cookies).next();
+        let given = given.map(|given| self.seal.bound(&given, network));
+        if let Some(mut session) = self.of(cookies, naming.from).await? {
             session.record.user = Some(user.clone());
-            if self.store.change(&session.id, &session.record).await? {
+            let former = match &given {
+                // What led there goes on doing so.
+                Some(given) if session.is_late => given.clone(),
+                _ => self.seal.bound(&session.id.text, network),
+            };
+            let renamed = self
+                .store
+                .rename(&session.id, &session.record, &id.text, &former);
+            if renamed.await? {
+                session.id.text = id.text;
                 return Ok(session);
             }
-            // It has ended since, and its id with it.
-        } else if let Some(given) = self.seal.ids(cookies).next() {
-            id.text = given.into();
         }
         let record = Record {
             user: Some(user),
             ..Record::default()
         };
-        self.begin_as(id, record).await
+        self.begin_as(id, record, given.as_deref()).await
     }
 
     /// The session under a new id. The old one is good for some minutes more, for requests under way and answers that
@@ -327,8 +344,13 @@ impl Sessions {
         self.watched.end(login);
     }
 
-    async fn begin_as(&self, mut id: SessionId, record: Record) -> Result<Session, SessionError> {
-        id.login = self.store.begin(&id, &record).await?;
+    async fn begin_as(
+        &self,
+        id: SessionId,
+        record: Record,
+        former: Option<&str>,
+    ) -> Result<Session, SessionError> {
+        self.store.begin(&id, &record, former).await?;
         Ok(Session {
             id,
             record,

@@ -27,8 +27,13 @@ impl User {
     /// The name under which the user speaks. A name of the old chat's that is too long is cut, one that cannot be
     /// shown becomes `user 7`.
     pub fn author(&self) -> AuthorName {
-        let cut: String = self.name.trim().chars().take(AUTHOR_NAME_MAX).collect();
-        let author = cut.parse().or_else(|_| format!("user {}", self.id).parse());
+        Self::author_of(self.id, &self.name)
+    }
+
+    /// The same of a user who is called this.
+    pub(super) fn author_of(id: UserId, name: &str) -> AuthorName {
+        let cut: String = name.trim().chars().take(AUTHOR_NAME_MAX).collect();
+        let author = cut.parse().or_else(|_| format!("user {id}").parse());
         author.expect("a short name without control characters")
     }
 }

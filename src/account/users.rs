@@ -29,7 +29,10 @@ mod shape;
 mod sql;
 mod url;
 
-pub(super) use self::{key::Key, url::without_secrets};
+pub(super) use self::{
+    key::{Key, Skeleton},
+    url::without_secrets,
+};
 pub use look::{Look, Table, look};
 pub use shape::Finished;
 pub use url::DatabaseUrl;
@@ -162,24 +165,9 @@ impl Users {
 
     /// Whose mail address this is. Where several differ in nothing but case, the one who wrote it just so.
     pub(super) async fn by_mail(&self, mail: &str) -> Result<Option<Row>, DatabaseError> {
-        let mut rows = self.search(self.sql.by_mail, mail).await?;
-        let exact = rows
-            .iter()
-            .position(|row| row.mail.as_deref() == Some(mail));
-        // A row without a key is another's unless it is written just so.
         let key = Key::of(mail);
-        let same = |row: &Row| row.mail.as_deref().map(Key::of).as_ref() == Some(&key);
-        let at = exact.or_else(|| rows.iter().position(same));
-        Ok(at.map(|at| rows.swap_remove(at)))
-    }
-
-    pub(super) async fn name_is_taken(&self, name: &str) -> Result<bool, DatabaseError> {
-        Ok(!self.search(self.sql.by_name, name).await?.is_empty())
-    }
-
-    async fn search(&self, statement: &'static str, text: &str) -> Result<Vec<Row>, DatabaseError> {
-        let key = Key::of(text);
-        let query = sqlx::query_as(statement).bind(key.as_str()).bind(text);
+        let query = sqlx::query_as(self.sql.by_mail);
+        let query = query.bind(key.as_str()).bind(mail);
         let rows: Vec<Columns> = within_patience(query.fetch_all(&self.pool)).await?;
         let row = |(id, name, mail, pass)| Row {
             id,
@@ -187,7 +175,23 @@ impl Users {
             mail,
             pass,
         };
-        Ok(rows.into_iter().map(row).collect())
+        let mut rows: Vec<_> = rows.into_iter().map(row).collect();
+        let exact = rows
+            .iter()
+            .position(|row| row.mail.as_deref() == Some(mail));
+        // A row without a key is another's unless it is written just so.
+        let same = |row: &Row| row.mail.as_deref().map(Key::of).as_ref() == Some(&key);
+        let at = exact.or_else(|| rows.iter().position(same));
+        Ok(at.map(|at| rows.swap_remove(at)))
+    }
+
+    /// Whether somebody has this name, or one that looks like it.
+    pub(super) async fn name_is_taken(&self, name: &str) -> Result<bool, DatabaseError> {
+        let (key, skeleton) = (Key::of(name), Skeleton::of(name));
+        let query = sqlx::query_scalar(self.sql.by_name);
+        let query = query.bind(key.as_str()).bind(skeleton.as_str()).bind(name);
+        let users: i64 = within_patience(query.fetch_one(&self.pool)).await?;
+        Ok(users > 0)
     }
 
     /// Adds a user. The database's constraints decide who was first.
@@ -229,14 +233,15 @@ impl Users {
     }
 
     async fn insert(&self, name: &str, mail: &str, pass: &Hashes<'_>) -> Result<(), DatabaseError> {
-        let (name_key, mail_key) = (Key::of(name), Key::of(mail));
+        let (name_key, mail_key, skeleton) = (Key::of(name), Key::of(mail), Skeleton::of(name));
         let (statement, stored, beside) = if self.is_shared() {
             (self.sql.insert_shared, pass.sha1, Some(pass.argon2id))
         } else {
             (self.sql.insert, pass.argon2id, None)
         };
         let query = sqlx::query(statement).bind(name).bind(mail).bind(stored);
-        let mut query = query.bind(name_key.as_str()).bind(mail_key.as_str());
+        let query = query.bind(name_key.as_str()).bind(mail_key.as_str());
+        let mut query = query.bind(skeleton.as_str());
         if let Some(beside) = beside {
             query = query.bind(beside);
         }

@@ -64,7 +64,7 @@ impl BridgeContext {
         }
     }
 
-    /// What receipts our messages on a bus, the same for all replicas: 16 hexadecimal digits, drawn once and
+    /// The tag of our messages on a bus, the same for all replicas: 16 hexadecimal digits, drawn once and
     /// noted beside the store. Waits for a store that is away; an error says that it is closed.
     pub async fn mark(&self) -> Result<&str, StoreError> {
         let drawn = format!("{:016x}", self.drawn);

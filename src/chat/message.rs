@@ -98,7 +98,7 @@ pub enum InvalidName {
 
 fn check_name(name: &str, max: usize) -> Result<&str, InvalidName> {
     let name = name.trim();
-    if name.chars().all(is_invisible) {
+    if (name.chars()).all(|c| is_invisible(c) || c.is_whitespace()) {
         return Err(InvalidName::Empty);
     }
     if name.chars().nth(max).is_some() {
@@ -117,13 +117,15 @@ fn is_unprintable(c: char) -> bool {
 }
 
 /// Whether nothing is shown for a character: two names that differ in such ones alone look the same. Unicode's
-/// `Default_Ignorable_Code_Point` (DerivedCoreProperties.txt); some of them make emoji and direct messages of others.
+/// `Default_Ignorable_Code_Point` (DerivedCoreProperties.txt), some of which make emoji and direct messages of others; and blanks that
+/// Unicode counts as no white space: of braille, of music, of hieroglyphs.
 pub fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
         | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
-        | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fff8}' | '\u{13441}'..='\u{13442}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d159}'
+        | '\u{1d173}'..='\u{1d17a}'
         | '\u{e0000}'..='\u{e0fff}')
 }
 
@@ -280,7 +282,16 @@ mod tests {
             "x".repeat(65).parse::<RoomName>(),
             Err(InvalidName::TooLong(64))
         );
-        for empty in ["", " ", "\t\n", "\u{3000}", "\u{200b}", "\u{3164}\u{feff}"] {
+        for empty in [
+            "",
+            " ",
+            "\t\n",
+            "\u{3000}",
+            "\u{200b}",
+            "\u{3164}\u{feff}",
+            "\u{2800}",
+            "\u{200b} \u{200b}",
+        ] {
             assert_eq!(name(empty), Err(InvalidName::Empty), "{empty:?}");
         }
     }

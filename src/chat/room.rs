@@ -86,7 +86,7 @@ struct Audience {
 }
 
 struct Reader {
-    outlet: Arc<dyn Socket>,
+    socket: Arc<dyn Socket>,
     /// Which of its seats this is: it may take another before it gives up the first.
     subscription: u64,
     /// The last message it was given before it took its seat. The store may have told it more than
@@ -171,7 +171,7 @@ impl Rooms {
             state.is_over = true;
             for audience in std::mem::take(&mut state.audiences) {
                 for reader in audience.readers.into_values() {
-                    reader.outlet.close(CloseReason::FellBehind);
+                    reader.socket.close(CloseReason::FellBehind);
                 }
             }
         }
@@ -277,7 +277,7 @@ impl Room {
                 .values()
                 .filter(|reader| reader.has < message.id.seq)
             {
-                reader.outlet.emit(rendered.event, &rendered.payload);
+                reader.socket.emit(rendered.event, &rendered.payload);
             }
             delivered += audience.readers.len();
         }
@@ -288,7 +288,7 @@ impl Room {
 
 impl State {
     /// Returns the number of the seat.
-    fn subscribe(&mut self, outlet: Arc<dyn Socket>, words: &Arc<dyn Render>, has: u64) -> u64 {
+    fn subscribe(&mut self, socket: Arc<dyn Socket>, words: &Arc<dyn Render>, has: u64) -> u64 {
         let audience = match self
             .audiences
             .iter_mut()
@@ -306,11 +306,11 @@ impl State {
         self.subscriptions += 1;
         let subscription = self.subscriptions;
         let reader = Reader {
-            outlet,
+            socket,
             subscription,
             has,
         };
-        audience.readers.insert(reader.outlet.id(), reader);
+        audience.readers.insert(reader.socket.id(), reader);
         subscription
     }
 

@@ -200,11 +200,15 @@ pub trait Socket: Send + Sync + 'static {
     /// [`CloseReason::SlowPeer`]: it is never left with a hole.
     fn emit(&self, event: &str, payload: &RawValue);
 
-    /// Queues one event as [`Socket::emit`] does, and asks for an answer. `answered` is called once, whatever
-    /// happens, in a task of its own: what it does costs the caller nothing.
+    /// Queues one event as [`Socket::emit`] does, and asks for an answer, which does not count against what the client may
+    /// send. `answered` is called once, whatever happens, in a task of its own: what it does costs the caller nothing.
     fn ask(&self, event: &str, payload: &RawValue, answered: Box<dyn FnOnce(Answer) + Send>);
 
-    /// How many events are queued, or went out and are not known to have arrived. An outlet that cannot tell says none.
+    /// What was sent just now makes the client send so many packets, besides the answers that it was asked for: they do not
+    /// count against what it may send. By default none are.
+    fn expect(&self, _packets: u32) {}
+
+    /// How many events are queued, or went out and are not known to have arrived. A socket that cannot tell answers 0.
     fn waiting(&self) -> usize {
         0
     }

@@ -13,7 +13,7 @@ const MUCH: SignedDuration = SignedDuration::from_secs(30);
 pub(super) struct Clock(AtomicBool);
 
 impl Clock {
-    /// Says so in the store where it begins to be wrong, or to be right again.
+    /// Logs it where it begins to be wrong, or to be right again.
     pub fn compare(&self, here: Timestamp, redis: Timestamp) {
         let ahead = here.duration_since(redis);
         let is_wrong = ahead.abs() > MUCH;

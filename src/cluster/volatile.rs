@@ -117,7 +117,7 @@ impl Volatile for Everywhere {
 impl Carrier {
     /// Runs until nobody can tell anything any more.
     pub async fn run(mut self) {
-        let mut retry = Retry::new("fleeting events");
+        let mut retry = Retry::new("volatile events");
         loop {
             let failed = tokio::select! {
                 channel = self.redis.channel("fleeting", QUEUE) => match channel {
@@ -178,7 +178,7 @@ impl Carrier {
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "a fleeting event of another replica is unreadable")
+                tracing::warn!(%error, "a volatile event of another replica is unreadable")
             }
         }
     }
@@ -186,7 +186,7 @@ impl Carrier {
     fn say_what_was_dropped(&self) {
         let events = self.dropped.swap(0, Ordering::Relaxed);
         if events > 0 {
-            tracing::warn!(events, "fleeting events did not pass between replicas");
+            tracing::warn!(events, "volatile events did not pass between replicas");
         }
     }
 }

@@ -2,13 +2,13 @@
 //! one of them knows a name in speaks its words, whoever has none speaks another dialect. Says what
 //! these front ends have in common; their words are `amqpchat` and `rabbitpubsub`.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use async_trait::async_trait;
 use serde_json::value::RawValue;
 
 use self::{page::Page, screens::Screens};
-use super::{Dialect, Event, Handler, Handshake, Refusal, Volatile, log_refused};
+use super::{Dialect, Event, Handler, Handshake, Refusal, Volatile};
 use crate::{
     account::sessions::{Record, SessionError, Sessions},
     chat::{
@@ -120,6 +120,7 @@ impl Dialect for BySession {
             shared: self.shared.clone(),
             otherwise: self.otherwise.connect(socket.clone(), handshake)?,
             cookies: handshake.credentials.cookie.clone(),
+            from: handshake.remote,
             speaks: Speaks::Otherwise,
             socket,
         }))
@@ -135,6 +136,7 @@ struct Talking {
     socket: Arc<dyn Socket>,
     otherwise: Box<dyn Handler>,
     cookies: Option<Box<str>>,
+    from: IpAddr,
     speaks: Speaks,
 }
 
@@ -185,7 +187,7 @@ impl Handler for Talking {
             }
         }
         match self.speaks {
-            Speaks::Nobody => self.refuse(&event),
+            Speaks::Nobody => self.refuse(event),
             _ => self.otherwise.handle(event).await,
         }
     }
@@ -204,7 +206,7 @@ impl Talking {
         let Some(cookies) = &self.cookies else {
             return Ok(None);
         };
-        let Some(session) = self.shared.sessions.of(cookies).await? else {
+        let Some(session) = self.shared.sessions.of(cookies, self.from).await? else {
             return Ok(None);
         };
         let named = self.shared.all_words.iter().find_map(|words| {
@@ -223,11 +225,11 @@ impl Talking {
     }
 
     /// In the words of the first front end that knows such an event.
-    fn refuse(&self, event: &Event) {
+    fn refuse(&self, event: Event) {
         let mut all = self.shared.all_words.iter();
-        match all.find(|words| words.understand(event).is_ok()) {
-            Some(words) => page::refuse(&*self.socket, &**words, &event.name, &NOT_LOGGED_IN),
-            None => log_refused(&*self.socket, &event.name, &NOT_LOGGED_IN),
+        match all.find(|words| words.understand(&event).is_ok()) {
+            Some(words) => page::refuse(&*self.socket, &**words, event, &NOT_LOGGED_IN),
+            None => super::refuse(&*self.socket, event, &NOT_LOGGED_IN),
         }
     }
 

@@ -2,7 +2,7 @@
 //! `{username, msg}`, everybody is sent arrays of `{username, msg, date}`: one with the history when
 //! a connection opens, then one for each message. The page shows text as text, so it leaves as it was typed.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use async_trait::async_trait;
 use jiff::tz::TimeZone;
@@ -11,13 +11,19 @@ use serde::Deserialize;
 use self::lines::{HISTORY_BYTES, MESSAGES};
 pub use self::lines::{Line, NOBODY, Renderer};
 use super::{Dialect, Event, Handler, Handshake, Refusal};
-use crate::chat::{
-    Chat, Refused,
-    message::{AuthorName, InvalidName, RoomName},
-    presence::Stay,
-    room::{Rendered, Start, Subscription},
-    socket::{CloseReason, Socket},
-    store::{Appended, StoreError},
+use crate::{
+    account::{
+        names::{NameRefused, Names},
+        sessions::Watch,
+    },
+    chat::{
+        Chat, Refused,
+        message::{AuthorName, InvalidName, RoomName},
+        presence::Stay,
+        room::{Rendered, Start, Subscription},
+        socket::{CloseReason, Socket},
+        store::{Appended, StoreError},
+    },
 };
 
 mod lines;
@@ -26,24 +32,35 @@ mod lines;
 pub struct Infinite {
     chat: Arc<Chat>,
     words: Arc<Renderer>,
+    names: Arc<Names>,
 }
 
 impl Infinite {
-    /// Dates are shown in this time zone.
-    pub fn new(chat: Arc<Chat>, zone: TimeZone) -> Self {
+    /// Dates are shown in this time zone; `names` decides what somebody may be called.
+    pub fn new(chat: Arc<Chat>, zone: TimeZone, names: Arc<Names>) -> Self {
         Self {
             chat,
+            names,
             words: Arc::new(Renderer { zone }),
         }
     }
 }
 
 impl Dialect for Infinite {
-    fn connect(&self, socket: Arc<dyn Socket>, _: &Handshake) -> Result<Box<dyn Handler>, Refusal> {
+    fn connect(
+        &self,
+        socket: Arc<dyn Socket>,
+        handshake: &Handshake,
+    ) -> Result<Box<dyn Handler>, Refusal> {
         Ok(Box::new(Talking {
             chat: self.chat.clone(),
             words: self.words.clone(),
+            names: self.names.clone(),
+            cookies: handshake.credentials.cookie.clone(),
+            from: handshake.remote,
             socket,
+            name: None,
+            login: None,
             place: None,
         }))
     }
@@ -71,6 +88,8 @@ enum Unsaid {
     #[error("{0}")]
     Name(InvalidName),
     #[error("{0}")]
+    NameRefused(#[from] NameRefused),
+    #[error("{0}")]
     Text(#[from] Refused),
     #[error("{0}")]
     Kept(#[from] StoreError),
@@ -79,14 +98,19 @@ enum Unsaid {
 struct Talking {
     chat: Arc<Chat>,
     words: Arc<Renderer>,
+    names: Arc<Names>,
+    cookies: Option<Box<str>>,
+    from: IpAddr,
     socket: Arc<dyn Socket>,
+    /// What it last called itself.
+    name: Option<AuthorName>,
+    /// Ends the connection with its login, where that is the name of the login's account.
+    login: Option<Watch>,
     place: Option<Place>,
 }
 
 struct Place {
     stay: Stay,
-    /// What it last called itself.
-    name: Option<AuthorName>,
     _seat: Subscription,
 }
 
@@ -98,7 +122,6 @@ impl Handler for Talking {
                 let stay = (self.chat.presence).enter(RoomName::lobby(), self.socket.id(), None);
                 self.place = Some(Place {
                     stay,
-                    name: None,
                     _seat: subscription,
                 });
             }
@@ -152,16 +175,25 @@ impl Talking {
         let said: Option<Said> = said.and_then(|said| serde_json::from_str(said.get()).ok());
         let Said { username, msg } = said.ok_or(Unsaid::Shape)?;
         let author = author(&username).map_err(Unsaid::Name)?;
+        self.call(author.as_ref()).await?;
         let receipt = (self.chat)
-            .post(RoomName::lobby(), author.clone(), msg, None)
+            .post(RoomName::lobby(), author, msg, None)
             .await?;
-        if let (Some(place), Some(name)) = (&mut self.place, author)
-            && place.name.as_ref() != Some(&name)
-        {
-            place.stay.rename(name.clone(), None);
-            place.name = Some(name);
-        }
         Ok(receipt)
+    }
+
+    /// Has the connection called that from now on, where it may be.
+    async fn call(&mut self, name: Option<&AuthorName>) -> Result<(), NameRefused> {
+        let Some(name) = name.filter(|name| self.name.as_ref() != Some(name)) else {
+            return Ok(());
+        };
+        let came = self.cookies.as_deref().map(|cookies| (cookies, self.from));
+        self.login = self.names.claim(name, came, &self.socket).await?;
+        if let Some(place) = &self.place {
+            place.stay.rename(name.clone(), None);
+        }
+        self.name = Some(name.clone());
+        Ok(())
     }
 }
 

@@ -6,18 +6,21 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{json as object, value::RawValue};
 
 use self::client::{Client, Page, Sent};
-use super::{Ack, Dialect, Event, Handler, Handshake, Refusal, log_refused};
+use super::{
+    Ack, Dialect, Event, Handler, Handshake, Refusal, Rendered, escape, json, log_refused,
+};
 use crate::{
     account::tokens::{Tokens, Watch},
     chat::{
         Chat, Refused,
         direct::Subscription,
         message::{Message, MessageId, RoomName, UserId},
-        socket::Socket,
+        socket::{CloseReason, Socket},
         store::StoreError,
     },
 };
@@ -34,6 +37,9 @@ const LOOKED_BACK: usize = 100;
 
 /// The longest mark of a client on its message that it is given back, bytes of JSON.
 const LONGEST_MARK: usize = 200;
+
+/// `ER` of what is told before the server ends the connection.
+const ENDED: u8 = 5;
 
 /// The dialect of namespace `/kschat`.
 pub struct Kschat {
@@ -69,6 +75,30 @@ impl Dialect for Kschat {
             subscription: None,
         }))
     }
+
+    /// The page says nothing by itself about the end of its connection: it is told where the user has to do something about
+    /// it.
+    fn close_notice(&self, why: CloseReason) -> Option<Rendered> {
+        let told = match why {
+            CloseReason::TooLarge => format!("Not sent: {}", why.message()),
+            why if why.reconnect() => return None,
+            why => format!("Disconnected: {}. Load the page again.", why.message()),
+        };
+        let ended = object!({
+            "RC": 1,
+            "ER": ENDED,
+            "MSG": told,
+            "MSGTIME": Timestamp::now().as_millisecond(),
+        });
+        Some(Rendered {
+            event: "RESPSEND",
+            payload: json(&ended),
+        })
+    }
+
+    fn asks_always(&self) -> bool {
+        true
+    }
 }
 
 struct Talking {
@@ -78,17 +108,42 @@ struct Talking {
     _watch: Watch,
 }
 
-/// Why a message was not sent: `ER` of the answer. The page shows none of them.
-#[derive(Clone, Copy)]
-enum Failure {
-    /// In the name of somebody else.
-    NotYou = 1,
-    /// It could not be kept now.
-    Unavailable = 2,
-    /// Too many messages wait for the other.
-    InboxFull = 3,
-    /// Of the wrong shape, empty, or too long.
-    Bad = 4,
+/// What the page sends for a message.
+#[derive(Deserialize)]
+struct Send {
+    #[serde(rename = "uId")]
+    from: UserId,
+    #[serde(rename = "pId")]
+    to: UserId,
+    msg: String,
+    rno: Option<Box<RawValue>>,
+}
+
+/// Why a message was not sent. The page shows the text.
+#[derive(Debug, thiserror::Error)]
+enum NotSent {
+    #[error("you are not logged in as its sender")]
+    NotYou,
+    #[error("it cannot be stored now")]
+    Unavailable(#[source] StoreError),
+    #[error("too many messages wait for the other")]
+    InboxFull,
+    #[error("it has the wrong shape")]
+    Shape,
+    #[error(transparent)]
+    Text(Refused),
+}
+
+impl NotSent {
+    /// `ER` of the answer.
+    fn code(&self) -> u8 {
+        match self {
+            Self::NotYou => 1,
+            Self::Unavailable(_) => 2,
+            Self::InboxFull => 3,
+            Self::Shape | Self::Text(_) => 4,
+        }
+    }
 }
 
 #[async_trait]
@@ -107,7 +162,7 @@ impl Handler for Talking {
             "Send" => self.send(event).await,
             "MsgStatus" => self.has_read(event).await,
             "Logout" => self.log_out(event),
-            _ => log_refused(self.client.socket(), &event.name, &"no such event"),
+            _ => self.refuse(event, &"no such event"),
         }
     }
 
@@ -118,37 +173,31 @@ impl Handler for Talking {
 
 impl Talking {
     async fn send(&mut self, mut event: Event) {
-        #[derive(Deserialize)]
-        struct Send {
-            #[serde(rename = "uId")]
-            from: UserId,
-            #[serde(rename = "pId")]
-            to: UserId,
-            msg: String,
-            rno: Option<Box<RawValue>>,
-        }
-        let Some(Send {
-            from,
-            to,
-            msg,
-            rno: receipt,
-        }) = event.arg()
-        else {
-            return self.not_sent(&event, Failure::Bad, &"payload has the wrong shape");
-        };
-        if from != *self.client.user() || self.subscription.is_none() {
-            return self.not_sent(&event, Failure::NotYou, &"in the name of somebody else");
-        }
-        let receipt = receipt.filter(|receipt| receipt.get().len() <= LONGEST_MARK);
         let ack = event.ack.take();
+        let Some(mut asked) = event.arg::<Send>() else {
+            return not_sent(&self.client, ack, None, &NotSent::Shape);
+        };
+        asked.rno = asked
+            .rno
+            .filter(|receipt| receipt.get().len() <= LONGEST_MARK);
+        if asked.from != *self.client.user() || self.subscription.is_none() {
+            return not_sent(&self.client, ack, Some(&asked), &NotSent::NotYou);
+        }
         // Noted before it is kept: it may come round before the receipt does.
-        let key = self.client.expect(Sent { receipt });
-        let between = (from.clone(), to);
-        let receipt = match self.chat.write(between, None, msg, Some(key.clone())).await {
+        let key = self.client.expect(Sent {
+            receipt: asked.rno.clone(),
+        });
+        let between = (asked.from.clone(), asked.to.clone());
+        let text = asked.msg.clone();
+        let receipt = match self
+            .chat
+            .write(between, None, text, Some(key.clone()))
+            .await
+        {
             Ok(receipt) => receipt,
             Err(refused) => {
                 self.client.expect_no_more(&key);
-                return self.not_sent(&event, Failure::from(&refused), &refused);
+                return not_sent(&self.client, ack, Some(&asked), &refused.into());
             }
         };
         // The next event need not wait until this one is kept.
@@ -156,26 +205,23 @@ impl Talking {
         tokio::spawn(async move {
             match receipt.await {
                 Ok(message) => {
-                    answer(ack, "Send Emit is success.", &from);
+                    answer(ack, "Send Emit is success.", &asked.from);
                     if client.is_logged_out.load(Ordering::Acquire) {
                         client.show_sent(&message);
                     }
                 }
                 Err(error) => {
                     client.expect_no_more(&key);
-                    not_sent(&client, &event, Failure::from(&error), &error);
+                    not_sent(&client, ack, Some(&asked), &error.into());
                 }
             }
+            drop(event);
         });
-    }
-
-    fn not_sent(&self, event: &Event, failure: Failure, reason: &dyn std::fmt::Display) {
-        not_sent(&self.client, event, failure, reason);
     }
 
     /// The page says so of every message that it shows. Nobody's page is told by an event that it
     /// would answer in turn.
-    async fn has_read(&mut self, mut event: Event) {
+    async fn has_read(&mut self, event: Event) {
         #[derive(Deserialize)]
         struct Status {
             #[serde(rename = "uId")]
@@ -187,9 +233,6 @@ impl Talking {
             #[serde(rename = "rStatus")]
             status: u8,
         }
-        let refused = |reason: &dyn std::fmt::Display| {
-            log_refused(self.client.socket(), "MsgStatus", reason);
-        };
         let Some(Status {
             reader,
             writer,
@@ -197,23 +240,23 @@ impl Talking {
             status,
         }) = event.arg()
         else {
-            return refused(&"payload has the wrong shape");
+            return self.refuse(event, &"payload has the wrong shape");
         };
         if reader != *self.client.user() || self.subscription.is_none() {
-            return refused(&"in the name of somebody else");
+            return self.refuse(event, &"in the name of somebody else");
         }
         if status != client::READ {
-            return refused(&"no such status");
+            return self.refuse(event, &"no such status");
         }
         let id = match self.find(&writer, time).await {
             Ok(Some(id)) => id,
-            Ok(None) => return refused(&"no such message"),
-            Err(error) => return refused(&error),
+            Ok(None) => return self.refuse(event, &"no such message"),
+            Err(error) => return self.refuse(event, &error),
         };
         match self.chat.read(&reader, &writer, id).await {
-            Ok(Some(_)) => answer(event.ack.take(), "MsgStatus Emit is success.", &reader),
-            Ok(None) => refused(&"no such message"),
-            Err(error) => refused(&error),
+            Ok(Some(_)) => answer(event.ack, "MsgStatus Emit is success.", &reader),
+            Ok(None) => self.refuse(event, &"no such message"),
+            Err(error) => self.refuse(event, &error),
         }
     }
 
@@ -236,6 +279,13 @@ impl Talking {
         Ok(found.map(|message| message.id))
     }
 
+    /// What the page asks for otherwise is not shown there: who looks at the answer is told.
+    fn refuse(&self, event: Event, reason: &dyn std::fmt::Display) {
+        log_refused(self.client.socket(), &event.name, reason);
+        let response = format!("Not done: {reason}.");
+        answer(event.ack, &response, self.client.user());
+    }
+
     fn log_out(&mut self, event: Event) {
         #[derive(Deserialize)]
         struct Logout {
@@ -252,11 +302,28 @@ impl Talking {
     }
 }
 
-/// The client keeps what was typed: only the acknowledgement has the page clear it.
-fn not_sent(client: &Client, event: &Event, failure: Failure, reason: &dyn std::fmt::Display) {
-    log_refused(client.socket(), &event.name, reason);
-    let failed = object!({ "RC": 1, "ER": failure as u8 });
+/// The page shows a `RESPSEND` like a message whatever its `ER`, and on the sender's side where it names both; and it clears
+/// what was typed as soon as the acknowledgement comes, whatever is in it. So the text goes back, with the reason.
+fn not_sent(client: &Client, ack: Option<Ack>, asked: Option<&Send>, why: &NotSent) {
+    match why {
+        NotSent::Unavailable(error) => log_refused(client.socket(), "Send", error),
+        why => log_refused(client.socket(), "Send", why),
+    }
+    let text = match asked.map(|asked| asked.msg.trim()) {
+        None | Some("") => format!("Not sent: {why}"),
+        Some(text) => format!("Not sent ({why}): {text}"),
+    };
+    let failed = object!({
+        "RC": 1,
+        "ER": why.code(),
+        "SID": asked.map(|asked| &asked.from),
+        "RID": asked.map(|asked| &asked.to),
+        "MSG": escape(&text),
+        "RANDOMNO": asked.and_then(|asked| asked.rno.as_ref()),
+        "MSGTIME": Timestamp::now().as_millisecond(),
+    });
     client.ask("RESPSEND", &failed, || {});
+    answer(ack, &format!("Send Emit failed: {why}."), client.user());
 }
 
 fn answer(ack: Option<Ack>, response: &str, user: &UserId) {
@@ -272,23 +339,20 @@ fn answer(ack: Option<Ack>, response: &str, user: &UserId) {
     }
 }
 
-impl From<&Refused> for Failure {
-    fn from(refused: &Refused) -> Self {
+impl From<Refused> for NotSent {
+    fn from(refused: Refused) -> Self {
         match refused {
-            Refused::Empty | Refused::TooLong(_) => Self::Bad,
             Refused::Store(error) => error.into(),
+            refused => Self::Text(refused),
         }
     }
 }
 
-impl From<&StoreError> for Failure {
-    fn from(error: &StoreError) -> Self {
+impl From<StoreError> for NotSent {
+    fn from(error: StoreError) -> Self {
         match error {
             StoreError::InboxFull(_) => Self::InboxFull,
-            StoreError::Busy
-            | StoreError::Unknown
-            | StoreError::Closed
-            | StoreError::Storage(_) => Self::Unavailable,
+            error => Self::Unavailable(error),
         }
     }
 }

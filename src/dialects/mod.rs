@@ -34,6 +34,11 @@ pub trait Dialect: Send + Sync + 'static {
     fn close_notice(&self, _why: CloseReason) -> Option<Rendered> {
         None
     }
+
+    /// Whether every event must ask for an answer, because the front end's page calls it without looking whether there is one.
+    fn asks_always(&self) -> bool {
+        false
+    }
 }
 
 /// What one socket and one dialect say to each other. The methods are called one after the other, in
@@ -137,6 +142,13 @@ impl Event {
     pub fn arg<T: DeserializeOwned>(&self) -> Option<T> {
         serde_json::from_str(self.args.first()?.get()).ok()
     }
+
+    /// It was dealt with. Answers it with one argument, where an answer was asked for.
+    pub fn answer(self, answer: &impl Serialize) {
+        if let Some(ack) = self.ack {
+            ack.send(answer);
+        }
+    }
 }
 
 /// The answer that a socket asked for with its event.
@@ -197,6 +209,19 @@ pub(crate) fn escape(text: &str) -> Cow<'_, str> {
 
 /// Characters of a client's event name that go into a log line.
 const LOGGED_NAME: usize = 40;
+
+/// Refuses an event of a front end whose own answers have no form for it. Who asked for an answer gets an object with the
+/// reason, `{"error": text}`.
+pub(crate) fn refuse(socket: &dyn Socket, event: Event, reason: &dyn fmt::Display) {
+    #[derive(Serialize)]
+    struct Refused {
+        error: String,
+    }
+    log_refused(socket, &event.name, reason);
+    event.answer(&Refused {
+        error: reason.to_string(),
+    });
+}
 
 /// Why an event was not taken, for front ends that have no way to show it.
 pub(crate) fn log_refused(socket: &dyn Socket, event: &str, reason: &dyn fmt::Display) {

@@ -14,7 +14,7 @@ use self::{
     identity::Proof,
 };
 use super::{Ack, Dialect, Event, Handler, Handshake, Refusal, Volatile, iso, json};
-use crate::account::tokens::Tokens;
+use crate::account::{names::Names, tokens::Tokens};
 use crate::chat::{
     Chat,
     message::{AuthorName, Message, MessageId, RoomName, UserId},
@@ -50,14 +50,22 @@ pub struct Native {
     words: Arc<dyn Render>,
     volatile: Arc<dyn Volatile>,
     tokens: Option<Arc<Tokens>>,
+    names: Arc<Names>,
 }
 
 impl Native {
-    /// `tokens` checks who somebody is; without it nobody is anybody to the application.
-    pub fn new(chat: Arc<Chat>, volatile: Arc<dyn Volatile>, tokens: Option<Arc<Tokens>>) -> Self {
+    /// `tokens` checks who somebody is; without it nobody is anybody to the application. `names` decides about names
+    /// that no token gives.
+    pub fn new(
+        chat: Arc<Chat>,
+        volatile: Arc<dyn Volatile>,
+        tokens: Option<Arc<Tokens>>,
+        names: Arc<Names>,
+    ) -> Self {
         Self {
             chat,
             tokens,
+            names,
             words: Arc::new(Renderer),
             volatile,
         }
@@ -76,7 +84,7 @@ impl Dialect for Native {
             volatile: self.volatile.clone(),
             socket,
             name: None,
-            proof: Proof::new(self.tokens.clone(), handshake),
+            proof: Proof::new(self.tokens.clone(), self.names.clone(), handshake),
             direct_messages: None,
             rooms: HashMap::new(),
         }))
@@ -173,17 +181,10 @@ impl Talking {
         }
         let Hello { name, token } = parse(event)?;
         let proved = self.proof.check(&self.socket, token).await?;
-        let given = match &proved {
-            Some(identity) => identity.name.clone(),
-            None => self.proof.name(),
-        };
-        let name = match given {
-            Some(name) => name,
-            None => name
-                .ok_or(Problem::BadRequest("`name` is missing"))?
-                .parse()
-                .map_err(Problem::BadName)?,
-        };
+        let name = self
+            .proof
+            .called(&self.socket, proved.as_ref(), name)
+            .await?;
         if let Some(identity) = proved {
             self.proof.accept(&self.socket, identity);
         }

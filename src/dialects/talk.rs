@@ -7,7 +7,7 @@ use std::{borrow::Cow, sync::Arc};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{Dialect, Event, Handler, Handshake, Refusal, escape, iso, json, log_refused};
+use super::{Dialect, Event, Handler, Handshake, Refusal, escape, iso, json, refuse};
 use crate::chat::{
     Chat,
     message::{Message, MessageId, RoomName},
@@ -107,27 +107,23 @@ impl Handler for Talking {
 
     async fn handle(&mut self, event: Event) {
         if &*event.name != "message" {
-            return log_refused(&*self.socket, &event.name, &"no such event");
+            // The page has no way to show it; a message's id, the other answer, is a string.
+            return refuse(&*self.socket, event, &"no such event");
         }
         let Some(text) = event.arg::<String>() else {
-            return log_refused(&*self.socket, &event.name, &"text is not a string");
+            return refuse(&*self.socket, event, &"text is not a string");
         };
         let receipt = match self.chat.post(RoomName::lobby(), None, text, None).await {
             Ok(receipt) => receipt,
-            Err(refused) => return log_refused(&*self.socket, &event.name, &refused),
+            Err(refused) => return refuse(&*self.socket, event, &refused),
         };
         // The next event need not wait until this one is kept.
         let socket = self.socket.clone();
         tokio::spawn(async move {
-            let Event {
-                name, ack, held, ..
-            } = event;
-            match (receipt.await, ack) {
-                (Ok(message), Some(ack)) => ack.send(&message.id.to_string()),
-                (Ok(_), None) => {}
-                (Err(error), _) => log_refused(&*socket, &name, &error),
+            match receipt.await {
+                Ok(message) => event.answer(&message.id.to_string()),
+                Err(error) => refuse(&*socket, event, &error),
             }
-            drop(held);
         });
     }
 

@@ -37,7 +37,7 @@ pub(super) async fn look(settings: &Settings) -> Vec<Finding> {
             Found::Missing => Finding::warn(
                 SUBJECT,
                 format!("exchange {name} is not there: no old server is on this broker, and it will be made"),
-                "If one should be: start it with its bus on (talk: SCALABLE=1), compare host and virtual host",
+                "If one should be: start it with its bus on (chat-scaling: SCALABLE=1; talk: in its code), compare host and virtual host",
             ),
             Found::Unfit(why) => {
                 let (why, to_do) = why.split_once("; ").unwrap_or((&why, ""));

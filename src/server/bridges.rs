@@ -18,9 +18,9 @@ use crate::{
     settings::Settings,
 };
 
-/// How long stopping waits until bridges have been told what they are still to be told. They are told the
-/// rest by another replica, or when this one comes back.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long a stop waits for bridges to send what is stored and not sent yet. Another replica sends the
+/// rest, or this one after its next start.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// All bridges of this replica.
 pub struct Bridges {
@@ -100,7 +100,7 @@ impl Bridges {
     pub async fn stop(&mut self) {
         self.stopping.cancel();
         let ended = async { while self.tasks.join_next().await.is_some() {} };
-        if timeout(LAST_WORDS, ended).await.is_err() {
+        if timeout(DRAIN_TIMEOUT, ended).await.is_err() {
             tracing::warn!("stopping before every bridge was told everything");
             self.tasks.shutdown().await;
         }

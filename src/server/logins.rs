@@ -6,7 +6,7 @@ use axum::Router;
 
 use crate::{
     account::{
-        Accounts, Shared,
+        Accounts, Names, Shared,
         sessions::{Rules, Sessions},
         tokens::{self, Tokens},
     },
@@ -101,6 +101,8 @@ pub struct Logins {
     /// None where people cannot register here.
     accounts: Option<Arc<Accounts>>,
     pub sessions: Arc<Sessions>,
+    /// Who may be called what.
+    pub names: Arc<Names>,
     /// Whether any cookie names anybody.
     pub are_on: bool,
 }
@@ -146,9 +148,11 @@ impl Logins {
                 "--session-secret is short enough to be found by trying: put a longer one before it"
             );
         }
+        let sessions = Arc::new(sessions);
         Ok(Self {
+            names: Arc::new(Names::new(accounts.clone(), sessions.clone())),
             accounts,
-            sessions: Arc::new(sessions),
+            sessions,
             are_on,
         })
     }
@@ -160,6 +164,7 @@ impl Logins {
         }
         let forms = Forms::new(
             self.accounts.clone(),
+            self.names.clone(),
             self.sessions.clone(),
             allowed,
             settings.stall_timeout,

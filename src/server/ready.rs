@@ -21,26 +21,26 @@ use crate::{
     cluster::replicas::Replicas,
 };
 
-/// What is known of this replica's state.
+/// Whether this replica takes new connections, and how its replicas and bridges are.
 #[derive(Clone)]
 pub(super) struct Readiness {
     is_draining: Arc<AtomicBool>,
     replicas: Option<Arc<Replicas>>,
-    neighbours: Arc<[Watched]>,
+    bridges: Arc<[Watched]>,
 }
 
 #[derive(Serialize)]
-struct Told {
+struct Report {
     ready: bool,
     draining: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     replicas: Option<ReplicaReport>,
-    /// How each bus of an old chat is, by its name.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    neighbours: BTreeMap<String, Bus>,
+    /// The state of each bridge, by its name.
+    #[serde(rename = "neighbours", skip_serializing_if = "BTreeMap::is_empty")]
+    bridges: BTreeMap<String, Bus>,
 }
 
-/// How a bridge's bus is. Why is for the store alone: whoever reaches the port may ask, and it names machines.
+/// The state of a bridge. Its reason goes to the log alone: anybody may ask, and reasons name machines.
 #[derive(Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 enum Bus {
@@ -74,11 +74,11 @@ struct ReplicaReport {
 }
 
 impl Readiness {
-    pub(super) fn new(replicas: Option<Arc<Replicas>>, neighbours: Arc<[Watched]>) -> Self {
+    pub(super) fn new(replicas: Option<Arc<Replicas>>, bridges: Arc<[Watched]>) -> Self {
         Self {
             is_draining: Arc::default(),
             replicas,
-            neighbours,
+            bridges,
         }
     }
 
@@ -93,7 +93,7 @@ impl Readiness {
 
     fn answer(&self) -> impl IntoResponse + use<> {
         let draining = self.is_draining.load(Ordering::Relaxed);
-        let told = Told {
+        let report = Report {
             ready: !draining,
             draining,
             replicas: self.replicas.as_ref().map(|replicas| ReplicaReport {
@@ -101,16 +101,16 @@ impl Readiness {
                 count: replicas.count(),
                 known: !replicas.is_lapsed(),
             }),
-            neighbours: (self.neighbours.iter())
+            bridges: (self.bridges.iter())
                 .map(|it| (it.name.to_string(), it.state.borrow().clone().into()))
                 .collect(),
         };
-        let status = if told.ready {
+        let status = if report.ready {
             StatusCode::OK
         } else {
             StatusCode::SERVICE_UNAVAILABLE
         };
         let fresh: [(HeaderName, &str); 1] = [(CACHE_CONTROL, "no-store")];
-        (status, fresh, Json(told))
+        (status, fresh, Json(report))
     }
 }

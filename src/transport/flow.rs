@@ -237,6 +237,13 @@ impl Flow {
             .is_none_or(|rate| self.pace.count(rate, limits.flood))
     }
 
+    /// The client was sent what makes it send so many packets, an answer above all: they do not count against its rate.
+    pub(super) fn asked(&self, packets: u32) {
+        if self.limits().event_rate.is_some() && self.pace.allow(packets) {
+            self.wake();
+        }
+    }
+
     /// Nothing more has come: the client is not ahead of its time.
     pub(super) fn caught_up(&self) {
         self.pace.caught_up();

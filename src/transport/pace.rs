@@ -1,6 +1,10 @@
 //! Keeps a session to its packet rate. What it sends too fast is not read before its time; so it waits in
 //! TCP, where the client feels it, and everybody else's packets come in between. Whoever goes on so
-//! is flooding. `flow` asks this before it lets anything be read.
+//! is flooding. `flow` asks this before it lets anything be read: [`Pace::may_read`] before each packet, and
+//! [`Pace::count`] for each that is read.
+//!
+//! Packets that the client sends because we made it do so, an acknowledgement that we asked for above all, are its due:
+//! whoever sends it such an event calls [`Pace::allow`], and so many packets neither wait nor count.
 
 use std::{
     num::NonZeroU32,
@@ -20,6 +24,10 @@ const AT_ONCE: u32 = 25;
 /// row.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// Packets that are allowed besides, at most. A client may have got nothing yet of what it was sent, and answer all of it
+/// later; more than this many answers count like any packet.
+const MOST_ALLOWED: u32 = 1_024;
+
 /// How many readers may wait for the same session's time.
 const READERS: usize = 2;
 
@@ -34,6 +42,8 @@ struct State {
     /// How long in all it was kept waiting since it last had nothing more to say.
     held_back: Duration,
     alarms: [Option<Pin<Box<Sleep>>>; READERS],
+    /// Packets that do not count: we made the client send them, and they have not come.
+    allowed: u32,
     /// The next packet had to wait.
     waited: bool,
 }
@@ -42,6 +52,10 @@ impl Pace {
     /// A packet came in. False once the session has been kept waiting for longer than `patience`.
     pub(super) fn count(&self, rate: NonZeroU32, patience: Duration) -> bool {
         let (mut state, now) = (self.0.lock(), Instant::now());
+        if state.allowed > 0 {
+            state.allowed -= 1;
+            return true;
+        }
         let due = state.due.unwrap_or(now);
         // Whoever lets time pass unused gets it back. That a packet waited for its time, and then for a
         // busy server, is not that.
@@ -56,6 +70,10 @@ impl Pace {
     /// Whether the next packet may be read. If not, `waker` is woken when it may.
     pub(super) fn may_read(&self, rate: NonZeroU32, reader: usize, waker: &Waker) -> bool {
         let mut state = self.0.lock();
+        if state.allowed > 0 {
+            state.wait_no_longer(reader);
+            return true;
+        }
         let Some(due) = state.due else {
             return true;
         };
@@ -81,11 +99,30 @@ impl Pace {
         is_time
     }
 
+    /// The client was sent what makes it send so many packets: they do not count. True where a packet waits that may be read
+    /// now.
+    #[must_use]
+    pub(super) fn allow(&self, packets: u32) -> bool {
+        let mut state = self.0.lock();
+        state.allowed = state.allowed.saturating_add(packets).min(MOST_ALLOWED);
+        state.alarms.iter().any(Option::is_some)
+    }
+
     /// Nothing is left to read: it was not too fast after all.
     pub(super) fn caught_up(&self) {
         let mut state = self.0.lock();
         state.held_back = Duration::ZERO;
         state.waited = false;
+    }
+}
+
+impl State {
+    /// The packet that waits need not: the rest of its wait is not held against the client.
+    fn wait_no_longer(&mut self, reader: usize) {
+        if let Some(alarm) = self.alarms[reader].take() {
+            let rest = alarm.deadline().saturating_duration_since(Instant::now());
+            self.held_back = self.held_back.saturating_sub(rest);
+        }
     }
 }
 
@@ -173,5 +210,48 @@ mod tests {
             read(&pace, 200).await.unwrap();
             pace.caught_up();
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_client_was_made_to_send_neither_waits_nor_counts() {
+        let (pace, start) = (Pace::default(), Instant::now());
+        for _ in 0..100 {
+            assert!(!pace.allow(30), "nothing waits");
+            read(&pace, 30).await.unwrap();
+        }
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        let times = read(&pace, 10).await.unwrap();
+        let (first, last) = (times[0], *times.last().unwrap());
+        assert_eq!(
+            first,
+            Duration::ZERO,
+            "its own packets have their time still"
+        );
+        assert!(last >= Duration::from_millis(150), "{last:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_packet_that_waits_may_come_once_it_is_allowed() {
+        let (pace, rate) = (Pace::default(), NonZeroU32::new(1).unwrap());
+        assert!(pace.count(rate, PATIENCE));
+        let waker = Waker::noop();
+        let start = Instant::now();
+        for _ in 0..1_000 {
+            assert!(!pace.may_read(rate, 0, waker));
+            assert!(pace.allow(1), "it waits");
+            assert!(pace.may_read(rate, 0, waker));
+            assert!(pace.count(rate, PATIENCE), "its waits were not waited");
+        }
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_is_saved_up_for_answers_than_is_bounded() {
+        let pace = Pace::default();
+        for _ in 0..10 {
+            let _ = pace.allow(MOST_ALLOWED);
+        }
+        let flooding_at = read(&pace, 10_000).await.unwrap_err() - MOST_ALLOWED as usize;
+        assert!((550..=570).contains(&flooding_at), "{flooding_at}");
     }
 }

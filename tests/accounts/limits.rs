@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr},
-    num::NonZeroU32,
+    num::{NonZeroU32, NonZeroUsize},
     sync::Arc,
     time::Duration,
 };
@@ -94,6 +94,76 @@ async fn ten_thousand_logins_at_once_from_everywhere_are_no_more_than_the_queue_
         .count();
     assert_eq!((wrong, busy), (at_once * 33, FLOOD - at_once * 33));
     assert_eq!(accounts.hashed(), u64::try_from(wrong).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_logs_in_rightly_without_end_keeps_nobody_else_from_logging_in_and_registering() {
+    let folder = TempDir::new().unwrap();
+    let mut options = in_folder(folder.path());
+    options.hashes_at_once = NonZeroUsize::MIN;
+    let accounts = Arc::new(open(options).await);
+    let ann = accounts
+        .register("ann", "ann@example.org", HERE)
+        .await
+        .unwrap();
+    let mut flood = tokio::task::JoinSet::new();
+    for n in 0..5 {
+        let mail = format!("flood{n}@example.org");
+        let registered = accounts
+            .register(&format!("flood {n}"), &mail, there(1))
+            .await
+            .unwrap();
+        for _ in 0..20 {
+            let (accounts, mail) = (Arc::clone(&accounts), mail.clone());
+            let password = registered.password.clone();
+            flood.spawn(async move {
+                loop {
+                    let _ = accounts.login(&mail, &password, there(1)).await;
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+    }
+    // Neither at another address nor at the same one: none of these is told to try again.
+    for n in 0..10 {
+        for from in [HERE, there(1)] {
+            accounts
+                .login("ann@example.org", &ann.password, from)
+                .await
+                .unwrap_or_else(|error| panic!("{n} from {from}: {error}"));
+        }
+        accounts
+            .register(
+                &format!("new {n}"),
+                &format!("new{n}@example.org"),
+                there(2),
+            )
+            .await
+            .unwrap_or_else(|error| panic!("{n}: {error}"));
+    }
+}
+
+#[tokio::test]
+async fn right_logins_of_an_account_are_limited_and_those_of_others_are_not() {
+    let folder = TempDir::new().unwrap();
+    let accounts = open(in_folder(folder.path())).await;
+    let (mut passwords, mails) = (Vec::new(), ["ann@example.org", "bob@example.org"]);
+    for mail in mails {
+        let registered = accounts.register(mail, mail, HERE).await.unwrap();
+        passwords.push(registered.password);
+    }
+    let log_in = async |who: usize, from| accounts.login(mails[who], &passwords[who], from).await;
+    for n in 0..60 {
+        log_in(0, there(n)).await.unwrap();
+    }
+    let before = accounts.hashed();
+    let refused = log_in(0, HERE).await;
+    assert!(
+        matches!(refused, Err(LoginError::TooMany { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(accounts.hashed(), before, "it costs no hash");
+    log_in(1, HERE).await.unwrap();
 }
 
 #[tokio::test]

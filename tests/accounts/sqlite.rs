@@ -5,7 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use handshaken::account::{LoginError, RegisterError};
 use tempfile::TempDir;
 
-use crate::harness::{HERE, in_folder, open};
+use crate::{
+    databases::{connect, one, prepare},
+    harness::{HERE, in_folder, open},
+};
 
 #[tokio::test]
 async fn who_registers_can_log_in_with_the_password_that_was_shown() {
@@ -51,10 +54,18 @@ async fn a_name_and_a_mail_are_taken_however_they_are_written() {
         .register("Zoë", "zoe@example.org", HERE)
         .await
         .unwrap();
-    for name in ["Zoë", "ZOË", "zoe\u{308}"] {
+    for name in [
+        "Zoë",
+        "ZOË",
+        "zoe\u{308}",
+        "Zoë\u{2800}",
+        "Z\u{43e}ë",
+        "zoë.",
+        " Z oë",
+    ] {
         let refused = accounts.register(name, "other@example.org", HERE).await;
         assert!(
-            matches!(&refused, Err(RegisterError::NameTaken(taken)) if taken == name),
+            matches!(&refused, Err(RegisterError::NameTaken(taken)) if taken == name.trim()),
             "{refused:?}"
         );
     }
@@ -67,6 +78,59 @@ async fn a_name_and_a_mail_are_taken_however_they_are_written() {
         .register("Zoe", "other@example.org", HERE)
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn users_whose_names_look_alike_stay_and_nobody_joins_them() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("accounts.db");
+    let url = format!("sqlite:{}?mode=rwc", file.display());
+    let long = "x".repeat(60);
+    // As a version left it that knew no look-alikes.
+    prepare(
+        &url,
+        "CREATE TABLE users (id INTEGER PRIMARY KEY AUTOINCREMENT, name VARCHAR(255) UNIQUE, mail VARCHAR(255) UNIQUE,
+            pass VARCHAR(255), name_key VARCHAR(64), mail_key VARCHAR(64))",
+        "INSERT INTO users (name, mail, pass) VALUES
+            ('admin', 'one@example.org', 'e5e9fa1ba31ecd1ae84f75caaa474f3a663f05f4'),
+            (char(1072) || 'dmin', 'two@example.org', 'e5e9fa1ba31ecd1ae84f75caaa474f3a663f05f4'),
+            (printf('%.60c', 'x'), 'long@example.org', 'e5e9fa1ba31ecd1ae84f75caaa474f3a663f05f4'),
+            (char(10), 'none@example.org', 'e5e9fa1ba31ecd1ae84f75caaa474f3a663f05f4')",
+    )
+    .await;
+    let skeletons = "SELECT COUNT(name_skeleton) FROM users";
+    for round in 0..2 {
+        let accounts = open(in_folder(folder.path())).await;
+        for (mail, name) in [
+            ("one@example.org", "admin"),
+            ("two@example.org", "\u{430}dmin"),
+            ("long@example.org", &*long),
+            ("none@example.org", "\n"),
+        ] {
+            let user = accounts.login(mail, "secret", HERE).await.unwrap();
+            assert_eq!(user.name, name, "{mail}");
+        }
+        // What they speak under is theirs.
+        for name in [
+            "Admin.",
+            "\u{430}dmin",
+            "adm\u{131}n",
+            &long[..40],
+            "User 4",
+        ] {
+            let refused = accounts.register(name, "new@example.org", HERE).await;
+            assert!(
+                matches!(refused, Err(RegisterError::NameTaken(_))),
+                "{name}: {refused:?}"
+            );
+        }
+        accounts.close().await;
+        let mut database = connect(&url).await.unwrap();
+        assert_eq!(one(&mut database, skeletons).await, 3, "{round}");
+        // Tables of another version of Unicode's made these.
+        let stale = "UPDATE users SET name_skeleton = '0-0:' || id";
+        sqlx::query(stale).execute(&mut database).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -10,9 +10,13 @@ export async function startNode(options, mount = () => {}) {
   const io = new Server(server, { allowEIO3: true, ...options });
   mount(io);
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  // A WebSocket whose client has gone without a close frame would keep the server for half a minute.
+  const sockets = new Set();
+  server.on('connection', (socket) => sockets.add(socket.once('close', () => sockets.delete(socket))));
   const stop = async () => {
-    server.closeAllConnections();
-    await io.close();
+    const closed = io.close();
+    for (const socket of sockets) socket.destroy();
+    await closed;
   };
   return { url: `http://127.0.0.1:${server.address().port}`, stop };
 }

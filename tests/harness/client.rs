@@ -69,10 +69,19 @@ impl Client {
         client
     }
 
+    /// The same, with a `Cookie` header.
+    pub async fn with_cookie(address: SocketAddr, namespace: &str, cookie: &str) -> Self {
+        let stream = soon("a TCP connection", TcpStream::connect(address)).await;
+        let stream = stream.unwrap();
+        let mut client = Self::over(stream, namespace, Eio::V4, Some(cookie)).await;
+        client.join_namespace().await;
+        client
+    }
+
     /// Connects over WebSocket, without CONNECT.
     pub async fn unjoined(address: SocketAddr, namespace: &str, eio: Eio) -> Self {
         let stream = soon("a TCP connection", TcpStream::connect(address)).await;
-        Self::over(stream.unwrap(), namespace, eio).await
+        Self::over(stream.unwrap(), namespace, eio, None).await
     }
 
     /// Connects over WebSocket with a receive buffer as small as the system has it, so that little
@@ -81,16 +90,20 @@ impl Client {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(1).unwrap();
         let stream = soon("a TCP connection", socket.connect(address)).await;
-        let mut client = Self::over(stream.unwrap(), namespace, Eio::V4).await;
+        let mut client = Self::over(stream.unwrap(), namespace, Eio::V4, None).await;
         client.join_namespace().await;
         client
     }
 
-    async fn over(stream: TcpStream, namespace: &str, eio: Eio) -> Self {
+    async fn over(stream: TcpStream, namespace: &str, eio: Eio, cookie: Option<&str>) -> Self {
         stream.set_nodelay(true).unwrap();
         let address = stream.peer_addr().unwrap();
         let uri = format!("ws://{address}{}&transport=websocket", eio.path());
-        let request = uri.into_client_request().unwrap();
+        let mut request = uri.into_client_request().unwrap();
+        if let Some(cookie) = cookie {
+            let cookie = cookie.parse().unwrap();
+            request.headers_mut().insert("cookie", cookie);
+        }
         let (stream, _) = soon("a WebSocket", client_async(request, stream))
             .await
             .unwrap();

@@ -165,7 +165,7 @@ test('after Logout nothing reaches that socket, and nothing is lost', async (t) 
   await here.say(bob, 'after');
   there.tell('Send', { uId: bob, pId: ann, msg: 'nobody any more', rno: 1 });
   await there.answered(1);
-  assert.deepEqual(there.sent(), [{ RC: 1, ER: 1 }]);
+  assert.deepEqual(there.sent().map(({ RC, ER }) => [RC, ER]), [[1, 1]]);
   assert.deepEqual(there.received(), []);
   const again = await visit(t, server.url, bob);
   await again.heard(1);
@@ -178,7 +178,7 @@ test('nobody writes in the name of somebody else', async (t) => {
   const [here, there] = [await visit(t, server.url, ann), await visit(t, server.url, bob)];
   here.tell('Send', { uId: bob, pId: ann, msg: 'forged', rno: 1 });
   await here.answered(1);
-  assert.deepEqual(here.sent(), [{ RC: 1, ER: 1 }]);
+  assert.deepEqual(here.sent().map(({ RC, ER }) => [RC, ER]), [[1, 1]]);
   await here.say(bob, 'honest');
   await there.heard(1);
   assert.deepEqual(there.texts(), ['honest']);
@@ -209,6 +209,41 @@ test('what is wrong is answered or logged, disturbs nobody, and the next message
   await here.answered(bad.length + 2);
   assert.deepEqual(here.sent().slice(-2).map(({ RANDOMNO }) => RANDOMNO), [null, null]);
   assert.doesNotMatch(server.log(), /panicked/);
+});
+
+test('what is not sent goes back to its sender as text that says so, and every event is acknowledged', async (t) => {
+  const [ann, bob] = two();
+  const here = await visit(t, server.url, ann);
+  const long = '<'.repeat(99_800);
+  const cases = [
+    [{ msg: ' ' }, 4, 'Not sent: text is empty'],
+    [{ msg: long }, 4, `Not sent (text is longer than 99500 bytes): ${'&lt;'.repeat(99_800)}`],
+    [{ uId: bob, msg: 'forged' }, 1, 'Not sent (you are not logged in as its sender): forged'],
+    [{ msg: 7 }, 4, 'Not sent: it has the wrong shape'],
+  ];
+  for (const [change, code, shown] of cases) {
+    const before = here.sent().length;
+    const ack = await here.say(bob, 'text', change);
+    await here.answered(before + 1);
+    const { MSGTIME, ...sent } = here.sent().at(-1);
+    const between = change.msg === 7 ? { SID: null, RID: null, RANDOMNO: null } : { SID: change.uId ?? ann, RID: bob, RANDOMNO: 12232 };
+    assert.deepEqual(sent, { RC: 1, ER: code, MSG: shown, ...between });
+    assert.ok(Math.abs(Date.now() - MSGTIME) < 60_000, `${MSGTIME} is not now`);
+    assert.equal(ack.uId, ann);
+    assert.match(ack.RESPONSE, /^Send Emit failed: /);
+  }
+  for (const [event, payload] of [['MsgStatus', {}], ['MsgStatus', { uId: ann, pId: bob, msgTime: 1, rStatus: 2 }], ['Nothing', 1]]) {
+    assert.match((await here.request(event, payload)).RESPONSE, /^Not done: /, event);
+  }
+});
+
+test('who sends what is too large for a message is told so, in words the page can show', async (t) => {
+  const [ann, bob] = two();
+  const here = await visit(t, server.url, ann);
+  here.tell('Send', { uId: ann, pId: bob, msg: 'x'.repeat(200_000), rno: 1 });
+  await here.answered(1);
+  const [{ RC, ER, MSG }] = here.sent();
+  assert.deepEqual([RC, ER, MSG], [1, 5, 'Not sent: a message was larger than the limit']);
 });
 
 test('markup comes as text', async (t) => {
@@ -276,7 +311,9 @@ test('a full box is said to the sender, and there is room again once something w
   here.tell('Send', { uId: 'ann', pId: 'bob', msg: 'too much', rno: 1 });
   await here.answered(3);
   // What was kept is told when the log has told it, which may be after the refusal.
-  assert.deepEqual(here.sent().filter(({ ER }) => ER !== 0), [{ RC: 1, ER: 3 }]);
+  assert.deepEqual(here.sent().filter(({ ER }) => ER !== 0).map(({ ER, MSG }) => [ER, MSG]), [
+    [3, 'Not sent (too many messages wait for the other): too much'],
+  ]);
   const there = await visit(t, small.url, 'bob');
   await there.heard(2);
   await eventually('there is room', async () => {

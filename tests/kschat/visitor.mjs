@@ -23,12 +23,15 @@ export function knock(t, url, query, kind = generations[0], options = {}) {
   return peer;
 }
 
+/** What the page says of a message that it shows. */
+export const readMark = ({ uId, pId, msgTime }) => ({ uId: pId, pId: uId, msgTime, rStatus: 2, uTime: Math.floor(Date.now() / 1000), appType: 104 });
+
 /**
- * A user who is connected. It acknowledges as often as `answers` says, and `listensFrom` is awaited before it has
- * handlers. `told` is every event so far as `[name, payload]`,
+ * A user who is connected. It acknowledges as often as `answers` says, says of each message that it was read where it
+ * `marks` them, as the page does, and `listensFrom` is awaited before it has handlers. `told` is every event so far as `[name, payload]`,
  * `received` the messages of RESPRECEIVER, `sent` what RESPSEND said.
  */
-export async function visit(t, url, id, { kind = generations[0], answers = Infinity, listensFrom } = {}) {
+export async function visit(t, url, id, { kind = generations[0], answers = Infinity, marks = false, listensFrom } = {}) {
   const told = [];
   const uncallable = [];
   const received = () => told.filter(([event]) => event === 'RESPRECEIVER').flatMap(([, { MSG }]) => MSG ?? []);
@@ -44,6 +47,8 @@ export async function visit(t, url, id, { kind = generations[0], answers = Infin
           told.push([event, payload]);
           if (typeof callback !== 'function') uncallable.push(event);
           else if (answers-- > 0) callback({ RESPONSE: `${event} Success!`, uId: id });
+          const [message] = payload.MSG ?? [];
+          if (marks && event === 'RESPRECEIVER' && message.rStatus === 1) socket.emit('MsgStatus', readMark(message));
         });
       }
       socket.on('MSGREAD', (payload) => visitor.receipts.push(payload));

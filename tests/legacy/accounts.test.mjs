@@ -237,6 +237,15 @@ test('what is not taken is told to its sender alone, in its words, and the page 
   assert.ok(!rabbit.told.some(({ msg }) => msg.includes('longer')));
   const log = server.log();
   assert.match(log, /refused an event/);
+  // Who asks for an answer gets one: the page's own, or the reason.
+  const empty = { error: 'text is empty' };
+  assert.deepEqual(await chatter.request('message', ' '), empty);
+  assert.deepEqual(await rabbit.request('chat', JSON.stringify({ msg: ' ' })), empty);
+  assert.deepEqual(await chatter.request('message', 'x'.repeat(1_800)), { error: 'text is longer than 1500 bytes' });
+  assert.deepEqual(await chatter.request('nothing known', 1), { error: 'no such event' });
+  assert.deepEqual(await rabbit.request('chat', 'no JSON'), { error: 'payload has no text `msg`' });
+  assert.match(await rabbit.request('chat', JSON.stringify({ msg: 'taken' })), /^\d+-/);
+  assert.equal(await chatter.request('left'), 'Ann');
 });
 
 test('names that are markup stay text, and a text of nothing but names cuts nobody off', async (t) => {

@@ -247,7 +247,7 @@ async fn typing_is_told_on_all_replicas_and_here_at_once_though_redis_is_away() 
         is_seen_typing(&mut ann, &mut elsewhere).await;
         is_seen_typing(&mut elsewhere, &mut ann).await;
     }
-    servers[0].logged(&["fleeting events did not pass"]).await;
+    servers[0].logged(&["volatile events did not pass"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

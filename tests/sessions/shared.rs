@@ -66,7 +66,7 @@ impl Replica {
     }
 
     async fn of(&self, cookie: &str) -> Option<Session> {
-        self.0.of(cookie).await.unwrap()
+        self.0.of(cookie, HOME).await.unwrap()
     }
 
     /// Counts how often a session is told to be over.
@@ -199,8 +199,10 @@ async fn what_node_changes_at_the_same_time_is_not_lost() {
     let cookie = of_node(&redis, "abc", r#"{"cookie":{},"count":0}"#);
     let naming = a.0.naming(HOME).unwrap();
     let named = a.0.name_visitor(naming, &cookie, "Bob".into()).await;
-    assert_eq!(a.cookie(&named.unwrap().id), cookie);
-    let record = kept(&redis, &cookie);
+    let named = a.cookie(&named.unwrap().id);
+    assert_ne!(named, cookie);
+    assert_eq!(kept(&redis, &cookie), Value::Null);
+    let record = kept(&redis, &named);
     assert_eq!(
         (&record["user"], &record["count"]),
         (&json!("Bob"), &json!(0))
@@ -226,15 +228,43 @@ async fn what_node_changes_at_the_same_time_is_not_lost() {
     let mut last = 0;
     for _ in 0..50 {
         let naming = a.0.naming(HOME).unwrap();
-        let named = a.0.name_visitor(naming, &cookie, "Bob".into());
-        named.await.unwrap();
-        let count = kept(&redis, &cookie)["count"].as_i64().unwrap();
+        let named = a.0.name_visitor(naming, &cookie, "Bob".into()).await;
+        let named = a.cookie(&named.unwrap().id);
+        let count = kept(&redis, &named)["count"].as_i64().unwrap();
         assert!(count >= last, "{count} after {last}");
         last = count;
     }
     stop.cancel();
     let count = node.await.unwrap();
-    assert_eq!(kept(&redis, &cookie)["count"], count);
+    // What Node wrote last is where it wrote it, or went along to the new id.
+    let left = kept(&redis, &cookie)["count"].as_i64();
+    assert_eq!(left.unwrap_or(last), count);
+}
+
+#[tokio::test]
+async fn a_visitor_who_connected_before_giving_a_name_is_known_on_all_replicas_from_the_same_place()
+{
+    let redis = RedisServer::start();
+    let [a, b] = [Replica::on(redis.address()), Replica::on(redis.address())];
+    let given = a.cookie(&a.0.unused());
+    let elsewhere: IpAddr = "192.0.2.1".parse().unwrap();
+    let mut held = given.clone();
+    for user in ["Bob", "Rob"] {
+        let naming = a.0.naming(HOME).unwrap();
+        let named = a.0.name_visitor(naming, &held, user.into()).await;
+        let named = a.cookie(&named.unwrap().id);
+        assert_ne!(named, held);
+        for cookie in [&held, &named] {
+            let found = b.of(cookie).await.unwrap();
+            assert_eq!(found.record.user.as_deref(), Some(user));
+        }
+        assert!(b.0.of(&held, elsewhere).await.unwrap().is_none());
+        held = named;
+    }
+    let session = b.of(&held).await.unwrap();
+    b.0.end(&session.id).await.unwrap();
+    assert!(a.of(&held).await.is_none());
+    assert_eq!(redis.cli(&["keys", "sess:*"]), "");
 }
 
 #[tokio::test]
@@ -298,7 +328,7 @@ async fn an_end_that_could_not_be_heard_is_found_out_when_the_way_is_back() {
         proxy.set(weather);
         a.0.end(&ann.id).await.unwrap();
         assert!(
-            b.0.of(&cookie).await.is_err(),
+            b.0.of(&cookie, HOME).await.is_err(),
             "what is not known is no answer"
         );
         assert_eq!(told.load(Ordering::Relaxed), 0);
@@ -306,7 +336,10 @@ async fn an_end_that_could_not_be_heard_is_found_out_when_the_way_is_back() {
         is_told(&told).await;
         assert_eq!(others.load(Ordering::Relaxed), 0);
         eventually("the other is logged in", async || {
-            let found = b.0.of(&bobs).await.map_err(|error| error.to_string())?;
+            let found =
+                b.0.of(&bobs, HOME)
+                    .await
+                    .map_err(|error| error.to_string())?;
             found.map(drop).ok_or("nobody".to_owned())
         })
         .await;
@@ -324,7 +357,7 @@ async fn redis_that_is_killed_or_stopped_logs_nobody_in_or_out() {
             "killed" => redis.kill(),
             _ => redis.pause(),
         }
-        let refused = a.0.of(&cookie).await.unwrap_err();
+        let refused = a.0.of(&cookie, HOME).await.unwrap_err();
         assert!(refused.to_string().contains("try again"), "{refused}");
         assert!(a.0.begin(Record::default()).await.is_err());
         assert!(a.0.end(&session.id).await.is_err());
@@ -334,7 +367,10 @@ async fn redis_that_is_killed_or_stopped_logs_nobody_in_or_out() {
         }
         if how == "killed" {
             eventually("the login counts", async || {
-                let found = a.0.of(&cookie).await.map_err(|error| error.to_string())?;
+                let found =
+                    a.0.of(&cookie, HOME)
+                        .await
+                        .map_err(|error| error.to_string())?;
                 found.map(drop).ok_or("nobody".to_owned())
             })
             .await;
@@ -343,7 +379,10 @@ async fn redis_that_is_killed_or_stopped_logs_nobody_in_or_out() {
     }
     // What was asked of the stopped one may have been done when it went on; then that is told.
     eventually("it is one or the other", async || {
-        let found = a.0.of(&cookie).await.map_err(|error| error.to_string())?;
+        let found =
+            a.0.of(&cookie, HOME)
+                .await
+                .map_err(|error| error.to_string())?;
         let (is_in, is_told) = (found.is_some(), told.load(Ordering::Relaxed) == 1);
         (is_in != is_told)
             .then_some(())
@@ -506,7 +545,7 @@ async fn what_is_damaged_in_redis_is_nobodys_and_harms_nobody() {
     let (_, cookie) = a.login("Bob").await;
     let (told, _watch) = a.watch(&session.id);
     redis.cli(&["rpush", "sess:other", "a"]);
-    assert!(a.0.of(&signed("other")).await.is_err());
+    assert!(a.0.of(&signed("other"), HOME).await.is_err());
     a.note().await;
     assert_eq!(told.load(Ordering::Relaxed), 0);
     let renewed = a.cookie(&a.0.renew(&session).await.unwrap());

@@ -11,11 +11,16 @@ use cookie::{Cookie, SameSite};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use crate::account::attempts::Network;
+
 /// Random bytes of an id, as many as in express-session.
 const ID_BYTES: usize = 24;
 
 /// The longest id that is looked up, in bytes. Those of express have 24 or 32.
 const ID_MAX: usize = 128;
+
+/// Bytes of the hash that an id is bound with.
+const BOUND_BYTES: usize = 8;
 
 /// Cookies of our name in one request that are looked at: a browser sends one for each path that it was set for.
 const COOKIES_MAX: usize = 4;
@@ -57,6 +62,17 @@ impl Seal {
         };
         let is_ours = (1..=ID_MAX).contains(&id.len()) && self.secrets.iter().any(is_signed);
         is_ours.then(|| id.to_owned())
+    }
+
+    /// What takes the place of an id in the hands of whoever comes from there: no cookie names it, and nobody else's
+    /// request makes it.
+    pub fn bound(&self, id: &str, to: Network) -> String {
+        let mac = self.secrets[0].clone().chain_update(format!("{id}@{to}"));
+        let digest = mac.finalize().into_bytes();
+        let digest: String = (digest[..BOUND_BYTES].iter())
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        format!("{id}@{digest}")
     }
 
     /// The `Set-Cookie` header for an id. Without an age the cookie goes with the browser.

@@ -86,7 +86,7 @@ impl Store for Embedded {
         let id = id.to_owned();
         self.run(move |conn| {
             let sql = "SELECT login, id, record, expires FROM sessions
-                WHERE id = ?1 OR (former = ?1 AND renewed > ?2) ORDER BY id = ?1 DESC";
+                WHERE id = ?1 OR (former = ?1 AND renewed > ?2) ORDER BY id = ?1 DESC, renewed DESC";
             let oldest = Timestamp::now().as_millisecond() - FORMER_AGE.as_millis() as i64;
             let mut found = conn.prepare_cached(sql)?;
             let kept = found.query_row(params![id, oldest], |row| kept(row, &id));
@@ -95,34 +95,46 @@ impl Store for Embedded {
         .await
     }
 
-    async fn begin(&self, id: &SessionId, record: &Record) -> Result<Login, SessionError> {
+    async fn begin(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        former: Option<&str>,
+    ) -> Result<(), SessionError> {
         let (id, account) = (id.clone(), record.mail.clone());
+        let former = former.map(str::to_owned);
         let (json, expires) = (self.lifetime.json(record), self.lifetime.expiry());
         self.run(move |conn| {
             let now = Timestamp::now().as_millisecond();
             let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let sql = "INSERT INTO sessions (login, id, renewed, account, record, expires)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-                ON CONFLICT (id) DO UPDATE SET account = ?4, record = ?5, expires = ?6 RETURNING login";
+            let sql = "INSERT INTO sessions (login, id, former, renewed, account, record, expires)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
             let expires = expires.as_millisecond();
-            let row = params![id.login.0, &*id.text, now, account, json, expires];
-            let login = tx.prepare_cached(sql)?.query_row(row, |row| row.get(0))?;
+            let row = params![id.login.0, &*id.text, former, now, account, json, expires];
+            tx.prepare_cached(sql)?.execute(row)?;
             if let Some(account) = account {
                 drop_most_of(&tx, &account)?;
             }
             drop_beyond(&tx, MOST)?;
-            tx.commit()?;
-            Ok(Login(login))
+            tx.commit()
         })
         .await
     }
 
-    async fn change(&self, id: &SessionId, record: &Record) -> Result<bool, SessionError> {
-        let login = id.login;
+    async fn rename(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        new: &str,
+        former: &str,
+    ) -> Result<bool, SessionError> {
+        let (login, new, former) = (id.login, new.to_owned(), former.to_owned());
         let (json, expires) = (self.lifetime.json(record), self.lifetime.expiry());
         self.run(move |conn| {
-            let sql = "UPDATE sessions SET record = ?2, expires = ?3 WHERE login = ?1";
-            let row = params![login.0, json, expires.as_millisecond()];
+            let now = Timestamp::now().as_millisecond();
+            let sql = "UPDATE sessions
+                SET record = ?2, expires = ?3, id = ?4, former = ?5, renewed = ?6 WHERE login = ?1";
+            let row = params![login.0, json, expires.as_millisecond(), new, former, now];
             Ok(conn.execute(sql, row)? > 0)
         })
         .await

@@ -72,21 +72,21 @@ impl Shared {
         in_ms(stored.age().unwrap_or_else(|| self.lifetime.age()))
     }
 
-    /// Puts one record in the place of another, and under another id where the ids differ; false where that other
-    /// is not there any more.
+    /// Puts one record in the place of another, under another id; false where that other is not there any more.
+    /// `former` leads to the new one for a while: the id that it had, or what takes that id's place.
     async fn swap(
         &self,
         id: &str,
         expected: &str,
         login: Login,
-        new: &str,
-        record: &Stored,
+        (new, record): (&str, &Stored),
+        former: &str,
     ) -> Result<bool, SessionError> {
         let mut call = self.call("swap");
         call.arg(id).arg(expected).arg(login.0);
         call.arg(record.mail()).arg(self.age(record));
         call.arg(new).arg(record.to_json());
-        call.arg(record.former(login, new).to_json());
+        call.arg(former).arg(record.former(login, new).to_json());
         call.arg(in_ms(FORMER_AGE));
         self.run(call).await
     }
@@ -121,7 +121,12 @@ impl Store for Shared {
         Ok(None)
     }
 
-    async fn begin(&self, id: &SessionId, record: &Record) -> Result<Login, SessionError> {
+    async fn begin(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        former: Option<&str>,
+    ) -> Result<(), SessionError> {
         let mut stored = Stored::parse(&self.lifetime.json(record)).unwrap_or_default();
         stored.mark(id.login);
         let mut call = self.call("begin");
@@ -129,20 +134,19 @@ impl Store for Shared {
         call.arg(stored.mail()).arg(stored.to_json());
         call.arg(in_ms(self.lifetime.age()));
         call.arg(MOST).arg(MOST_OF_ACCOUNT);
-        let other: Option<Vec<u8>> = self.run(call).await?;
-        let Some(other) = other else {
-            return Ok(id.login);
-        };
-        let other = Stored::parse(&String::from_utf8_lossy(&other)).unwrap_or_default();
-        let id = SessionId {
-            login: other.login(&id.text),
-            text: id.text.clone(),
-        };
-        self.change(&id, record).await?;
-        Ok(id.login)
+        call.arg(former.unwrap_or_default());
+        call.arg(stored.former(id.login, &id.text).to_json());
+        call.arg(in_ms(FORMER_AGE));
+        self.run(call).await
     }
 
-    async fn change(&self, id: &SessionId, record: &Record) -> Result<bool, SessionError> {
+    async fn rename(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        new: &str,
+        former: &str,
+    ) -> Result<bool, SessionError> {
         let mut at = id.text.clone();
         for _ in 0..TRIES {
             let Some(expected) = self.get(&at).await? else {
@@ -157,7 +161,9 @@ impl Store for Shared {
                 stored.name_visitor(user);
             }
             stored.refresh();
-            if self.swap(&at, &expected, id.login, &at, &stored).await? {
+            stored.mark(id.login);
+            let swapped = self.swap(&at, &expected, id.login, (new, &stored), former);
+            if swapped.await? {
                 return Ok(true);
             }
         }
@@ -175,7 +181,7 @@ impl Store for Shared {
             }
             stored.refresh();
             stored.mark(id.login);
-            let swapped = self.swap(&id.text, &expected, id.login, &new, &stored);
+            let swapped = self.swap(&id.text, &expected, id.login, (&new, &stored), &id.text);
             if swapped.await? {
                 return Ok(new);
             }

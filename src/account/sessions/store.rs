@@ -26,11 +26,23 @@ pub(super) trait Store: Send + Sync {
     /// The session that has this id, or had it until a moment ago.
     async fn load(&self, id: &str) -> Result<Option<Kept>, SessionError>;
 
-    /// Keeps a new session, and says which one it is: two requests may begin the same one.
-    async fn begin(&self, id: &SessionId, record: &Record) -> Result<Login, SessionError>;
+    /// Keeps a new session. `former` leads to it for a while, as an id does that it had before.
+    async fn begin(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        former: Option<&str>,
+    ) -> Result<(), SessionError>;
 
-    /// Keeps a session's record with another name of its visitor, `user`; false where it has ended.
-    async fn change(&self, id: &SessionId, record: &Record) -> Result<bool, SessionError>;
+    /// Keeps a session's record with another name of its visitor, `user`, under another id; `former` leads there for a
+    /// while, and the id that it had does not. False where it has ended.
+    async fn rename(
+        &self,
+        id: &SessionId,
+        record: &Record,
+        new: &str,
+        former: &str,
+    ) -> Result<bool, SessionError>;
 
     /// Gives a session another id, and says which one it has then: another request may have been first.
     async fn renew(&self, id: &SessionId, new: Box<str>) -> Result<Box<str>, SessionError>;

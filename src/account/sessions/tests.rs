@@ -113,10 +113,10 @@ async fn a_session_is_found_by_its_cookie_until_it_is_ended() {
     let sessions = open(&dir, &["one"]);
     let session = sessions.begin(ann()).await.unwrap();
     let cookie = cookie(&sessions, &session.id);
-    let found = sessions.of(&cookie).await.unwrap().unwrap();
+    let found = sessions.of(&cookie, HOME).await.unwrap().unwrap();
     assert_eq!(found.record, ann());
     sessions.end(&found.id).await.unwrap();
-    assert!(sessions.of(&cookie).await.unwrap().is_none());
+    assert!(sessions.of(&cookie, HOME).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -134,7 +134,7 @@ async fn later_secrets_verify_what_the_first_one_did_not_sign() {
         (&[], false, true),
     ] {
         let sessions = open(&dir, secrets);
-        let knows = async |cookie| sessions.of(cookie).await.unwrap().is_some();
+        let knows = async |cookie| sessions.of(cookie, HOME).await.unwrap().is_some();
         assert_eq!(knows(&old).await, knows_old, "{secrets:?}");
         assert_eq!(knows(&drawn).await, knows_drawn, "{secrets:?}");
     }
@@ -149,14 +149,14 @@ async fn a_renewed_session_is_known_by_both_ids_and_has_the_new_one() {
     let renewed = cookie(&sessions, &sessions.renew(&session).await.unwrap());
     assert_ne!(before, renewed);
     // Another tab, which asked before it had the answer of the first.
-    let late = sessions.of(&before).await.unwrap().unwrap();
+    let late = sessions.of(&before, HOME).await.unwrap().unwrap();
     assert_eq!(
         cookie(&sessions, &sessions.renew(&late).await.unwrap()),
         renewed
     );
     sessions.end(&late.id).await.unwrap();
     for cookie in [before, renewed] {
-        assert!(sessions.of(&cookie).await.unwrap().is_none());
+        assert!(sessions.of(&cookie, HOME).await.unwrap().is_none());
     }
 }
 
@@ -171,7 +171,7 @@ async fn requests_that_renew_a_session_at_the_same_time_get_the_same_id() {
     let (one, other) = (tabs.0.unwrap(), tabs.1.unwrap());
     assert_eq!(cookie(&sessions, &one), cookie(&sessions, &other));
     for cookie in [before, cookie(&sessions, &one)] {
-        assert!(sessions.of(&cookie).await.unwrap().is_some());
+        assert!(sessions.of(&cookie, HOME).await.unwrap().is_some());
     }
 }
 
@@ -183,7 +183,7 @@ async fn a_session_gets_only_so_many_ids_at_once_and_lives_on() {
     let mut held = cookie(&sessions, &session.id);
     let mut ids = HashSet::new();
     for _ in 0..RENEWALS + 10 {
-        let session = sessions.of(&held).await.unwrap().unwrap();
+        let session = sessions.of(&held, HOME).await.unwrap().unwrap();
         held = cookie(&sessions, &sessions.renew(&session).await.unwrap());
         ids.insert(held.clone());
     }
@@ -191,18 +191,30 @@ async fn a_session_gets_only_so_many_ids_at_once_and_lives_on() {
 }
 
 #[tokio::test]
-async fn a_visitor_is_known_by_the_first_cookie_once_there_is_a_name() {
+async fn whoever_gives_a_name_gets_another_id_and_the_former_leads_there_only_from_the_same_place()
+{
     let dir = tempfile::tempdir().unwrap();
     let sessions = open(&dir, &["one"]);
-    let first = cookie(&sessions, &sessions.unused());
-    assert!(sessions.of(&first).await.unwrap().is_none());
+    let elsewhere: IpAddr = "192.0.2.1".parse().unwrap();
+    let mut held = cookie(&sessions, &sessions.unused());
+    assert!(sessions.of(&held, HOME).await.unwrap().is_none());
     for user in ["Bob", "Rob"] {
         let naming = sessions.naming(HOME).unwrap();
-        let named = sessions.name_visitor(naming, &first, user.into());
-        let named = named.await.unwrap();
-        assert_eq!(cookie(&sessions, &named.id), first);
-        let found = sessions.of(&first).await.unwrap().unwrap();
-        assert_eq!(found.record.user.as_deref(), Some(user));
+        let named = sessions.name_visitor(naming, &held, user.into());
+        let named = cookie(&sessions, &named.await.unwrap().id);
+        assert_ne!(named, held);
+        // The page may have connected before it had the answer.
+        for (cookie, from, expected) in [
+            (&held, HOME, Some(user)),
+            (&held, elsewhere, None),
+            (&named, HOME, Some(user)),
+            (&named, elsewhere, Some(user)),
+        ] {
+            let found = sessions.of(cookie, from).await.unwrap();
+            let found = found.and_then(|found| found.record.user);
+            assert_eq!(found.as_deref(), expected, "{cookie} {from}");
+        }
+        held = named;
     }
 }
 
@@ -214,9 +226,9 @@ async fn what_ended_while_it_was_changed_stays_ended() {
     let before = cookie(&sessions, &session.id);
     // As when the logout comes between reading and writing.
     sessions.end(&session.id).await.unwrap();
-    let changed = sessions.store.change(&session.id, &session.record);
-    assert!(!changed.await.unwrap());
-    assert!(sessions.of(&before).await.unwrap().is_none());
+    let renamed = (sessions.store).rename(&session.id, &session.record, "new", "former");
+    assert!(!renamed.await.unwrap());
+    assert!(sessions.of(&before, HOME).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -273,16 +285,16 @@ async fn what_is_used_or_watched_lasts_and_the_rest_expires() {
         begun.push((cookie(&sessions, &session.id), session));
     }
     let _watch = sessions.watch(&begun[1].1.id, || {});
-    sessions.of(&begun[0].0).await.unwrap().unwrap();
+    sessions.of(&begun[0].0, HOME).await.unwrap().unwrap();
     let file = rusqlite::Connection::open(dir.path().join("sessions.db")).unwrap();
     file.execute("UPDATE sessions SET expires = 1", []).unwrap();
     // Before that is noted, too.
-    assert!(sessions.of(&begun[0].0).await.unwrap().is_some());
-    assert!(sessions.of(&begun[2].0).await.unwrap().is_none());
+    assert!(sessions.of(&begun[0].0, HOME).await.unwrap().is_some());
+    assert!(sessions.of(&begun[2].0, HOME).await.unwrap().is_none());
     sessions.tidy().await;
     let count = "SELECT count(*) FROM sessions";
     assert_eq!(file.query_row(count, [], |row| row.get(0)), Ok(2));
-    assert!(sessions.of(&begun[1].0).await.unwrap().is_some());
+    assert!(sessions.of(&begun[1].0, HOME).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -291,11 +303,11 @@ async fn what_was_used_is_good_while_that_is_being_noted() {
     let sessions = open(&dir, &["one"]);
     let session = sessions.begin(ann()).await.unwrap();
     let cookie = cookie(&sessions, &session.id);
-    sessions.of(&cookie).await.unwrap().unwrap();
+    sessions.of(&cookie, HOME).await.unwrap().unwrap();
     let file = rusqlite::Connection::open(dir.path().join("sessions.db")).unwrap();
     file.execute("UPDATE sessions SET expires = 1", []).unwrap();
     // The request reads the record first, and then looks whether it was used.
-    let (found, noted) = tokio::join!(sessions.of(&cookie), sessions.tidy());
+    let (found, noted) = tokio::join!(sessions.of(&cookie, HOME), sessions.tidy());
     assert!(found.unwrap().is_some() && noted);
 }
 
@@ -315,7 +327,7 @@ async fn one_account_has_only_so_many_sessions() {
     }
     let is_there = async |session: &Session| {
         let cookie = cookie(&sessions, &session.id);
-        sessions.of(&cookie).await.unwrap().is_some()
+        sessions.of(&cookie, HOME).await.unwrap().is_some()
     };
     assert!(!is_there(&first).await);
     assert!(is_there(&bob).await);

@@ -1,6 +1,13 @@
 //! Where a key set comes from: a file, or an address that is asked over HTTP.
 
-use std::{fmt, fs, io, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    fmt, fs,
+    io::{self, Read},
+    net::IpAddr,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, Uri, header};
@@ -38,6 +45,8 @@ pub(super) enum SourceError {
     Certificates(#[source] io::Error),
     #[error("it answers with {0}")]
     Status(http::StatusCode),
+    #[error("it is more than {LARGEST} bytes")]
+    Large,
     #[error("it is more than {LARGEST} bytes, or breaks off")]
     Body(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("it took longer than {PATIENCE:?}")]
@@ -48,7 +57,7 @@ impl JwksSource {
     /// Where it is a file, what is in it.
     pub(super) fn read_file(&self) -> Option<Result<Vec<u8>, SourceError>> {
         match self {
-            Self::File(path) => Some(fs::read(path).map_err(SourceError::File)),
+            Self::File(path) => Some(read(path)),
             Self::Url(_) => None,
         }
     }
@@ -68,12 +77,28 @@ impl JwksSource {
 
     pub(super) async fn fetch(&self) -> Result<Vec<u8>, SourceError> {
         match self {
-            Self::File(path) => tokio::fs::read(path).await.map_err(SourceError::File),
+            Self::File(path) => {
+                let path = path.clone();
+                let reading = tokio::task::spawn_blocking(move || read(&path));
+                let stopped = |error| SourceError::File(io::Error::other(error));
+                reading.await.map_err(stopped)?
+            }
             Self::Url(url) => tokio::time::timeout(PATIENCE, ask(url))
                 .await
                 .unwrap_or(Err(SourceError::Late)),
         }
     }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, SourceError> {
+    let mut set = Vec::new();
+    let file = fs::File::open(path).map_err(SourceError::File)?;
+    let most = LARGEST as u64 + 1;
+    (file.take(most).read_to_end(&mut set)).map_err(SourceError::File)?;
+    if set.len() > LARGEST {
+        return Err(SourceError::Large);
+    }
+    Ok(set)
 }
 
 /// One request. Nobody is sent on: who may sign is said by the address in the settings alone.
@@ -152,6 +177,8 @@ impl fmt::Debug for JwksSource {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
 
     #[test]
@@ -177,5 +204,92 @@ mod tests {
         assert_eq!(source.to_string(), "https://a:1/k");
         assert_eq!(format!("{source:?}"), "https://a:1/k");
         assert!("https://user:pass@a/".parse::<JwksSource>().is_err());
+    }
+
+    /// What a server does when it has answered.
+    #[derive(Clone)]
+    enum Then {
+        Closes,
+        Waits,
+        /// Sends this for as long as it is taken.
+        Goes(String),
+    }
+
+    /// A server that answers each request with these bytes.
+    async fn server(answer: String, then: Then) -> JwksSource {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let source = format!("http://{}/keys", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.read(&mut [0; 1024]).await;
+                let _ = stream.write_all(answer.as_bytes()).await;
+                match &then {
+                    Then::Closes => {}
+                    Then::Waits => std::future::pending().await,
+                    Then::Goes(more) => while stream.write_all(more.as_bytes()).await.is_ok() {},
+                }
+            }
+        });
+        source.parse().unwrap()
+    }
+
+    fn ok(headers: &str, body: &str) -> String {
+        format!("HTTP/1.1 200 OK\r\n{headers}\r\n{body}")
+    }
+
+    #[tokio::test]
+    async fn nobody_is_sent_on_to_another_address() {
+        let inside = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        inside.set_nonblocking(true).unwrap();
+        let there = inside.local_addr().unwrap();
+        for status in ["301 Moved", "302 Found", "307 Redirect", "308 Redirect"] {
+            let answer = format!(
+                "HTTP/1.1 {status}\r\nLocation: http://{there}/\r\nContent-Length: 0\r\n\r\n"
+            );
+            let fetched = server(answer, Then::Closes).await.fetch().await;
+            assert!(
+                matches!(fetched, Err(SourceError::Status(_))),
+                "{fetched:?}"
+            );
+        }
+        let came = inside.accept().map(drop).map_err(|error| error.kind());
+        assert_eq!(came, Err(io::ErrorKind::WouldBlock));
+    }
+
+    #[tokio::test]
+    async fn what_is_huge_is_given_up_before_it_is_read() {
+        let some = "x".repeat(0x10000);
+        let chunk = format!("10000\r\n{some}\r\n");
+        for (head, more) in [
+            (ok("Transfer-Encoding: chunked\r\n", ""), chunk),
+            (ok("Content-Length: 1000000000000\r\n", ""), some),
+            ("HTTP/1.1 200 OK\r\n".into(), "X-Header: x\r\n".repeat(1000)),
+        ] {
+            let fetched = server(head, Then::Goes(more)).await.fetch().await;
+            assert!(
+                matches!(
+                    fetched,
+                    Err(SourceError::Body(_) | SourceError::NoAnswer(_))
+                ),
+                "{fetched:?}"
+            );
+        }
+        let endless = JwksSource::File("/dev/zero".into());
+        for fetched in [endless.fetch().await, endless.read_file().unwrap()] {
+            assert!(matches!(fetched, Err(SourceError::Large)), "{fetched:?}");
+        }
+    }
+
+    // Time passes as soon as nothing else happens.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_slow_is_given_up() {
+        let half = ok("Content-Length: 100\r\n", "half of it");
+        for answer in [String::new(), half] {
+            let source = server(answer, Then::Waits).await;
+            let begun = tokio::time::Instant::now();
+            let fetched = source.fetch().await;
+            assert!(matches!(fetched, Err(SourceError::Late)), "{fetched:?}");
+            assert!(begun.elapsed() <= PATIENCE + Duration::from_secs(1));
+        }
     }
 }

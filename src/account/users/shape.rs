@@ -4,8 +4,16 @@
 
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor};
 
-use super::{DatabaseError, key::Key, sql::Statements, url::DatabaseUrl};
-use crate::account::errors::OpenError;
+use super::{
+    DatabaseError,
+    key::{Key, Skeleton},
+    sql::Statements,
+    url::DatabaseUrl,
+};
+use crate::account::{
+    errors::OpenError,
+    user::{User, UserId},
+};
 
 /// What a table must have to be taken for the users'.
 const COLUMNS: [&str; 4] = ["id", "name", "mail", "pass"];
@@ -140,6 +148,7 @@ async fn alter(
     for (column, add) in [
         ("name_key", sql.add_name_key),
         ("mail_key", sql.add_mail_key),
+        ("name_skeleton", sql.add_name_skeleton),
     ] {
         if !has(&there, column) {
             tracing::info!(column, "a column is added to the users' table");
@@ -183,50 +192,66 @@ async fn widen(
     Ok(())
 }
 
-/// Gives every user its keys. Of users that clash only by case, the first gets the key; the others log in by what
-/// is written in their row.
+/// Gives every user its keys. Of users whose names or addresses differ only by case, or whose names look alike, the first gets the
+/// key; the others log in by what is written in their row.
 async fn fill_keys(
     connection: &mut AnyConnection,
     sql: &'static Statements,
 ) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin_with(sql.begin).await?;
     transaction.execute(sqlx::raw_sql(sql.lock)).await?;
+    let present = Skeleton::version() + "%";
     let mut last = i64::MIN;
     loop {
         let page = sqlx::query_as(sql.keyless)
             .bind(last)
+            .bind(&present)
             .fetch_all(&mut *transaction)
             .await?;
         let page: Vec<Keyless> = page;
         let Some(&(id, ..)) = page.last() else { break };
         last = id;
         for (id, name, mail) in page {
-            for (set, text) in [(sql.set_name_key, name), (sql.set_mail_key, mail)] {
+            for (set, text) in [
+                (sql.set_name_key, name.as_deref()),
+                (sql.set_mail_key, mail.as_deref()),
+            ] {
                 let Some(text) = text else { continue };
-                set_key(&mut transaction, set, id, &Key::of(&text)).await?;
+                if !set_key(&mut transaction, set, id, Key::of(text).as_str()).await? {
+                    tracing::warn!(
+                        user = id,
+                        "another user's name or mail differs from this one's only in case"
+                    );
+                }
+            }
+            // Of the name that it speaks under.
+            let author = User::author_of(UserId(id), name.as_deref().unwrap_or_default());
+            let skeleton = Skeleton::of(author.as_str());
+            let set = sql.set_name_skeleton;
+            if !set_key(&mut transaction, set, id, skeleton.as_str()).await? {
+                tracing::warn!(user = id, "another user's name looks like this one's");
+                // One of other tables of Unicode's must not keep somebody else's.
+                let unset = sqlx::query(sql.unset_name_skeleton).bind(id);
+                unset.execute(&mut *transaction).await?;
             }
         }
     }
     transaction.commit().await
 }
 
-/// Gives a user a key, unless another has it.
+/// Gives a user a key; false where another has it.
 async fn set_key(
     connection: &mut AnyConnection,
     set: &'static str,
     id: i64,
-    key: &Key,
-) -> Result<(), sqlx::Error> {
+    key: &str,
+) -> Result<bool, sqlx::Error> {
     let mut savepoint = connection.begin().await?;
-    let query = sqlx::query(set).bind(key.as_str()).bind(id);
+    let query = sqlx::query(set).bind(key).bind(id);
     match query.execute(&mut *savepoint).await {
-        Ok(_) => savepoint.commit().await,
+        Ok(_) => savepoint.commit().await.map(|()| true),
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-            tracing::warn!(
-                user = id,
-                "another user's name or mail differs from this one's only in case"
-            );
-            savepoint.rollback().await
+            savepoint.rollback().await.map(|()| false)
         }
         Err(error) => Err(error),
     }

@@ -18,6 +18,7 @@ pub(super) struct Statements {
     pub widen: &'static str,
     pub add_name_key: &'static str,
     pub add_mail_key: &'static str,
+    pub add_name_skeleton: &'static str,
     /// Adds the columns for what will take the place of the passwords that the old chat still reads.
     pub add_beside: &'static str,
     /// Puts it there, where the password is still the one that it was made of.
@@ -29,13 +30,16 @@ pub(super) struct Statements {
     pub clock: &'static str,
     /// How many passwords are as the old chat keeps them.
     pub old_hashes: &'static str,
-    /// Users who lack a key, from this id on: id, name, mail.
+    /// Users who lack a key, or whose skeleton is not like this pattern, from this id on: id, name, mail.
     pub keyless: &'static str,
     pub set_name_key: &'static str,
     pub set_mail_key: &'static str,
+    pub set_name_skeleton: &'static str,
+    /// Takes away the skeleton of a user.
+    pub unset_name_skeleton: &'static str,
     /// Users of this mail's key, or of this very mail and no key: id, name, mail, pass.
     pub by_mail: &'static str,
-    /// The same by name.
+    /// How many users have a name of this key or skeleton, or this very name and no key.
     pub by_name: &'static str,
     pub insert: &'static str,
     /// The same, with what is kept beside.
@@ -70,6 +74,8 @@ const SQLITE: Statements = Statements {
         CREATE UNIQUE INDEX users_by_name_key ON users (name_key)",
     add_mail_key: "ALTER TABLE users ADD COLUMN mail_key VARCHAR(64);
         CREATE UNIQUE INDEX users_by_mail_key ON users (mail_key)",
+    add_name_skeleton: "ALTER TABLE users ADD COLUMN name_skeleton VARCHAR(64);
+        CREATE UNIQUE INDEX users_by_name_skeleton ON users (name_skeleton)",
     add_beside: "ALTER TABLE users ADD COLUMN argon2id VARCHAR(255);
         ALTER TABLE users ADD COLUMN argon2id_of VARCHAR(40)",
     take_over: "UPDATE users SET pass = argon2id WHERE CAST(pass AS TEXT) = argon2id_of",
@@ -78,16 +84,19 @@ const SQLITE: Statements = Statements {
     clock: "SELECT CAST(NULL AS BIGINT)",
     old_hashes: "SELECT COUNT(*) FROM users WHERE LENGTH(CAST(pass AS TEXT)) = 40",
     keyless: "SELECT CAST(id AS BIGINT), CAST(name AS TEXT), CAST(mail AS TEXT) FROM users
-        WHERE id > $1 AND (name_key IS NULL OR mail_key IS NULL) ORDER BY id LIMIT 500",
+        WHERE id > $1 AND (name_key IS NULL OR mail_key IS NULL OR name_skeleton IS NULL OR name_skeleton NOT LIKE $2)
+        ORDER BY id LIMIT 500",
     set_name_key: "UPDATE users SET name_key = $1 WHERE id = $2 AND name_key IS NULL",
     set_mail_key: "UPDATE users SET mail_key = $1 WHERE id = $2 AND mail_key IS NULL",
+    set_name_skeleton: "UPDATE users SET name_skeleton = $1 WHERE id = $2",
+    unset_name_skeleton: "UPDATE users SET name_skeleton = NULL WHERE id = $1",
     by_mail: "SELECT CAST(id AS BIGINT), CAST(name AS TEXT), CAST(mail AS TEXT), CAST(pass AS TEXT) FROM users
         WHERE mail_key = $1 OR (mail_key IS NULL AND mail = $2) ORDER BY id LIMIT 20",
-    by_name: "SELECT CAST(id AS BIGINT), CAST(name AS TEXT), CAST(mail AS TEXT), CAST(pass AS TEXT) FROM users
-        WHERE name_key = $1 OR (name_key IS NULL AND name = $2) ORDER BY id LIMIT 20",
-    insert: "INSERT INTO users (name, mail, pass, name_key, mail_key) VALUES ($1, $2, $3, $4, $5)",
-    insert_shared: "INSERT INTO users (name, mail, pass, name_key, mail_key, argon2id, argon2id_of)
-        VALUES ($1, $2, $3, $4, $5, $6, $3)",
+    by_name: "SELECT COUNT(*) FROM users
+        WHERE name_key = $1 OR name_skeleton = $2 OR (name_key IS NULL AND name = $3)",
+    insert: "INSERT INTO users (name, mail, pass, name_key, mail_key, name_skeleton) VALUES ($1, $2, $3, $4, $5, $6)",
+    insert_shared: "INSERT INTO users (name, mail, pass, name_key, mail_key, name_skeleton, argon2id, argon2id_of)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $3)",
     replace_hash: "UPDATE users SET pass = $1 WHERE id = $2 AND pass = $3",
     keep_beside: "UPDATE users SET argon2id = $1, argon2id_of = $3
         WHERE id = $2 AND pass = $3 AND (argon2id_of IS NULL OR argon2id_of <> $3)",
@@ -108,8 +117,10 @@ static MYSQL: Statements = Statements {
         pass VARCHAR(255),
         name_key VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL,
         mail_key VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL,
+        name_skeleton VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL,
         UNIQUE INDEX users_by_name_key (name_key),
-        UNIQUE INDEX users_by_mail_key (mail_key)) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ROW_FORMAT = DYNAMIC",
+        UNIQUE INDEX users_by_mail_key (mail_key),
+        UNIQUE INDEX users_by_name_skeleton (name_skeleton)) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ROW_FORMAT = DYNAMIC",
     widen: "SELECT CAST(CONCAT('ALTER TABLE users MODIFY pass ',
             IF(character_set_name IS NULL, 'VARBINARY(255)',
                 CONCAT('VARCHAR(255) CHARACTER SET ', character_set_name, ' COLLATE ', collation_name)),
@@ -121,6 +132,8 @@ static MYSQL: Statements = Statements {
         ADD UNIQUE INDEX users_by_name_key (name_key)",
     add_mail_key: "ALTER TABLE users ADD COLUMN mail_key VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL,
         ADD UNIQUE INDEX users_by_mail_key (mail_key)",
+    add_name_skeleton: "ALTER TABLE users ADD COLUMN name_skeleton VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL,
+        ADD UNIQUE INDEX users_by_name_skeleton (name_skeleton)",
     add_beside: "ALTER TABLE users ADD COLUMN argon2id VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin NULL,
         ADD COLUMN argon2id_of VARCHAR(40) CHARACTER SET ascii COLLATE ascii_bin NULL",
     take_over: "UPDATE users SET pass = argon2id WHERE CAST(pass AS BINARY) = CAST(argon2id_of AS BINARY)",
@@ -135,18 +148,21 @@ static MYSQL: Statements = Statements {
     clock: "SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
     old_hashes: "SELECT COUNT(*) FROM users WHERE LENGTH(pass) = 40",
     keyless: "SELECT CAST(id AS SIGNED), CAST(name AS CHAR), CAST(mail AS CHAR) FROM users
-        WHERE id > ? AND (name_key IS NULL OR mail_key IS NULL) ORDER BY id LIMIT 500",
+        WHERE id > ? AND (name_key IS NULL OR mail_key IS NULL OR name_skeleton IS NULL OR name_skeleton NOT LIKE ?)
+        ORDER BY id LIMIT 500",
     set_name_key: "UPDATE users SET name_key = ? WHERE id = ? AND name_key IS NULL",
     set_mail_key: "UPDATE users SET mail_key = ? WHERE id = ? AND mail_key IS NULL",
+    set_name_skeleton: "UPDATE users SET name_skeleton = ? WHERE id = ?",
+    unset_name_skeleton: "UPDATE users SET name_skeleton = NULL WHERE id = ?",
     // Converted, because a column that lacks a character cannot be compared with it.
     by_mail: "SELECT CAST(id AS SIGNED), CAST(name AS CHAR), CAST(mail AS CHAR), CAST(pass AS CHAR) FROM users
         WHERE mail_key = ? OR (mail_key IS NULL AND CONVERT(mail USING utf8mb4) = ?) ORDER BY id LIMIT 20",
-    by_name: "SELECT CAST(id AS SIGNED), CAST(name AS CHAR), CAST(mail AS CHAR), CAST(pass AS CHAR) FROM users
-        WHERE name_key = ? OR (name_key IS NULL AND CONVERT(name USING utf8mb4) = ?) ORDER BY id LIMIT 20",
-    insert: "INSERT INTO users (name, mail, pass, name_key, mail_key) VALUES (?, ?, ?, ?, ?)",
+    by_name: "SELECT COUNT(*) FROM users
+        WHERE name_key = ? OR name_skeleton = ? OR (name_key IS NULL AND CONVERT(name USING utf8mb4) = ?)",
+    insert: "INSERT INTO users (name, mail, pass, name_key, mail_key, name_skeleton) VALUES (?, ?, ?, ?, ?, ?)",
     // Its columns are filled in from left to right.
-    insert_shared: "INSERT INTO users (name, mail, pass, name_key, mail_key, argon2id, argon2id_of)
-        VALUES (?, ?, ?, ?, ?, ?, pass)",
+    insert_shared: "INSERT INTO users (name, mail, pass, name_key, mail_key, name_skeleton, argon2id, argon2id_of)
+        VALUES (?, ?, ?, ?, ?, ?, ?, pass)",
     replace_hash: "UPDATE users SET pass = ? WHERE id = ? AND pass = ?",
     keep_beside: "UPDATE users SET argon2id = ?, argon2id_of = pass
         WHERE id = ? AND pass = ? AND (argon2id_of IS NULL OR CAST(pass AS BINARY) <> CAST(argon2id_of AS BINARY))",

@@ -16,7 +16,7 @@ use super::{
     broker::{Broker, Trouble},
     exchange::Exchange,
     intake::{Intake, Said, Unreadable, parse},
-    publisher::{Letter, Manner, Published, Publisher},
+    publisher::{Manner, Publication, Published, Publisher},
 };
 use crate::{
     bridges::{BridgeContext, PAUSE, again, receiver::Receiver, status::Status},
@@ -163,10 +163,10 @@ impl DirectLogs {
             let ours: Vec<_> = (waiting.messages.iter())
                 .filter(|(_, message)| message.bridge.as_ref() != Some(self.status.name()))
                 .collect();
-            let direct_messages: Vec<_> = (ours.iter())
-                .filter_map(|(number, message)| letter(*number, message))
+            let publications: Vec<_> = (ours.iter())
+                .filter_map(|(number, message)| publication(*number, message))
                 .collect();
-            let Published { confirmed, trouble } = publisher.publish(&direct_messages).await;
+            let Published { confirmed, trouble } = publisher.publish(&publications).await;
             place = match trouble {
                 None => *last,
                 Some(_) => match confirmed.len().checked_sub(1) {
@@ -184,8 +184,9 @@ impl DirectLogs {
             if let Some(trouble) = trouble {
                 return Err(trouble);
             }
-            let routed = (ours.iter().zip(&direct_messages).zip(confirmed))
-                .filter_map(|((ours, letter), routed)| routed.then_some((&ours.1, &letter.id)));
+            let routed = (ours.iter().zip(&publications).zip(confirmed)).filter_map(
+                |((ours, publication), routed)| routed.then_some((&ours.1, &publication.id)),
+            );
             let routed: Vec<_> = routed.collect();
             if !routed.is_empty() {
                 self.settle(&mut publisher, came_back, mark, &routed)
@@ -205,13 +206,13 @@ impl DirectLogs {
         routed: &[(&Arc<Message>, &String)],
     ) -> Result<(), Trouble> {
         let probe = format!("probe-{:016x}", getrandom::u64().unwrap_or_default());
-        let letter = Letter {
+        let publication = Publication {
             exchange: "",
             key: EXCHANGE.queue(mark).to_string(),
             body: Vec::new(),
             id: probe.clone(),
         };
-        let Published { trouble, .. } = publisher.publish(&[letter]).await;
+        let Published { trouble, .. } = publisher.publish(&[publication]).await;
         if let Some(trouble) = trouble {
             return Err(trouble);
         }
@@ -291,7 +292,7 @@ fn note(came_back: &watch::Sender<CameBack>, own: &Delivery) {
 }
 
 /// What is published of a message.
-fn letter(number: u64, message: &Message) -> Option<Letter> {
+fn publication(number: u64, message: &Message) -> Option<Publication> {
     #[derive(Serialize)]
     struct Body<'a> {
         #[serde(rename = "uId")]
@@ -313,7 +314,7 @@ fn letter(number: u64, message: &Message) -> Option<Letter> {
         time: message.time.as_millisecond(),
     };
     let epoch = message.id.epoch;
-    Some(Letter {
+    Some(Publication {
         exchange: EXCHANGE.name,
         key: routing_key(to),
         body: serde_json::to_vec(&body).expect("strings and numbers encode as JSON"),
@@ -358,10 +359,13 @@ mod tests {
             })),
             ..said_by(None, "a<b>")
         };
-        let letter = letter(3, &message).unwrap();
+        let publication = publication(3, &message).unwrap();
         let expected = "{\"uId\":7,\"pId\":\"bob\",\"msg\":\"a&lt;b>\",\"rStatus\":1,\"msgTime\":1767323045678}";
-        assert_eq!(String::from_utf8(letter.body).unwrap(), expected);
-        assert_eq!((&*letter.key, &*letter.id), ("ks_bob", "3-00000001"));
+        assert_eq!(String::from_utf8(publication.body).unwrap(), expected);
+        assert_eq!(
+            (&*publication.key, &*publication.id),
+            ("ks_bob", "3-00000001")
+        );
     }
 
     #[test]

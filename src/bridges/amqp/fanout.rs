@@ -9,7 +9,7 @@ use super::{
     broker::{Broker, Trouble},
     exchange::Exchange,
     intake::{Intake, Said, Unreadable},
-    publisher::{Letter, Manner, Published, Publisher},
+    publisher::{Manner, Publication, Published, Publisher},
 };
 use crate::{
     bridges::{BridgeContext, PAUSE, receiver::Receiver, sender::Sender, status::Status},
@@ -131,11 +131,11 @@ impl Fanout {
             let Ok(messages) = messages else {
                 return Ok(());
             };
-            let direct_messages: Vec<_> = messages
+            let publications: Vec<_> = messages
                 .iter()
-                .map(|message| self.letter(message))
+                .map(|message| self.publication(message))
                 .collect();
-            let Published { confirmed, trouble } = publisher.publish(&direct_messages).await;
+            let Published { confirmed, trouble } = publisher.publish(&publications).await;
             if let Some(last) = confirmed.len().checked_sub(1) {
                 let is_all = confirmed.len() == messages.len();
                 let told = if is_all {
@@ -153,8 +153,8 @@ impl Fanout {
         }
     }
 
-    fn letter(&self, message: &Message) -> Letter {
-        Letter {
+    fn publication(&self, message: &Message) -> Publication {
+        Publication {
             exchange: self.format.exchange().name,
             key: String::new(),
             body: self.format.write(message),

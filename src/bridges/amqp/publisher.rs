@@ -23,7 +23,7 @@ const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 const APP: &str = "handshaken/";
 
 /// What is to be published.
-pub(super) struct Letter {
+pub(super) struct Publication {
     pub exchange: &'static str,
     pub key: String,
     pub body: Vec<u8>,
@@ -31,14 +31,14 @@ pub(super) struct Letter {
     pub id: String,
 }
 
-/// What was made of letters, in their order, as far as the broker said.
+/// What became of published messages, in their order, as far as the broker confirmed.
 pub(super) struct Published {
-    /// For each letter that was confirmed, whether anybody got it.
+    /// For each publication that was confirmed, whether anybody got it.
     pub confirmed: Vec<bool>,
     pub trouble: Option<Trouble>,
 }
 
-/// How letters are sent.
+/// How messages are published.
 #[derive(Clone, Copy)]
 pub(super) struct Manner {
     pub content_type: Option<&'static str>,
@@ -87,14 +87,14 @@ impl Publisher {
         })
     }
 
-    /// Publishes letters in their order. A broker that takes none is waited for.
-    pub async fn publish(&mut self, direct_messages: &[Letter]) -> Published {
-        let mut confirmed = Vec::with_capacity(direct_messages.len());
+    /// Publishes messages in their order. Waits while the broker takes none.
+    pub async fn publish(&mut self, publications: &[Publication]) -> Published {
+        let mut confirmed = Vec::with_capacity(publications.len());
         let sending = send(
             &self.channel,
             &self.app,
             self.manner,
-            direct_messages,
+            publications,
             &mut confirmed,
         );
         let mut sending = Box::pin(sending);
@@ -129,31 +129,31 @@ async fn send(
     channel: &Channel,
     app: &str,
     manner: Manner,
-    direct_messages: &[Letter],
+    publications: &[Publication],
     confirmed: &mut Vec<bool>,
 ) -> Result<(), Trouble> {
     let options = BasicPublishOptions {
         mandatory: manner.registered,
         ..Default::default()
     };
-    let mut confirms = Vec::with_capacity(direct_messages.len());
-    for letter in direct_messages {
+    let mut confirms = Vec::with_capacity(publications.len());
+    for publication in publications {
         let mut properties = BasicProperties::default()
             .with_app_id(app.into())
-            .with_message_id(letter.id.as_str().into());
+            .with_message_id(publication.id.as_str().into());
         if let Some(kind) = manner.content_type {
             properties = properties.with_content_type(kind.into());
         }
         if manner.registered {
             properties = properties.with_delivery_mode(2);
         }
-        let key = letter.key.as_str().into();
+        let key = publication.key.as_str().into();
         let published = channel
             .basic_publish(
-                letter.exchange.into(),
+                publication.exchange.into(),
                 key,
                 options,
-                &letter.body,
+                &publication.body,
                 properties,
             )
             .await?;

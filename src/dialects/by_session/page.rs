@@ -15,10 +15,10 @@ use crate::{
     chat::{
         message::{AuthorName, RoomName},
         presence::Stay,
-        room::{Render, Rendered, Start, Subscription},
+        room::{Render, Start, Subscription},
         socket::{CloseReason, Socket},
     },
-    dialects::{Event, log_refused},
+    dialects::{self, Event},
 };
 
 /// How long a page that says nothing may be one that was just opened. These front ends say that they
@@ -175,9 +175,10 @@ impl Page {
                 }
                 self.shared.tell_all(&self.author, News::Left).await;
             }
-            Ok(Said::Text(text)) => self.post(text, event).await,
-            Err(reason) => log_refused(&*self.socket, &event.name, &reason),
+            Ok(Said::Text(text)) => return self.post(text, event).await,
+            Err(reason) => return dialects::refuse(&*self.socket, event, &reason),
         }
+        event.answer(&self.author.as_str());
     }
 
     async fn post(&mut self, text: String, event: Event) {
@@ -186,19 +187,14 @@ impl Page {
         let posted = self.shared.chat.post(RoomName::lobby(), author, text, None);
         let receipt = match posted.await {
             Ok(receipt) => receipt,
-            Err(refused) => return refuse(&*socket, &*words, &event.name, &refused),
+            Err(refused) => return refuse(&*socket, &*words, event, &refused),
         };
         // The next event need not wait until this one is kept.
         self.last = Some(tokio::spawn(async move {
-            let Event {
-                name, ack, held, ..
-            } = event;
-            match (receipt.await, ack) {
-                (Ok(message), Some(ack)) => ack.send(&message.id.to_string()),
-                (Ok(_), None) => {}
-                (Err(error), _) => refuse(&*socket, &*words, &name, &error),
+            match receipt.await {
+                Ok(message) => event.answer(&message.id.to_string()),
+                Err(error) => refuse(&*socket, &*words, event, &error),
             }
-            drop(held);
         }));
     }
 
@@ -212,12 +208,12 @@ impl Page {
 pub(super) fn refuse(
     socket: &dyn Socket,
     words: &dyn PageEvents,
-    event: &str,
+    event: Event,
     reason: &dyn std::fmt::Display,
 ) {
-    log_refused(socket, event, reason);
-    let Rendered { event, payload } = words.tell_refused(&reason.to_string());
-    socket.emit(event, &payload);
+    let told = words.tell_refused(&reason.to_string());
+    socket.emit(told.event, &told.payload);
+    dialects::refuse(socket, event, reason);
 }
 
 impl Drop for Reading {

@@ -172,6 +172,10 @@ impl Client {
             }],
         });
         self.ask("RESPRECEIVER", &received, acknowledged);
+        if is_for_user {
+            // The page says at once that it was read.
+            self.socket.expect(1);
+        }
     }
 }
 

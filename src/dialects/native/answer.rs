@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::ROOMS_JOINED;
 use crate::{
-    account::tokens::TokenError,
+    account::{names::NameRefused, tokens::TokenError},
     chat::{
         Refused,
         message::{InvalidName, RoomName},
@@ -27,6 +27,8 @@ pub(super) enum Problem {
     HelloFirst,
     #[error("{0}")]
     BadName(InvalidName),
+    #[error("{0}")]
+    NameRefused(NameRefused),
     #[error("{0}")]
     BadRoom(InvalidName),
     #[error("the token has expired")]
@@ -62,7 +64,8 @@ impl Problem {
         match self {
             Self::BadRequest(_) => "bad_request",
             Self::HelloFirst => "hello_first",
-            Self::BadName(_) => "bad_name",
+            Self::NameRefused(NameRefused::Unavailable(_)) => "unavailable",
+            Self::BadName(_) | Self::NameRefused(_) => "bad_name",
             Self::BadRoom(_) => "bad_room",
             Self::TokenExpired => "token_expired",
             Self::TokenInvalid(_) | Self::SeveralTokens => "token_invalid",
@@ -82,7 +85,10 @@ impl Problem {
     fn retry(&self) -> bool {
         matches!(
             self,
-            Self::Unavailable(_) | Self::InboxFull | Self::TooManyNewRooms
+            Self::Unavailable(_)
+                | Self::InboxFull
+                | Self::TooManyNewRooms
+                | Self::NameRefused(NameRefused::Unavailable(_))
         )
     }
 }
@@ -120,8 +126,15 @@ pub(super) fn reply(
         }
         (Ok(_), None) => {}
         (Err(problem), ack) => {
-            if let Problem::Unavailable(error) = &problem {
-                tracing::error!(socket = %socket.id(), %error, "the log did not answer");
+            match &problem {
+                Problem::Unavailable(error) => {
+                    tracing::error!(socket = %socket.id(), %error, "the log did not answer");
+                }
+                Problem::NameRefused(NameRefused::Unavailable(error)) => {
+                    let error: &dyn std::error::Error = error;
+                    tracing::error!(socket = %socket.id(), error, "a name could not be checked");
+                }
+                _ => {}
             }
             match ack {
                 Some(ack) => ack.send(&serde_json::json!({ "ok": false, "error": {

@@ -177,6 +177,8 @@ impl InboxReader for Reader {
                     }
                 });
                 self.socket.ask("direct", &payload, acknowledged);
+                // `read`, from a client that shows it at once.
+                self.socket.expect(1);
             }
         }
     }

@@ -1,11 +1,15 @@
-//! Who a connection is to the application: what its token proves, brought along when it connected or given
-//! with `hello`.
+//! Who a connection is: to the application by what its token proves, brought along when it connected or given with
+//! `hello`; and what it may be called, where no token says so.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use super::answer::Problem;
 use crate::{
-    account::tokens::{Identity, TokenError, Tokens, Watch},
+    account::{
+        names::Names,
+        sessions,
+        tokens::{Identity, TokenError, Tokens, Watch},
+    },
     chat::{
         message::{AuthorName, UserId},
         socket::Socket,
@@ -21,10 +25,20 @@ pub(super) struct Proof {
     brought: Result<Option<String>, SeveralTokens>,
     /// Who it is, and the end of that.
     known: Option<(Identity, Watch)>,
+    names: Arc<Names>,
+    /// Those of the handshake.
+    cookies: Option<Box<str>>,
+    from: IpAddr,
+    /// Ends the connection with its login, where it is called as the login's account is.
+    login: Option<sessions::Watch>,
 }
 
 impl Proof {
-    pub(super) fn new(tokens: Option<Arc<Tokens>>, handshake: &Handshake) -> Self {
+    pub(super) fn new(
+        tokens: Option<Arc<Tokens>>,
+        names: Arc<Names>,
+        handshake: &Handshake,
+    ) -> Self {
         Self {
             // A parameter of that name may mean something else where no token is taken.
             brought: match &tokens {
@@ -33,6 +47,10 @@ impl Proof {
             },
             tokens,
             known: None,
+            names,
+            cookies: handshake.credentials.cookie.clone(),
+            from: handshake.remote,
+            login: None,
         }
     }
 
@@ -71,9 +89,26 @@ impl Proof {
         Some(self.identity()?.user.clone())
     }
 
-    /// The name that the application gives the user.
-    pub(super) fn name(&self) -> Option<AuthorName> {
-        self.identity()?.name.clone()
+    /// What the connection is called from now on: the name that the application gives the user, or else the one that it
+    /// gives itself, if it may.
+    pub(super) async fn called(
+        &mut self,
+        socket: &Arc<dyn Socket>,
+        proved: Option<&Identity>,
+        given: Option<String>,
+    ) -> Result<AuthorName, Problem> {
+        if let Some(identity) = proved.or(self.identity())
+            && let Some(name) = identity.name.clone()
+        {
+            self.login = None;
+            return Ok(name);
+        }
+        let given = given.ok_or(Problem::BadRequest("`name` is missing"))?;
+        let name = given.parse().map_err(Problem::BadName)?;
+        let came = (self.cookies.as_deref()).map(|cookies| (cookies, self.from));
+        let claimed = self.names.claim(&name, came, socket).await;
+        self.login = claimed.map_err(Problem::NameRefused)?;
+        Ok(name)
     }
 }
 

@@ -127,6 +127,7 @@ impl Peer {
             (id, answer)
         };
         self.send(question(id));
+        self.expect(1);
         match place {
             None => asks::give_up(answered, Unanswered::TooMany),
             Some(place) => {
@@ -195,6 +196,10 @@ impl Socket for Peer {
     fn ask(&self, event: &str, payload: &RawValue, answered: Answered) {
         let question = |id| packet::question(self.endpoint, id, event, payload);
         self.ask_by(question, answered);
+    }
+
+    fn expect(&self, packets: u32) {
+        self.session.flow.asked(packets);
     }
 
     fn waiting(&self) -> usize {

@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     chat::socket::{Answer, Backlog, CloseReason, Socket as ChatSocket, SocketId, Unanswered},
-    dialects::{Ack, Dialect, Event, Handler, Handshake, Held, Refusal},
+    dialects::{Ack, Dialect, Event, Handler, Handshake, Held, Refusal, Rendered},
     transport::{
         asks::{self, Answered, Asks},
         channels::Member,
@@ -66,8 +66,11 @@ type Greeted = Mutex<Option<Box<dyn Handler>>>;
 
 impl Peer {
     pub(super) fn say_goodbye(&self, why: CloseReason) {
-        if let Some(close_reason) = self.dialect.close_notice(why) {
-            self.emit(close_reason.event, &close_reason.payload);
+        if let Some(Rendered { event, payload }) = self.dialect.close_notice(why) {
+            match self.dialect.asks_always() {
+                true => self.ask(event, &payload, Box::new(|_| {})),
+                false => self.emit(event, &payload),
+            }
         }
         if !why.reconnect()
             && let Some(socket) = self.socket.upgrade()
@@ -194,6 +197,9 @@ impl ChatSocket for Peer {
             let ask = || socket.emit_with_ack::<_, Args>(event, payload);
             (self.session).queue(size, || self.session.outbox.queue_behind(ask))
         });
+        if asked.is_some() {
+            self.expect(1);
+        }
         match (asked, self.asks.begin()) {
             (None, _) => asks::give_up(answered, Unanswered::Gone),
             (_, None) => asks::give_up(answered, Unanswered::TooMany),
@@ -203,6 +209,10 @@ impl ChatSocket for Peer {
                 asks::wait(place, answer, answered);
             }
         }
+    }
+
+    fn expect(&self, packets: u32) {
+        self.session.flow.asked(packets);
     }
 
     fn join(&self, channel: &str) {

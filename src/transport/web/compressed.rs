@@ -99,7 +99,7 @@ struct Kept {
     files: Mutex<Files>,
     /// One file is compressed at a time: whoever asks for many takes no more than one processor, and two who ask for the
     /// same have it compressed once.
-    compressing: tokio::sync::Mutex<()>,
+    compressing: Arc<tokio::sync::Mutex<()>>,
 }
 
 struct Files {
@@ -124,13 +124,13 @@ impl Kept {
         };
         Self {
             files: Mutex::new(files),
-            compressing: tokio::sync::Mutex::default(),
+            compressing: Arc::default(),
         }
     }
 
     /// The compressed file: what is kept of this version, otherwise `plain`, compressed on a thread of its own.
     async fn compressed(
-        &self,
+        self: &Arc<Self>,
         source: Source,
         encoding: Encoding,
         version: HeaderValue,
@@ -140,15 +140,21 @@ impl Kept {
         if let Some(compressed) = self.files.lock().find(&key, &version) {
             return Ok(compressed);
         }
-        let _one = self.compressing.lock().await;
+        let one = self.compressing.clone().lock_owned().await;
         if let Some(compressed) = self.files.lock().find(&key, &version) {
             return Ok(compressed);
         }
-        let plain = to_bytes(plain, LARGEST as usize).await?;
-        let compressing = tokio::task::spawn_blocking(move || encoding.encode(&plain));
-        let compressed = Bytes::from(compressing.await.map_err(axum::Error::new)?);
-        self.files.lock().keep(key, version, compressed.clone());
-        Ok(compressed)
+        let kept = self.clone();
+        // A client that goes away meanwhile would have it compressed for nothing, and the next one again.
+        let compressing = tokio::spawn(async move {
+            let _one = one;
+            let plain = to_bytes(plain, LARGEST as usize).await?;
+            let compressing = tokio::task::spawn_blocking(move || encoding.encode(&plain));
+            let compressed = Bytes::from(compressing.await.map_err(axum::Error::new)?);
+            kept.files.lock().keep(key, version, compressed.clone());
+            Ok(compressed)
+        });
+        compressing.await.map_err(axum::Error::new)?
     }
 }
 
@@ -178,6 +184,8 @@ impl Files {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     fn key(name: &str) -> (Source, Encoding) {
@@ -216,7 +224,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_version_is_compressed_once_for_each_encoding() {
-        let kept = Kept::new(MOST_KEPT);
+        let kept = Arc::new(Kept::new(MOST_KEPT));
         let source = Source::File("page.html".into());
         let compressed = |encoding, version: &'static str, text: &'static str| {
             let version = HeaderValue::from_static(version);
@@ -237,5 +245,27 @@ mod tests {
         assert_ne!(first, other);
         let second = compressed(Encoding::Gzip, "\"2\"", "second").await.unwrap();
         assert_eq!(second, Encoding::Gzip.encode(b"second"));
+    }
+
+    #[tokio::test]
+    async fn a_file_is_kept_though_whoever_asked_for_it_went_away() {
+        let kept = Arc::new(Kept::new(MOST_KEPT));
+        let (key, version) = (key("page.html"), HeaderValue::from_static("\"1\""));
+        let read = Arc::new(tokio::sync::Notify::new());
+        let content = futures_util::stream::once({
+            let read = read.clone();
+            async move {
+                read.notified().await;
+                Ok::<_, std::io::Error>("content")
+            }
+        });
+        let plain = Body::from_stream(content);
+        let asking = kept.compressed(key.0.clone(), key.1, version.clone(), plain);
+        assert!(asking.now_or_never().is_none(), "it is being read");
+        read.notify_one();
+        // Whoever is next waits until that is done.
+        let _next = kept.compressing.lock().await;
+        let compressed = kept.files.lock().find(&key, &version);
+        assert_eq!(compressed.unwrap(), Encoding::Gzip.encode(b"content"));
     }
 }

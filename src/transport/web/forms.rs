@@ -20,7 +20,7 @@ use self::{form::Form, words::Told};
 use super::index::{SOON, cookies};
 use crate::{
     account::{
-        Accounts,
+        Accounts, Names,
         sessions::{Record, SessionError, SessionId, Sessions},
     },
     chat::message::AuthorName,
@@ -38,6 +38,7 @@ mod words;
 pub struct Forms {
     /// None where nobody can have one.
     accounts: Option<Arc<Accounts>>,
+    names: Arc<Names>,
     sessions: Arc<Sessions>,
     allowed: Allowed,
     patience: Duration,
@@ -47,12 +48,14 @@ impl Forms {
     /// Forms of pages whose origin is `allowed`; a form may take `patience` to arrive.
     pub fn new(
         accounts: Option<Arc<Accounts>>,
+        names: Arc<Names>,
         sessions: Arc<Sessions>,
         allowed: Allowed,
         patience: Duration,
     ) -> Self {
         Self {
             accounts,
+            names,
             sessions,
             allowed,
             patience,
@@ -110,7 +113,7 @@ async fn login(State(forms): State<Arc<Forms>>, request: Request) -> Result<Resp
     let user = forms.accounts()?.login(mail, pass, form.from).await?;
     let name = user.author().as_str().to_owned();
     // Nobody can have given this browser the new id beforehand.
-    let before = forms.sessions.of(&form.cookies).await?;
+    let before = forms.sessions.of(&form.cookies, form.from).await?;
     let record = Record::of_account(name.clone(), user.mail);
     let session = forms.sessions.begin(record).await?;
     if let Some(before) = before {
@@ -125,9 +128,8 @@ async fn name_visitor(State(forms): State<Arc<Forms>>, request: Request) -> Resu
     let user: AuthorName = form.field("user").parse()?;
     let naming = forms.sessions.naming(form.from)?;
     // A bare name proves nothing: it must not be taken for somebody's who has proved it.
-    if let Some(accounts) = &forms.accounts {
-        accounts.check_is_free(user.as_str()).await?;
-    }
+    let checked = forms.names.check(&user, Some((&form.cookies, form.from)));
+    (checked.await).map_err(|why| Told::name_refused(user.as_str(), &why))?;
     let user = user.as_str().to_owned();
     let named = (forms.sessions).name_visitor(naming, &form.cookies, user);
     let session = named.await?;
@@ -154,7 +156,9 @@ async fn end(forms: &Forms, request: &Parts) -> Result<Response, SessionError> {
     if origin::of(&request.headers, &forms.allowed).is_err() {
         return Ok(away.into_response());
     }
-    if let Some(session) = forms.sessions.of(&cookies(&request.headers)).await? {
+    let cookies = cookies(&request.headers);
+    let from = Remote::ip(&request.extensions);
+    if let Some(session) = forms.sessions.of(&cookies, from).await? {
         match is_for_all(request) {
             true => forms.sessions.end_everywhere(&session).await?,
             false => forms.sessions.end(&session.id).await?,

@@ -20,7 +20,7 @@ use http::{
 use super::views::{View, ViewError};
 use crate::{
     account::sessions::{SessionError, Sessions},
-    transport::proxy::ByTls,
+    transport::{listener::Remote, proxy::ByTls},
 };
 
 /// The template in the operator's folder.
@@ -66,7 +66,8 @@ async fn show(State(index): State<Arc<Index>>, request: Request) -> Response {
 
 async fn page(index: &Index, request: &Parts) -> Result<Response, SessionError> {
     let cookies = cookies(&request.headers);
-    let session = index.sessions.of(&cookies).await?;
+    let from = Remote::ip(&request.extensions);
+    let session = index.sessions.of(&cookies, from).await?;
     let id = match &session {
         // Nobody sees what is asked for in this way, nor keeps its cookie.
         _ if request.method == Method::HEAD => None,

@@ -1,10 +1,10 @@
 -- What is done with sessions that needs more than one command, each in one step.
 --
 -- ARGV: what to do, the prefix of express's sessions, the prefix of our keys, and for
---   begin        id, login, mail address or '', record, age; most of all; most of an account
---                returns the record that is kept under this id already, and does nothing then
+--   begin        id, login, mail address or '', record, age; most of all; most of an account;
+--                what leads there for a while, or '', what is kept under it, and for how long
 --   swap         id, the record that must be there, login, mail, age; the id from now on, its record;
---                where that is another id: what is kept under the former one, and for how long
+--                what leads there for a while, what is kept under it, and for how long
 --                returns 0 where another record is there
 --   end          id, login
 --   end_account  mail                 returns its logins
@@ -81,14 +81,23 @@ end
 
 local does = {}
 
-function does.begin(id, login, mail, record, age, most, most_of_account)
-  local kept = redis.call('GET', express .. id)
-  if kept then
-    return kept
+-- Has what somebody came with lead to a login's id for a while; what led there before does so no more.
+local function lead(login, former, record, age)
+  local earlier = redis.call('HGET', login_key(login), 'former')
+  if earlier and earlier ~= former then
+    redis.call('DEL', express .. earlier)
   end
+  redis.call('HSET', login_key(login), 'former', former)
+  redis.call('SET', express .. former, record, 'PX', age)
+end
+
+function does.begin(id, login, mail, record, age, most, most_of_account, former, leading, former_age)
   age = tonumber(age)
   redis.call('SET', express .. id, record, 'PX', age)
   note(login, id, mail, age, true)
+  if former ~= '' then
+    lead(login, former, leading, former_age)
+  end
   for _ = 1, MOST_DROPPED do
     if mail ~= '' and redis.call('ZCARD', account_key(mail)) > tonumber(most_of_account) then
       drop(redis.call('ZPOPMIN', account_key(mail))[1])
@@ -96,10 +105,9 @@ function does.begin(id, login, mail, record, age, most, most_of_account)
       drop(redis.call('ZPOPMIN', VISITORS)[1] or redis.call('ZPOPMIN', ACCOUNTS)[1])
     end
   end
-  return false
 end
 
-function does.swap(id, expected, login, mail, age, new, record, former, former_age)
+function does.swap(id, expected, login, mail, age, new, record, former, leading, former_age)
   if redis.call('GET', express .. id) ~= expected then
     return 0
   end
@@ -110,15 +118,8 @@ function does.swap(id, expected, login, mail, age, new, record, former, former_a
     redis.call('PEXPIRE', express .. new, math.max(left, age))
   end
   note(login, new, mail, age)
-  if new ~= id then
-    local key = login_key(login)
-    local earlier = redis.call('HGET', key, 'former')
-    if earlier and earlier ~= id then
-      redis.call('DEL', express .. earlier)
-    end
-    redis.call('HSET', key, 'former', id)
-    redis.call('SET', express .. id, former, 'PX', former_age)
-  end
+  redis.call('DEL', express .. id)
+  lead(login, former, leading, former_age)
   return 1
 end
 

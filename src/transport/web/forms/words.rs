@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::super::views::escape;
 use crate::{
-    account::{LoginError, RegisterError, sessions::SessionError},
+    account::{LoginError, NameRefused, RegisterError, UnfitName, sessions::SessionError},
     chat::message::InvalidName,
 };
 
@@ -63,6 +63,22 @@ impl Told {
         }
     }
 
+    fn name_taken(name: &str) -> Self {
+        let name = escape(name);
+        Self::say(format!(
+            "The name <b>{name}</b> is already taken, please use another name!"
+        ))
+    }
+
+    /// For a visitor who may not be called that.
+    pub fn name_refused(name: &str, why: &NameRefused) -> Self {
+        match why {
+            NameRefused::OfAccount => Self::name_taken(name),
+            NameRefused::Reserved => UnfitName::Reserved.into(),
+            error @ NameRefused::Unavailable(_) => Self::unavailable(error),
+        }
+    }
+
     fn unavailable(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error, "{IMPOSSIBLE}");
         Self::say(UNAVAILABLE)
@@ -90,23 +106,24 @@ impl From<RegisterError> for Told {
     fn from(error: RegisterError) -> Self {
         match error {
             RegisterError::Missing => Self::say(MISSING),
-            RegisterError::NameTaken(name) => Self::say(format!(
-                "The name <b>{}</b> is already taken, please use another name!",
-                escape(&name)
-            )),
+            RegisterError::NameTaken(name) => Self::name_taken(&name),
             RegisterError::MailTaken(mail) => Self::say(format!(
                 "The email <b>{}</b> is already taken, please use another email!",
                 escape(&mail)
             )),
-            RegisterError::InvalidName(why) => Self::say(format!(
-                "Please use another name: {}!",
-                escape(&why.to_string())
-            )),
+            RegisterError::InvalidName(why) => why.into(),
             RegisterError::InvalidMail => Self::say("Please use a valid email address!"),
             RegisterError::TooMany { retry_after } => Self::wait(retry_after),
             RegisterError::Busy => Self::say(BUSY),
             error @ RegisterError::Database(_) => Self::unavailable(&error),
         }
+    }
+}
+
+impl From<UnfitName> for Told {
+    fn from(why: UnfitName) -> Self {
+        let why = escape(&why.to_string());
+        Self::say(format!("Please use another name: {why}!"))
     }
 }
 
