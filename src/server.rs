@@ -182,6 +182,7 @@ impl Server {
             volatile["/chat"].clone(),
             tokens.clone(),
             logins.names.clone(),
+            limits.event_rate,
         ));
         socketio.mount("/", talk.clone());
         socketio.mount("/chat", native.clone());

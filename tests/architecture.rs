@@ -48,6 +48,7 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
             "account::sessions",
             "account::tokens",
             "chat",
+            "log_limit",
         ],
     ),
     (

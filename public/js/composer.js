@@ -3,6 +3,8 @@
 import { byId } from './dom.js';
 
 const TYPING_AGAIN_MS = 2_500;
+/** Between two words about typing: who writes very fast does not spend what the server reads on them. */
+const TYPING_PAUSE_MS = 1_000;
 /** Bytes left at which the limit is shown. */
 const SHOW_LIMIT_BELOW = 500;
 
@@ -13,7 +15,10 @@ export class Composer {
   #connection;
   #send;
   #room = null;
-  #typingSaid = -Infinity;
+  /** What was said last, when, and in which room; what is true by now is said a pause later. */
+  #typing = { on: false, at: -Infinity, room: null };
+  #isTyping = false;
+  #typingDue = null;
 
   #form = byId('composer');
   #text = byId('text');
@@ -103,11 +108,23 @@ export class Composer {
   }
 
   #sayTyping(on) {
-    const now = performance.now();
-    const saidOn = this.#typingSaid !== -Infinity;
-    if (this.#room?.state !== 'joined' || this.#room.isDirect || on && now - this.#typingSaid < TYPING_AGAIN_MS || !on && !saidOn) return;
-    this.#typingSaid = on ? now : -Infinity;
+    this.#isTyping = on;
+    const { at } = this.#typing;
+    const left = at + TYPING_PAUSE_MS - performance.now();
+    if (left <= 0) this.#tellTyping();
+    else this.#typingDue ??= setTimeout(() => this.#tellTyping(), left);
+  }
+
+  #tellTyping() {
+    clearTimeout(this.#typingDue);
+    this.#typingDue = null;
+    const [on, now] = [this.#isTyping, performance.now()];
+    const said = this.#typing;
+    if (on ? said.on && now - said.at < TYPING_AGAIN_MS : !said.on) return;
+    const room = on ? this.#room : said.room;
+    if (room?.state !== 'joined' || room.isDirect) return;
+    this.#typing = { on, at: now, room };
     // Lost without harm: others forget it by themselves.
-    this.#connection.request('typing', { room: this.#room.name, on }).catch(() => {});
+    this.#connection.request('typing', { room: room.name, on }).catch(() => {});
   }
 }

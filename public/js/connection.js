@@ -3,7 +3,11 @@
 
 import { Emitter } from './emitter.js';
 
-const ANSWER_WITHIN_MS = 15_000;
+/** A request that is not answered within this is given up; where nothing else came meanwhile, so is the connection. */
+const ANSWER_WITHIN_MS = 10_000;
+/** Packets that a server reads per second which does not say how many. */
+const USUAL_RATE = 50;
+const SILENT = { code: 'silent', message: 'the server does not answer', reconnect: true };
 const ROOM_EVENTS = ['message', 'people', 'typing'];
 const DIRECT_EVENTS = ['direct', 'delivered', 'read'];
 const TOKEN_REFUSED = ['token_expired', 'token_invalid', 'no_tokens'];
@@ -30,6 +34,8 @@ export class Connection extends Emitter {
   #goodbye = null;
   #wasOnline = false;
   #reopening = null;
+  /** When something last came from the server, as `performance.now()` counts. */
+  #heard = 0;
 
   phase = 'idle';
   /** Empty while the token may know it. */
@@ -39,6 +45,8 @@ export class Connection extends Emitter {
   user;
   id = null;
   maxText = Infinity;
+  /** Packets that the server reads per second; null for no limit. */
+  rate = USUAL_RATE;
 
   /** `token` is what the application gave, or null. */
   constructor(io, token) {
@@ -50,9 +58,15 @@ export class Connection extends Emitter {
     this.#socket.on('disconnect', () => this.#lost());
     this.#socket.on('connect_error', () => this.#notConnected());
     this.#socket.on('goodbye', (goodbye) => (this.#goodbye = goodbye));
-    for (const event of ROOM_EVENTS) this.#socket.on(event, (payload) => this.emit(event, payload));
+    for (const event of ROOM_EVENTS) {
+      this.#socket.on(event, (payload) => {
+        this.#heard = performance.now();
+        this.emit(event, payload);
+      });
+    }
     for (const event of DIRECT_EVENTS) {
       this.#socket.on(event, (payload, acknowledge) => {
+        this.#heard = performance.now();
         this.emit(event, payload);
         // From here on the message is ours to keep.
         acknowledge?.();
@@ -91,15 +105,25 @@ export class Connection extends Emitter {
 
   /** Sends a request and gives its answer; throws a RequestError. Nothing is sent while disconnected. */
   async request(event, payload) {
+    const asked = performance.now();
+    const { id } = this.#socket;
     let answer;
     try {
       if (!this.#socket.connected) throw new Error('not connected');
       answer = await this.#socket.timeout(ANSWER_WITHIN_MS).emitWithAck(event, payload);
+      this.#heard = performance.now();
     } catch {
+      if (this.#socket.connected && this.#socket.id === id && this.#heard <= asked) this.#fellSilent();
       throw new RequestError({ code: 'no_answer', message: 'the server did not answer', retry: true });
     }
     if (answer?.ok) return answer;
     throw new RequestError(answer?.error ?? { code: 'bad_answer', message: 'the answer was not understood', retry: false });
+  }
+
+  /** A network that died says nothing: the connection is given up, and another one is tried. */
+  #fellSilent() {
+    this.#goodbye = SILENT;
+    this.#socket.disconnect();
   }
 
   #hello(name) {
@@ -136,11 +160,12 @@ export class Connection extends Emitter {
     this.emit('ready');
   }
 
-  #called({ name, user, id, maxText }) {
+  #called({ name, user, id, maxText, rate }) {
     this.name = name;
     this.user = user ?? null;
     this.id = id;
     this.maxText = maxText;
+    this.rate = rate === undefined ? USUAL_RATE : rate;
     this.emit('named', name);
   }
 

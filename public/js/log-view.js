@@ -195,7 +195,9 @@ export class LogView {
       if (!document.hidden) this.#chat.markRead(room);
       if (this.#to === this.#newest) room.trim();
     }
-    if (this.#to < this.#newest && this.#distanceToEnd() < NEAR) this.#newer();
+    // What has just come to an empty room is not drawn yet.
+    const isDrawn = this.#to >= this.#from;
+    if (isDrawn && this.#to < this.#newest && this.#distanceToEnd() < NEAR) this.#newer();
     if (this.#scroller.scrollTop < NEAR) this.#older();
     this.#sayBeginning();
     const missed = this.#newest - this.#seenTo;
@@ -213,7 +215,7 @@ export class LogView {
 
   async #older() {
     const room = this.#room;
-    if (this.#loading || room.messages.length === 0) return;
+    if (this.#loading || this.#to < this.#from) return;
     if (this.#from === this.#oldest) {
       if (room.beginning || room.state !== 'joined') return;
       this.#loading = true;

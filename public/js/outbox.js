@@ -1,12 +1,15 @@
 // What was written and is not acknowledged: kept through outages and reloads of this tab, sent in
-// order, and again with the same key until the server answers; in the name of whoever wrote it, or not at all.
-// Shown by waiting-view.js.
+// order, as fast as the server reads (pace.js), and again with the same key until it answers; in the name of whoever
+// wrote it, or not at all. Shown by waiting-view.js.
 
 import { Emitter } from './emitter.js';
+import { Pace } from './pace.js';
 import { storage } from './storage.js';
 
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 10_000;
+/** Posts that may be on their way unanswered: a distant server is not waited for with each. */
+const UNDER_WAY = 16;
 
 /**
  * Emits `change` (room name). A post is
@@ -17,17 +20,25 @@ const LONGEST_PAUSE_MS = 10_000;
 export class Outbox extends Emitter {
   #connection;
   #chat;
-  #posts = storage.outbox.map((post) => ({ ...post, state: 'waiting', reason: null, shownAs: null }));
-  #sending = new Set();
+  #posts = storage.outbox.map((post) => ({ ...post, state: 'waiting', underWay: false, reason: null, shownAs: null }));
+  #pace = new Pace();
+  #underWay = 0;
+  #due = null;
+  /** Rooms for which the server could not keep something just now. */
+  #resting = new Set();
+  /** How long they rest the next time, ms. */
+  #pauses = new Map();
+  #isStoring = false;
 
   constructor(connection, chat) {
     super();
     this.#connection = connection;
     this.#chat = chat;
-    chat.on('joined', (room) => this.#send(room.name));
+    chat.on('joined', () => this.#send());
     chat.on('arrived', (room, message) => this.#arrived(room, message));
     chat.on('left', (room) => this.#remove((post) => post.room === room && this.#isOurs(post)));
     connection.on('named', () => this.#signedIn());
+    connection.on('ready', () => (this.#pace.rate = connection.rate));
   }
 
   /** Whether there are posts that go out only while whoever wrote them is signed in. */
@@ -47,9 +58,9 @@ export class Outbox extends Emitter {
 
   add(room, text) {
     const { user } = this.#connection;
-    this.#posts.push({ key: uuid(), user, room, text, time: new Date().toISOString(), state: 'waiting', reason: null, shownAs: null });
+    this.#posts.push({ key: uuid(), user, room, text, time: new Date().toISOString(), state: 'waiting', underWay: false, reason: null, shownAs: null });
     this.#changed(room);
-    this.#send(room);
+    this.#send();
   }
 
   sendAgain(key) {
@@ -58,7 +69,7 @@ export class Outbox extends Emitter {
     post.state = 'waiting';
     post.reason = null;
     this.#changed(post.room);
-    this.#send(post.room);
+    this.#send();
   }
 
   drop(key) {
@@ -78,30 +89,58 @@ export class Outbox extends Emitter {
     for (const room of new Set(this.#posts.map((post) => post.room))) this.#changed(room);
   }
 
-  /** One post of a room at a time, so that they are kept in the order in which they were written. */
-  async #send(room) {
-    if (this.#sending.has(room)) return;
-    this.#sending.add(room);
-    let pause = FIRST_PAUSE_MS;
-    for (;;) {
-      const post = this.#posts.find((candidate) => candidate.room === room && this.#isOurs(candidate) && candidate.state === 'waiting');
-      if (!post || this.#chat.rooms.get(room)?.state !== 'joined') break;
-      try {
-        post.sent = true;
-        this.#acknowledged(post, await this.#connection.request(...this.#asked(post)));
-        pause = FIRST_PAUSE_MS;
-      } catch (error) {
-        post.shownAs = null;
-        post.reason = error.message;
-        if (!error.retry) post.state = 'failed';
-        this.#changed(room);
-        if (error.retry && this.#connection.ready) {
-          await new Promise((resume) => setTimeout(resume, pause));
-          pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
-        }
+  /** Sends what may go out now, and sees to it that the rest follows. */
+  #send() {
+    while (this.#underWay < Math.min(UNDER_WAY, this.#pace.twoSeconds)) {
+      const post = this.#next();
+      if (!post) return;
+      const wait = this.#pace.wait(performance.now());
+      if (wait > 0) {
+        this.#due ??= setTimeout(() => {
+          this.#due = null;
+          this.#send();
+        }, wait);
+        return;
       }
+      this.#pace.spend();
+      this.#post(post);
     }
-    this.#sending.delete(room);
+  }
+
+  #next() {
+    const maySend = ({ room }) => this.#chat.rooms.get(room)?.state === 'joined' && !this.#resting.has(room);
+    return this.#posts.find((post) => post.state === 'waiting' && !post.underWay && this.#isOurs(post) && maySend(post));
+  }
+
+  async #post(post) {
+    post.sent = true;
+    post.underWay = true;
+    this.#underWay += 1;
+    try {
+      this.#acknowledged(post, await this.#connection.request(...this.#asked(post)));
+      this.#pauses.delete(post.room);
+    } catch (error) {
+      post.shownAs = null;
+      post.reason = error.message;
+      if (!error.retry) post.state = 'failed';
+      else if (this.#connection.ready) this.#rest(post.room);
+      this.#changed(post.room);
+    }
+    post.underWay = false;
+    this.#underWay -= 1;
+    this.#send();
+  }
+
+  /** Sends nothing to a room for a while. What is under way may be kept meanwhile, before the post that was not. */
+  #rest(room) {
+    if (this.#resting.has(room)) return;
+    const pause = this.#pauses.get(room) ?? FIRST_PAUSE_MS;
+    this.#pauses.set(room, Math.min(pause * 2, LONGEST_PAUSE_MS));
+    this.#resting.add(room);
+    setTimeout(() => {
+      this.#resting.delete(room);
+      this.#send();
+    }, pause);
   }
 
   /** What the server is asked to keep it with. */
@@ -137,10 +176,20 @@ export class Outbox extends Emitter {
   }
 
   #changed(room) {
-    storage.outbox = this.#posts
-      .filter((post) => post.state !== 'kept')
-      .map(({ key, user, room: name, text, time }) => ({ key, user, room: name, text, time }));
+    this.#store();
     this.emit('change', room);
+  }
+
+  /** Once for all that changes at a time. */
+  #store() {
+    if (this.#isStoring) return;
+    this.#isStoring = true;
+    queueMicrotask(() => {
+      this.#isStoring = false;
+      storage.outbox = this.#posts
+        .filter((post) => post.state !== 'kept')
+        .map(({ key, user, room, text, time }) => ({ key, user, room, text, time }));
+    });
   }
 }
 

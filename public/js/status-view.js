@@ -58,6 +58,7 @@ function inWords(phase, goodbye) {
       return 'Connecting…';
     case 'reconnecting':
       if (goodbye?.code === 'shutdown') return 'The server is being restarted. Reconnecting… Messages you write meanwhile wait here.';
+      if (goodbye?.code === 'silent') return 'The server does not answer. Reconnecting… Messages you write meanwhile wait here.';
       return 'Reconnecting… Messages you write meanwhile wait here.';
     case 'offline':
       return 'You are offline. Messages you write wait here and are sent when the network is back.';

@@ -1,8 +1,11 @@
 // What this page has written and the server has not placed yet, below the messages of the active
 // room: waiting, or refused with the reason and a way out.
 
-import { button, byId, el, face } from './dom.js';
+import { button, byId, el, face, perFrame } from './dom.js';
 import { textOf } from './message-view.js';
+
+/** Of more than these the newest are shown, and how many wait before them. */
+const MOST_SHOWN = 100;
 
 export class WaitingView {
   #chat;
@@ -11,6 +14,9 @@ export class WaitingView {
   #edit;
   #moved;
   #list = byId('waiting');
+  #earlier = el('p', 'post-state');
+  /** What is shown, by key: the element, and what it says. */
+  #entries = new Map();
 
   /** `edit` (text) puts a text back into the composer; `moved` is told when the height changed. */
   constructor(chat, connection, outbox, { edit, moved }) {
@@ -18,7 +24,7 @@ export class WaitingView {
     this.#connection = connection;
     this.#outbox = outbox;
     this.#edit = edit;
-    this.#moved = moved;
+    this.#moved = perFrame(moved);
     outbox.on('change', (room) => room === chat.active?.name && this.#render());
     chat.on('active', () => this.#render());
     connection.on('phase', () => this.#render());
@@ -27,17 +33,38 @@ export class WaitingView {
   #render() {
     const room = this.#chat.active;
     const posts = room ? this.#outbox.of(room.name) : [];
-    this.#list.replaceChildren(...posts.map((post) => this.#entry(post)));
+    const shown = posts.slice(-MOST_SHOWN);
+    const before = this.#entries;
+    this.#entries = new Map(shown.map((post) => [post.key, this.#entry(post, before.get(post.key))]));
+    const earlier = posts.length - shown.length;
+    this.#earlier.textContent = `${earlier} earlier message${earlier === 1 ? ' waits' : 's wait'}, too`;
+    this.#place([...(earlier ? [this.#earlier] : []), ...[...this.#entries.values()].map(({ element }) => element)]);
     this.#moved();
   }
 
-  #entry(post) {
-    const state = el('p', 'post-state', this.#words(post));
+  /** Has these in the list, in this order, without touching those that stay. */
+  #place(elements) {
+    const wanted = new Set(elements);
+    for (const element of [...this.#list.children]) if (!wanted.has(element)) element.remove();
+    let place = this.#list.firstChild;
+    for (const element of elements) {
+      if (element === place) place = place.nextSibling;
+      else this.#list.insertBefore(element, place);
+    }
+  }
+
+  /** The entry of a post: the one that is there, if it says the same. */
+  #entry(post, before) {
+    const words = this.#words(post);
+    const name = this.#connection.name ?? '';
+    const says = JSON.stringify([post.state, words, name]);
+    if (before?.says === says) return before;
+    const state = el('p', 'post-state', words);
     if (post.state === 'failed') state.append(...this.#wayOut(post));
     const body = el('div', 'body', ...textOf(post.text), state);
-    const entry = el('div', `entry ${post.state}`, el('div', 'message', face(this.#connection.name ?? ''), body));
-    entry.dataset.key = post.key;
-    return entry;
+    const element = el('div', `entry ${post.state}`, el('div', 'message', face(name), body));
+    element.dataset.key = post.key;
+    return { element, says };
   }
 
   #words(post) {

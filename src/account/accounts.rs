@@ -19,6 +19,7 @@ use super::{
     users::{self, DatabaseError, DatabaseUrl, Finished, Hashes, Kept, Key, NotAdded, Users},
 };
 use crate::chat::message::AuthorName;
+use crate::log_limit::log_limited;
 
 /// The longest mail address, in bytes (RFC 5321, and its erratum 1690).
 const MAIL_MAX: usize = 254;
@@ -265,7 +266,8 @@ impl Accounts {
             Verdict::RightButOld { better } => self.keep_better(row.id, &stored, &better).await,
             Verdict::Wrong => return Err(LoginError::Wrong),
             Verdict::Unreadable => {
-                tracing::warn!(
+                log_limited!(
+                    warn,
                     user = row.id,
                     "what is stored as this user's password is no hash: it cannot log in"
                 );
@@ -325,7 +327,9 @@ impl Accounts {
             Ok(Kept::Not) => {
                 tracing::info!(user, "password was changed meanwhile, and stays as it is")
             }
-            Err(error) => tracing::warn!(user, %error, "password stays as the old chat kept it"),
+            Err(error) => {
+                log_limited!(warn, user, %error, "password stays as the old chat kept it")
+            }
         }
     }
 }
@@ -343,5 +347,5 @@ fn wait(refused: Refused) -> LoginError {
 }
 
 fn no_hash(error: HashError) {
-    tracing::error!(%error, "registration or login refused as busy");
+    log_limited!(error, %error, "registration or login refused as busy");
 }

@@ -12,6 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
 use super::{errors::OpenError, users::without_secrets};
+use crate::log_limit::log_limited;
 
 /// Mails that wait or are being sent.
 const UNDER_WAY: usize = 256;
@@ -116,11 +117,16 @@ impl Mailer {
     /// Sends the mail about a new account, some time. `user` is the number that the log lines name.
     pub(super) fn welcome(&self, user: i64, to: &str) {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            tracing::warn!(user, "registration mail not sent: {UNDER_WAY} others wait");
+            log_limited!(
+                warn,
+                user,
+                "registration mail not sent: {UNDER_WAY} others wait"
+            );
             return;
         };
         let Some(mail) = self.write(to) else {
-            tracing::warn!(
+            log_limited!(
+                warn,
                 user,
                 "registration mail not sent: the address cannot be written to"
             );

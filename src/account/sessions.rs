@@ -5,6 +5,7 @@
 mod cookie;
 mod embedded;
 mod error;
+mod logout;
 mod record;
 mod redis;
 mod store;

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use self::lines::{HISTORY_BYTES, MESSAGES};
 pub use self::lines::{Line, NOBODY, Renderer};
 use super::{Dialect, Event, Handler, Handshake, Refusal};
+use crate::log_limit::log_limited;
 use crate::{
     account::{
         names::{NameRefused, Names},
@@ -126,7 +127,7 @@ impl Handler for Talking {
                 });
             }
             Err(error) => {
-                tracing::error!(socket = %self.socket.id(), %error, "could not read the room");
+                log_limited!(error, socket = %self.socket.id(), %error, "could not read the room");
                 self.socket.close(CloseReason::Unavailable);
             }
         }

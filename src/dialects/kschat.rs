@@ -23,6 +23,7 @@ use crate::{
         socket::{CloseReason, Socket},
         store::StoreError,
     },
+    log_limit::log_limited,
 };
 
 mod client;
@@ -61,7 +62,7 @@ impl Dialect for Kschat {
         handshake: &Handshake,
     ) -> Result<Box<dyn Handler>, Refusal> {
         let refused = |reason: &dyn std::fmt::Display| {
-            tracing::warn!(socket = %socket.id(), %reason, "refused a token");
+            log_limited!(warn, socket = %socket.id(), %reason, "refused a token");
             REFUSAL
         };
         let tokens = (self.tokens.as_ref()).ok_or_else(|| refused(&"no token is taken here"))?;

@@ -20,6 +20,7 @@ use serde_json::value::{RawValue, to_raw_value};
 pub use self::bearer::SeveralTokens;
 pub use crate::chat::room::Rendered;
 use crate::chat::socket::{CloseReason, Socket};
+use crate::log_limit::log_limited;
 
 /// One front end's words.
 pub trait Dialect: Send + Sync + 'static {
@@ -226,7 +227,7 @@ pub(crate) fn refuse(socket: &dyn Socket, event: Event, reason: &dyn fmt::Displa
 /// Why an event was not taken, for front ends that have no way to show it.
 pub(crate) fn log_refused(socket: &dyn Socket, event: &str, reason: &dyn fmt::Display) {
     let event: String = event.chars().take(LOGGED_NAME).collect();
-    tracing::warn!(socket = %socket.id(), ?event, %reason, "refused an event");
+    log_limited!(warn, socket = %socket.id(), ?event, %reason, "refused an event");
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Our own words, namespace `/chat`; docs/native.md is their contract. Names, rooms, posts with
 //! idempotency keys, scrollback, who is here, who is typing; direct messages (`direct`).
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, num::NonZeroU32, sync::Arc};
 
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -51,21 +51,25 @@ pub struct Native {
     volatile: Arc<dyn Volatile>,
     tokens: Option<Arc<Tokens>>,
     names: Arc<Names>,
+    rate: Option<NonZeroU32>,
 }
 
 impl Native {
     /// `tokens` checks who somebody is; without it nobody is anybody to the application. `names` decides about names
-    /// that no token gives.
+    /// that no token gives. `rate` is how many packets per second the transports read from one connection, where that is
+    /// limited: clients are told, so that they keep within it.
     pub fn new(
         chat: Arc<Chat>,
         volatile: Arc<dyn Volatile>,
         tokens: Option<Arc<Tokens>>,
         names: Arc<Names>,
+        rate: Option<NonZeroU32>,
     ) -> Self {
         Self {
             chat,
             tokens,
             names,
+            rate,
             words: Arc::new(Renderer),
             volatile,
         }
@@ -85,6 +89,7 @@ impl Dialect for Native {
             socket,
             name: None,
             proof: Proof::new(self.tokens.clone(), self.names.clone(), handshake),
+            rate: self.rate,
             direct_messages: None,
             rooms: HashMap::new(),
         }))
@@ -102,6 +107,7 @@ struct Talking {
     socket: Arc<dyn Socket>,
     name: Option<AuthorName>,
     proof: Proof,
+    rate: Option<NonZeroU32>,
     direct_messages: Option<DirectMessages>,
     rooms: HashMap<RoomName, Joined>,
 }
@@ -197,6 +203,7 @@ impl Talking {
             "user": self.proof.user().as_ref().map(UserId::as_str),
             "history": self.chat.limits().history,
             "maxText": self.chat.limits().text,
+            "rate": self.rate,
         }));
         self.name = Some(name);
         Ok(answer)
@@ -291,7 +298,7 @@ impl Talking {
                 }
             }
             Err(error) => {
-                tracing::error!(socket = %self.socket.id(), %error, "could not read the room");
+                crate::log_limit::log_limited!(error, socket = %self.socket.id(), %error, "could not read the room");
                 self.socket.close(CloseReason::Unavailable);
             }
         }

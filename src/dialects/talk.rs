@@ -15,6 +15,7 @@ use crate::chat::{
     room::{Render, Rendered, Start, Subscription},
     socket::{CloseReason, Socket},
 };
+use crate::log_limit::log_limited;
 
 /// The dialect of namespace `/`.
 pub struct Talk {
@@ -99,7 +100,7 @@ impl Handler for Talking {
                 self.subscription = Some((subscription, stay));
             }
             Err(error) => {
-                tracing::error!(socket = %self.socket.id(), %error, "could not read the room");
+                log_limited!(error, socket = %self.socket.id(), %error, "could not read the room");
                 self.socket.close(CloseReason::Unavailable);
             }
         }

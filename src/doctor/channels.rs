@@ -1,10 +1,7 @@
 //! The channels of a Redis on which the servers of an old chat meet: whether it answers, and whether anybody listens there.
 
-use super::finding::Finding;
-use crate::{
-    redis::{Redis, Unusable},
-    settings::Settings,
-};
+use super::{finding::Finding, redis::to_do};
+use crate::{redis::Redis, settings::Settings};
 
 const SUBJECT: &str = "channels";
 
@@ -28,15 +25,17 @@ pub(super) async fn look(settings: &Settings) -> Vec<Finding> {
                 "If one should be: start it, and compare host and name",
             ),
             Ok(1) => Finding::ok(SUBJECT, format!("1 server listens on {channel} of {shown}")),
-            Ok(count) => Finding::ok(SUBJECT, format!("{count} servers listen on {channel} of {shown}")),
+            Ok(count) => Finding::ok(
+                SUBJECT,
+                format!("{count} servers listen on {channel} of {shown}"),
+            ),
             Err(error) => {
-                let to_do = match error {
-                    Unusable::NotLetIn => {
-                        "Put its user and password into HANDSHAKEN_NEIGHBOUR_REDIS: redis://user:password@host:port"
-                    }
-                    Unusable::Away(_) => "Start it, let this machine reach it, or correct --neighbour-redis",
-                };
-                Finding::bad(SUBJECT, format!("{shown} cannot be used for {channel}: {error}"), to_do)
+                let to_do = to_do(&error, "--neighbour-redis", "HANDSHAKEN_NEIGHBOUR_REDIS");
+                Finding::bad(
+                    SUBJECT,
+                    format!("{shown} cannot be used for {channel}: {error}"),
+                    to_do,
+                )
             }
         });
     }

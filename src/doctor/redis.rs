@@ -31,14 +31,22 @@ pub(super) async fn look(settings: &Settings) -> (Vec<Finding>, Option<i64>) {
         }
         Err(error) => {
             let what = format!("{shown} cannot be used: {error}");
-            let to_do = match error {
-                Unusable::NotLetIn => {
-                    "Put its user and password into HANDSHAKEN_REDIS: redis://user:password@host:port"
-                }
-                Unusable::Away(_) => "Start it, let this machine reach it, or correct --redis",
-            };
+            let to_do = to_do(&error, "--redis", "HANDSHAKEN_REDIS");
             (vec![Finding::bad(SUBJECT, what, to_do)], None)
         }
+    }
+}
+
+/// What to do about a Redis that cannot be used, which this flag or variable names.
+pub(super) fn to_do(why: &Unusable, flag: &str, variable: &str) -> String {
+    match why {
+        Unusable::NotLetIn => format!(
+            "Put its user and password into {variable}: redis://user:password@host:port; Sentinels that want one, too: …?sentinel_password=…"
+        ),
+        Unusable::NoTls => format!("Write redis:// into {variable}, or name its TLS port"),
+        Unusable::OnlyTls => format!("Write rediss:// into {variable}, or name another port"),
+        Unusable::Says(_) => "Do what it says, and ask again".to_owned(),
+        Unusable::Away(_) => format!("Start it, let this machine reach it, or correct {flag}"),
     }
 }
 

@@ -60,6 +60,14 @@ impl Address {
         }
     }
 
+    /// Host and port where one server is named; `None` for Sentinels and for a socket in the file system.
+    pub(super) fn server(&self) -> Option<(&str, u16)> {
+        match self {
+            Self::Server(_) => self.host(),
+            Self::Sentinels(_) => None,
+        }
+    }
+
     pub(super) fn sentinels(&self) -> u32 {
         match self {
             Self::Server(_) => 0,

@@ -3,11 +3,22 @@
 use std::time::UNIX_EPOCH;
 
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, aio::MultiplexedConnection, cmd};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
 
-use super::{Redis, is_away};
+use super::{CONNECT_TIMEOUT, Redis, is_away};
 
 /// How long the key lives that is written to see whether we may, in ms.
 const TRIAL: u64 = 1000;
+
+/// Bytes of what a server says that are repeated.
+const SAID_MAX: usize = 200;
+
+/// The first byte of what a TLS server says to who speaks none (RFC 8446, 5.1).
+const TLS_ALERT: u8 = 21;
 
 /// What could be learnt of a Redis. What it did not tell is absent.
 #[derive(Debug, Default)]
@@ -33,6 +44,13 @@ pub struct Survey {
 pub enum Unusable {
     #[error("it does not let us in")]
     NotLetIn,
+    /// What it said to somebody who asked without TLS and without a password, cut.
+    #[error("it says: {0}")]
+    Says(String),
+    #[error("it speaks no TLS at this port")]
+    NoTls,
+    #[error("it speaks nothing but TLS at this port")]
+    OnlyTls,
     #[error("{0}")]
     Away(RedisError),
 }
@@ -52,7 +70,10 @@ impl From<RedisError> for Unusable {
 impl Redis {
     /// Asks, and writes keys of a second's life: ours, and those that begin with one of these.
     pub async fn survey(&self, prefixes: &[&str]) -> Result<Survey, Unusable> {
-        let mut connection = self.connect().await?;
+        let mut connection = match self.connect().await {
+            Ok(connection) => connection,
+            Err(error) => return Err(self.reason(error).await),
+        };
         let mut survey = Survey::default();
         let time: Option<(i64, i64)> = survey.ask(&mut connection, "TIME", &cmd("TIME")).await?;
         survey.ahead = time.map(|(seconds, micros)| seconds * 1000 + micros / 1000 - since_1970());
@@ -81,11 +102,57 @@ impl Redis {
 impl Redis {
     /// How many connections listen on a channel, whose name is taken as it is.
     pub async fn listeners(&self, channel: &str) -> Result<u64, Unusable> {
-        let mut connection = self.connect().await?;
+        let mut connection = match self.connect().await {
+            Ok(connection) => connection,
+            Err(error) => return Err(self.reason(error).await),
+        };
         let count = cmd("PUBSUB").arg("NUMSUB").arg(channel).to_owned();
         let (_, count): (String, u64) = count.query_async(&mut connection).await?;
         Ok(count)
     }
+}
+
+impl Redis {
+    /// Why no connection could be opened. A server that is full, or protected, says so and hangs up at once, and one that is asked
+    /// in TLS and knows none waits for more: the library's error says nothing of either.
+    async fn reason(&self, error: RedisError) -> Unusable {
+        let reason = Unusable::from(error);
+        let (Unusable::Away(_), Some(server)) = (&reason, self.address.server()) else {
+            return reason;
+        };
+        let answer = match timeout(CONNECT_TIMEOUT, ask_plainly(server)).await {
+            Ok(Ok(answer)) => answer,
+            _ => return reason,
+        };
+        let line = answer.split(|byte| *byte == b'\r').next();
+        let line = String::from_utf8_lossy(line.unwrap_or_default()).into_owned();
+        match (answer.first(), self.address.is_encrypted()) {
+            (Some(b'+' | b'-'), true) => Unusable::NoTls,
+            (Some(&TLS_ALERT), false) => Unusable::OnlyTls,
+            (Some(b'-'), false) if !line.starts_with("-NOAUTH") => {
+                Unusable::Says(line.trim_start_matches('-').to_owned())
+            }
+            _ => reason,
+        }
+    }
+}
+
+/// The first bytes of what a server says to PING without TLS; fewer where it hangs up.
+async fn ask_plainly(server: (&str, u16)) -> std::io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(server).await?;
+    // One that hangs up may have said why before.
+    let _ = stream.write_all(b"PING\r\n").await;
+    let mut answer = Vec::new();
+    while answer.len() < SAID_MAX && !answer.ends_with(b"\n") {
+        match stream.read_buf(&mut answer).await {
+            Ok(0) | Err(_) => break,
+            // Of an alert the first byte is enough.
+            Ok(_) if answer.first() == Some(&TLS_ALERT) => break,
+            Ok(_) => {}
+        }
+    }
+    answer.truncate(SAID_MAX);
+    Ok(answer)
 }
 
 impl Survey {

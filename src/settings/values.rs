@@ -6,6 +6,7 @@ use std::{net::IpAddr, num::NonZeroUsize, time::Duration};
 use ipnet::IpNet;
 
 use jiff::tz::{TimeZone, TimeZoneDatabase};
+use url::Url;
 
 use crate::store::sqlite::Retain;
 
@@ -78,25 +79,26 @@ pub(super) fn time_zone(name: &str) -> Result<TimeZone, String> {
         .map_err(|_| "not a time zone such as Europe/Berlin, America/New_York or UTC".to_owned())
 }
 
-/// An origin of `--cors-origin`.
+/// An origin of `--cors-origin`, as browsers write it: host in lower case and ASCII, no port where it is the scheme's own.
 pub(super) fn origin(text: &str) -> Result<Origin, String> {
     if text == "*" {
         return Ok(Origin::Any);
     }
-    let uri: http::Uri = text
-        .parse()
-        .map_err(|_| "not an origin such as https://chat.example:8443".to_owned())?;
-    match (uri.scheme_str(), uri.authority()) {
-        (Some("http" | "https"), Some(authority)) if uri.path() == "/" && !text.ends_with('/') => {
-            Ok(Origin::Exactly(
-                format!("{}://{authority}", uri.scheme_str().unwrap_or_default())
-                    .to_ascii_lowercase(),
-            ))
-        }
-        _ => Err(
-            "not an origin such as https://chat.example:8443 (scheme and host, no path)".to_owned(),
-        ),
+    if text.contains('*') {
+        return Err("an origin is compared as a whole: name each one, or * for all".to_owned());
     }
+    let url = Url::parse(text).ok().filter(|url| {
+        let is_origin = matches!(url.scheme(), "http" | "https")
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none();
+        is_origin && url.path() == "/" && !text.ends_with('/')
+    });
+    url.map(|url| Origin::Exactly(url.origin().ascii_serialization()))
+        .ok_or_else(|| {
+            "not an origin such as https://chat.example:8443 (scheme and host, no path)".to_owned()
+        })
 }
 
 /// A network of `--trusted-proxy`, or a single address.
@@ -182,6 +184,48 @@ pub(super) fn key_prefix(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_origin_is_kept_as_browsers_send_it() {
+        for (text, sent) in [
+            ("https://chat.example", "https://chat.example"),
+            ("HTTPS://Chat.Example:443", "https://chat.example"),
+            ("http://chat.example:80", "http://chat.example"),
+            ("https://chat.example:8443", "https://chat.example:8443"),
+            ("http://[::1]:3000", "http://[::1]:3000"),
+            (
+                "https://b\u{fc}cher.example",
+                "https://xn--bcher-kva.example",
+            ),
+        ] {
+            assert_eq!(origin(text), Ok(Origin::Exactly(sent.into())), "{text}");
+        }
+        assert_eq!(origin("*"), Ok(Origin::Any));
+    }
+
+    #[test]
+    fn what_no_browser_sends_is_no_origin() {
+        for text in [
+            "",
+            "null",
+            "chat.example",
+            "https://*.example",
+            "https://chat.*",
+            "*.example",
+            "https://chat.example/",
+            "https://chat.example/page",
+            "https://chat.example?",
+            "https://chat.example#x",
+            "https://ann@chat.example",
+            "https://:pass@chat.example",
+            "ftp://chat.example",
+            "https://",
+            "https://chat.example:99999",
+            "https://a b",
+        ] {
+            assert!(origin(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn time_zones_are_known_where_the_machine_has_no_list_of_them() {

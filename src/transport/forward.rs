@@ -27,10 +27,11 @@ use tokio::sync::Notify;
 use super::{
     farewell, gate,
     listener::{Pulse, Remote},
+    proxy::ByTls,
     tunnel,
 };
 use crate::{
-    cluster::replicas::{LEASE, Other, Replicas},
+    cluster::replicas::{LEASE, Other, ReplicaId, Replicas},
     log_limit::LogLimit,
 };
 
@@ -86,7 +87,7 @@ pub struct Forward {
     client: Client<HttpConnector, Body>,
     secret: Secret,
     /// Set with the answer to a handshake.
-    cookie: Option<HeaderValue>,
+    cookie: Option<AffinityCookie>,
     is_draining: AtomicBool,
     is_ending: AtomicBool,
     /// The WebSockets that are passed on; told when this replica goes.
@@ -107,11 +108,7 @@ impl Forward {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .build(connector);
-        let cookie = format!(
-            "{AFFINITY}={}; Path=/; HttpOnly; SameSite=Lax",
-            replicas.id()
-        );
-        let cookie = cookie.parse().expect("an id is part of a header value");
+        let cookie = AffinityCookie::of(replicas.id());
         Self {
             replicas,
             client,
@@ -186,11 +183,17 @@ impl Forward {
             },
             None => request,
         };
+        let by_tls = request.extensions().get::<ByTls>().is_some();
         let mut response = here(request).await;
         let status = response.status();
         let begins =
             session.is_none() && (status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS);
         if let Some(cookie) = self.cookie.as_ref().filter(|_| begins) {
+            let cookie = if by_tls {
+                &cookie.secure
+            } else {
+                &cookie.plain
+            };
             response.headers_mut().append(SET_COOKIE, cookie.clone());
         }
         response
@@ -292,6 +295,24 @@ impl Forward {
         });
         let (parts, _) = passed.into_parts();
         Response::from_parts(parts, Body::empty())
+    }
+}
+
+/// The `Set-Cookie` header that names a replica.
+struct AffinityCookie {
+    plain: HeaderValue,
+    /// For clients that came by TLS.
+    secure: HeaderValue,
+}
+
+impl AffinityCookie {
+    fn of(replica: &ReplicaId) -> Self {
+        let plain = format!("{AFFINITY}={replica}; Path=/; HttpOnly; SameSite=Lax");
+        let header = |text: &str| text.parse().expect("an id is part of a header value");
+        Self {
+            secure: header(&format!("{plain}; Secure")),
+            plain: header(&plain),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! who is let in one after the other is served well, and those who are here already hardly notice. Sessions that exist do
 //! not pass here.
 
+use crate::log_limit::log_limited;
 use std::{
     num::NonZeroU32,
     sync::atomic::{AtomicBool, Ordering},
@@ -56,6 +57,11 @@ impl Gate {
             let wait = mine.saturating_duration_since(now);
             let wait = wait.saturating_sub(AT_ONCE);
             if wait > PATIENCE {
+                log_limited!(
+                    warn,
+                    rate = rate.get(),
+                    "asked a client to come later: more begin than --handshake-rate allows"
+                );
                 return false;
             }
             *due = Some(mine + AT_ONCE / rate.get());

@@ -16,6 +16,7 @@ use std::{
 };
 
 use axum::{Router, body::Body};
+use futures_util::future::{Either, ready};
 use http::{
     Extensions, HeaderValue, Request, Response, StatusCode,
     header::{RETRY_AFTER, UPGRADE},
@@ -33,7 +34,8 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-use super::body::ReadOut;
+use super::{body::ReadOut, target};
+use crate::log_limit::log_limited;
 
 /// How long the head of a request may take to arrive, the time between two requests included.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
@@ -214,7 +216,6 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// Serves one listener until it is told to stop. Connections that are open then are told to end, and
 /// go on until they do.
 pub async fn serve(listener: TcpListener, router: Router, mut connections: Connections) {
-    let mut told_of_shortage = false;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -224,14 +225,11 @@ pub async fn serve(listener: TcpListener, router: Router, mut connections: Conne
             Ok(accepted) => accepted,
             Err(error) if is_of_one_connection(&error) => continue,
             Err(error) => {
-                if !std::mem::replace(&mut told_of_shortage, true) {
-                    tracing::error!(%error, "cannot accept connections; check the limit on open files (ulimit -n)");
-                }
+                log_limited!(error, %error, "cannot accept connections; check the limit on open files (ulimit -n)");
                 tokio::time::sleep(OUT_OF_RESOURCES_PAUSE).await;
                 continue;
             }
         };
-        told_of_shortage = false;
         let mut stopped = connections.clone();
         let place = tokio::select! {
             place = connections.place() => place,
@@ -247,6 +245,7 @@ pub async fn serve(listener: TcpListener, router: Router, mut connections: Conne
             _permit: permit,
         };
         if is_spare {
+            log_limited!(warn, %remote, "turned a connection away: there are as many as --max-connections allows");
             let answered = answer_when_full(connection, router);
             tokio::spawn(tokio::time::timeout(SPARE_PATIENCE, answered));
         } else {
@@ -266,21 +265,25 @@ async fn converse(
         tracing::debug!(%remote, %error, "could not set the options of a connection");
     }
     let (pulse, stall) = (connection.pulse.clone(), connections.stall);
-    let router = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
+    let answer = tower::service_fn(move |mut request: Request<hyper::body::Incoming>| {
+        if let Err(unclear) = target::make_plain(&mut request) {
+            return Either::Left(ready(Ok(unclear.response())));
+        }
         request.extensions_mut().insert(Remote(remote));
         request.extensions_mut().insert(pulse.clone());
         // What becomes a WebSocket does so at once.
         let upgrades = request.headers().contains_key(UPGRADE);
-        request.map(|body| match upgrades {
+        let request = request.map(|body| match upgrades {
             true => Body::new(body),
             false => Body::new(ReadOut::new(body, stall)),
-        })
+        });
+        Either::Right(router.clone().oneshot(request))
     });
     let mut exchange = std::pin::pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
-            .serve_connection(TokioIo::new(connection), TowerToHyperService::new(router))
+            .serve_connection(TokioIo::new(connection), TowerToHyperService::new(answer))
             .with_upgrades()
     );
     let ended = tokio::select! {
@@ -297,9 +300,12 @@ async fn converse(
 
 /// One request of a client for whom there is no room.
 async fn answer_when_full(connection: Connection, router: Router) {
-    let answer = tower::service_fn(move |request: Request<hyper::body::Incoming>| {
+    let answer = tower::service_fn(move |mut request: Request<hyper::body::Incoming>| {
         let router = router.clone();
         async move {
+            if let Err(unclear) = target::make_plain(&mut request) {
+                return Ok(unclear.response());
+            }
             let request = request.map(|body| Body::new(ReadOut::new(body, SPARE_PATIENCE)));
             if request.uri().path() == HEALTH {
                 return router.oneshot(request).await;

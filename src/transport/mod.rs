@@ -17,6 +17,7 @@ pub mod origin;
 mod pace;
 pub mod proxy;
 pub mod socketio;
+mod target;
 mod tunnel;
 mod upgrade;
 pub mod web;

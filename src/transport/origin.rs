@@ -4,11 +4,14 @@
 use std::sync::Arc;
 
 use http::{
-    HeaderMap, HeaderValue,
+    HeaderMap, HeaderName, HeaderValue,
     header::{AUTHORIZATION, COOKIE, HOST, ORIGIN, REFERER},
 };
 
 use crate::dialects::Credentials;
+
+/// How the page and this server are related, in the browser's words (W3C Fetch Metadata).
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Whether pages of an origin, `scheme://host[:port]`, may connect; those of our own host may anyway.
 pub type Allowed = Arc<dyn Fn(&str) -> bool + Send + Sync>;
@@ -17,18 +20,65 @@ pub type Allowed = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 #[derive(Debug)]
 pub(super) struct Foreign;
 
-/// The origin of the page that a request comes from, where it names one and is ours or allowed.
+/// What a request says of the page that it comes from.
+enum Page {
+    /// One of ours or an allowed one, with the origin that it names.
+    Ours(Option<HeaderValue>),
+    /// Nothing is said: by a program, or by an old browser on behalf of a page that withholds its address.
+    Unsaid,
+}
+
+/// Which pages a browser lets read an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Readers {
+    /// Ours, and those that CORS allows.
+    Allowed,
+    /// Every page: the answer is a script (JSONP), which any page may include.
+    Anybody,
+}
+
+/// The origin that a request names, where it comes from a page of ours, an allowed one, or no page that is known.
+///
+/// # Errors
+/// The page is somebody else's.
 pub(super) fn of(headers: &HeaderMap, allowed: &Allowed) -> Result<Option<HeaderValue>, Foreign> {
+    match page(headers, allowed)? {
+        Page::Ours(origin) => Ok(origin),
+        Page::Unsaid => Ok(None),
+    }
+}
+
+/// Whether the request shows that it comes from a page of ours or an allowed one, or from the user alone (an address that was
+/// typed). A request that says nothing may come from any page.
+pub(super) fn is_proven(headers: &HeaderMap, allowed: &Allowed) -> bool {
+    matches!(page(headers, allowed), Ok(Page::Ours(_)))
+}
+
+/// What the request brings along that can prove who sent it. Cookies of another page's visitor prove
+/// nothing. An answer that every page can read needs a proof that one of ours asked.
+pub(super) fn credentials(headers: &HeaderMap, allowed: &Allowed, readers: Readers) -> Credentials {
+    let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
+    let cookies: Vec<_> = headers.get_all(COOKIE).iter().filter_map(text).collect();
+    let counts = match readers {
+        Readers::Allowed => of(headers, allowed).is_ok(),
+        Readers::Anybody => is_proven(headers, allowed),
+    };
+    Credentials {
+        cookie: (!cookies.is_empty() && counts).then(|| cookies.join("; ").into()),
+        authorization: headers.get(AUTHORIZATION).and_then(text).map(Into::into),
+    }
+}
+
+fn page(headers: &HeaderMap, allowed: &Allowed) -> Result<Page, Foreign> {
     let origin = headers.get(ORIGIN);
     // Scripts that a page includes name no origin, but most say where they are included.
     let Some(from) = origin.or_else(|| headers.get(REFERER)) else {
-        let elsewhere = headers
-            .get("sec-fetch-site")
-            .is_some_and(|site| site == "cross-site");
-        return if elsewhere && !allowed("null") {
-            Err(Foreign)
-        } else {
-            Ok(None)
+        // Sent over TLS, and to this machine, whatever the page wants. `same-site` is another host of the same domain.
+        return match headers.get(SEC_FETCH_SITE) {
+            None => Ok(Page::Unsaid),
+            Some(site) if site == "same-origin" || site == "none" => Ok(Page::Ours(None)),
+            Some(_) if allowed("null") => Ok(Page::Ours(None)),
+            Some(_) => Err(Foreign),
         };
     };
     let from = from.to_str().map_err(|_| Foreign)?;
@@ -39,21 +89,9 @@ pub(super) fn of(headers: &HeaderMap, allowed: &Allowed) -> Result<Option<Header
         _ => from.to_owned(),
     };
     if same || allowed(&page) {
-        Ok(origin.cloned())
+        Ok(Page::Ours(origin.cloned()))
     } else {
         Err(Foreign)
-    }
-}
-
-/// What the request brings along that can prove who sent it. Cookies of another page's visitor prove
-/// nothing.
-pub(super) fn credentials(headers: &HeaderMap, allowed: &Allowed) -> Credentials {
-    let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
-    let cookies: Vec<_> = headers.get_all(COOKIE).iter().filter_map(text).collect();
-    Credentials {
-        cookie: (!cookies.is_empty() && of(headers, allowed).is_ok())
-            .then(|| cookies.join("; ").into()),
-        authorization: headers.get(AUTHORIZATION).and_then(text).map(Into::into),
     }
 }
 
@@ -87,9 +125,12 @@ mod tests {
         headers
     }
 
+    fn allowed() -> Allowed {
+        Arc::new(|origin| origin == "https://friend.example")
+    }
+
     fn cookie(named: &[(&'static str, &'static str)]) -> Option<Box<str>> {
-        let allowed: Allowed = Arc::new(|origin| origin == "https://friend.example");
-        credentials(&headers(named), &allowed).cookie
+        credentials(&headers(named), &allowed(), Readers::Allowed).cookie
     }
 
     #[test]
@@ -107,22 +148,87 @@ mod tests {
                 "{origin}"
             );
         }
-        for origin in [
-            "http://evil.example",
-            "null",
-            "http://chat.example.evil",
-            "x",
-        ] {
+        for origin in FOREIGN {
             assert_eq!(cookie(&[host, sent, ("origin", origin)]), None, "{origin}");
+            assert_eq!(cookie(&[host, sent, ("referer", origin)]), None, "{origin}");
         }
-        assert_eq!(
-            cookie(&[host, sent, ("sec-fetch-site", "cross-site")]),
-            None
-        );
-        assert_eq!(
-            cookie(&[host, sent, ("referer", "http://evil.example/chat.example")]),
-            None
-        );
+        for (site, counts) in SITES {
+            let cookie = cookie(&[host, sent, ("sec-fetch-site", site)]);
+            assert_eq!(cookie.is_some(), counts, "{site}");
+        }
+    }
+
+    /// As `Sec-Fetch-BridgeContext` has it, with neither `Origin` nor `Referer`, and whether the page is ours.
+    const SITES: [(&str, bool); 6] = [
+        ("same-origin", true),
+        ("none", true),
+        ("same-site", false),
+        ("cross-site", false),
+        ("", false),
+        ("Same-Origin", false),
+    ];
+
+    /// Origins that only look like `http://chat.example:3000` or `https://friend.example`.
+    const FOREIGN: [&str; 18] = [
+        "http://evil.example",
+        "null",
+        "x",
+        "",
+        // Suffix and prefix.
+        "http://chat.example.evil.example",
+        "http://evilchat.example",
+        "http://evil.chat.example",
+        "https://friend.example.evil.example",
+        "https://evil-friend.example",
+        "https://a.friend.example",
+        // Userinfo.
+        "http://chat.example@evil.example",
+        "http://chat.example:3000@evil.example",
+        "https://friend.example@evil.example",
+        // Path, query, fragment, backslash.
+        "http://evil.example/chat.example",
+        "http://evil.example?chat.example",
+        "http://evil.example#chat.example",
+        "http://evil.example\\chat.example",
+        // Another port or scheme is another origin where an origin is allowed by name.
+        "http://friend.example",
+    ];
+
+    #[test]
+    fn an_answer_that_every_page_can_read_needs_a_page_that_is_known() {
+        let (host, sent) = (("host", "chat.example:3000"), ("cookie", "a=b"));
+        let cookie = |named: &[_]| {
+            let named = [&[host, sent][..], named].concat();
+            credentials(&headers(&named), &allowed(), Readers::Anybody).cookie
+        };
+        for named in [
+            ("origin", "http://chat.example"),
+            ("referer", "http://chat.example:3000/page"),
+            ("referer", "https://friend.example/page?x#y"),
+        ] {
+            assert!(cookie(&[named]).is_some(), "{named:?}");
+        }
+        assert_eq!(cookie(&[]), None);
+        for (site, counts) in SITES {
+            let cookie = cookie(&[("sec-fetch-site", site)]);
+            assert_eq!(cookie.is_some(), counts, "{site}");
+        }
+        for origin in FOREIGN {
+            assert_eq!(cookie(&[("origin", origin)]), None, "{origin}");
+            assert_eq!(cookie(&[("referer", origin)]), None, "{origin}");
+        }
+    }
+
+    #[test]
+    fn a_token_counts_whatever_page_it_comes_from() {
+        let sent = [
+            ("authorization", "Bearer x"),
+            ("origin", "http://evil.example"),
+        ];
+        for readers in [Readers::Allowed, Readers::Anybody] {
+            let credentials = credentials(&headers(&sent), &allowed(), readers);
+            assert_eq!(credentials.authorization.as_deref(), Some("Bearer x"));
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use ::http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode,
-    header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, UPGRADE},
+    header::{CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_VERSION, UPGRADE},
 };
 
 use super::listener::Connection;
@@ -19,6 +19,29 @@ pub(super) fn is_asked_for(headers: &HeaderMap) -> bool {
         .filter_map(|offers| offers.to_str().ok())
         .flat_map(|offers| offers.split(','))
         .any(|offer| offer.trim().eq_ignore_ascii_case("websocket"))
+}
+
+/// Whether a request asks for one of these versions of the protocol.
+pub(super) fn is_of_version(headers: &HeaderMap, spoken: &[&str]) -> bool {
+    let mut asked = headers.get_all(SEC_WEBSOCKET_VERSION).iter();
+    // Each client names one, once (RFC 6455, 11.3.5).
+    let (asked, more) = (asked.next(), asked.next());
+    more.is_none() && asked.is_some_and(|asked| spoken.iter().any(|spoken| asked == spoken))
+}
+
+/// Refuses a version that is not spoken here, and names those that are (RFC 6455, 4.4).
+pub(super) fn other_version(spoken: &[&str]) -> Response<Body> {
+    let spoken = spoken.join(", ");
+    let told = format!("the WebSocket versions spoken here are {spoken}\n");
+    let mut response = Response::new(Body::from(told));
+    *response.status_mut() = StatusCode::UPGRADE_REQUIRED;
+    let spoken = HeaderValue::try_from(spoken).expect("version numbers are a header value");
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    headers.insert(SEC_WEBSOCKET_VERSION, spoken);
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    response
 }
 
 /// Answers that the connection is a WebSocket from now on, and has `converse` speak on it: with the

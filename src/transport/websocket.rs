@@ -11,7 +11,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use ::http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{CONNECTION, CONTENT_TYPE, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE},
+    header::{CONNECTION, CONTENT_TYPE, ORIGIN, SEC_WEBSOCKET_KEY},
 };
 use axum::body::Body;
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -24,16 +24,17 @@ use super::{
     flow::{Limits, Shared},
     inbox,
     listener::{Connection, Remote},
-    origin::{self, Allowed},
+    origin::{self, Allowed, Readers},
     upgrade,
 };
 use crate::{
     chat::socket::{CloseReason, Socket},
     dialects::{Dialect, Handler, Handshake},
+    log_limit::log_limited,
 };
 
 /// The version of the protocol; there is no other that browsers speak.
-const VERSION: &str = "13";
+const VERSIONS: [&str; 1] = ["13"];
 
 /// Random bytes in `Sec-WebSocket-Key`.
 const KEY_BYTES: usize = 16;
@@ -54,7 +55,7 @@ pub struct WebSocket {
 enum Refusal {
     #[error("a WebSocket is asked for with GET, HTTP/1.1 and `Connection: Upgrade`")]
     NoUpgrade,
-    #[error("the WebSocket version spoken here is {VERSION}")]
+    #[error("another version of WebSocket is asked for than {}", VERSIONS[0])]
     Version,
     #[error("Sec-WebSocket-Key is missing, or not 16 bytes in base64")]
     Key,
@@ -118,14 +119,14 @@ impl WebSocket {
         let key = check(&request)?;
         if origin::of(request.headers(), &self.allowed).is_err() {
             let origin = named_origin(request.headers());
-            tracing::warn!(%remote, ?origin, "refused a page of another origin; --cors-origin lets it in");
+            log_limited!(warn, %remote, ?origin, "refused a page of another origin; --cors-origin lets it in");
             return Err(Refusal::Origin);
         }
         let handshake = Handshake {
             remote,
             query: request.uri().query().unwrap_or_default().into(),
             auth: None,
-            credentials: origin::credentials(request.headers(), &self.allowed),
+            credentials: origin::credentials(request.headers(), &self.allowed, Readers::Allowed),
         };
         let peer = Peer::new(self.dialect.clone(), remote, self.peers.clone());
         let greeted = self.dialect.connect(peer.clone(), &handshake);
@@ -148,7 +149,7 @@ fn check(request: &Request<Body>) -> Result<HeaderValue, Refusal> {
     {
         return Err(Refusal::NoUpgrade);
     }
-    if (headers.get(SEC_WEBSOCKET_VERSION)).is_none_or(|version| version != VERSION) {
+    if !upgrade::is_of_version(headers, &VERSIONS) {
         return Err(Refusal::Version);
     }
     let key = headers.get(SEC_WEBSOCKET_KEY).ok_or(Refusal::Key)?;
@@ -198,19 +199,14 @@ async fn converse(
 impl Refusal {
     fn response(self) -> Response<Body> {
         let status = match self {
+            Self::Version => return upgrade::other_version(&VERSIONS),
             Self::NoUpgrade | Self::Key => StatusCode::BAD_REQUEST,
-            Self::Version => StatusCode::UPGRADE_REQUIRED,
             Self::Origin | Self::Dialect(_) => StatusCode::FORBIDDEN,
         };
         let mut response = Response::new(Body::from(format!("{self}\n")));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-        if self == Self::Version {
-            headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
-            headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-            headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        }
         response
     }
 }

@@ -61,7 +61,7 @@ export class Visitor {
   cookie = '';
 
   async ask(server, address, form) {
-    const headers = this.cookie ? { cookie: this.cookie } : {};
+    const headers = { referer: `${server.url}/`, ...(this.cookie && { cookie: this.cookie }) };
     const request = form ? { method: 'POST', body: new URLSearchParams(form) } : {};
     const answer = await fetch(server.url + address, { ...request, headers, redirect: 'manual' });
     for (const set of answer.headers.getSetCookie()) {

@@ -149,8 +149,8 @@ async fn an_event_is_heard_by_its_name_however_that_is_written() {
             .await;
         assert_eq!(heard["text"], "by its name");
         // Of another name, whatever comes behind it.
-        client.send(r#"42["","message","not this"]"#).await.unwrap();
         client.send(r#"42["a\"b","nor this"]"#).await.unwrap();
+        client.send(r#"42["","message","not this"]"#).await.unwrap();
         client.send(r#"42["message","the end"]"#).await.unwrap();
         let next = client
             .expect("the last", |packet| match packet {

@@ -76,7 +76,7 @@ describe('in one lobby', () => {
       // The visitor's first cookie, of a session that there is not yet.
       const first = await fetch(`${server.url}/user`, { method: 'POST', body: new URLSearchParams({ user: 'x' }) });
       const cookie = first.headers.getSetCookie()[0].split(';')[0];
-      await fetch(`${server.url}/logout`, { headers: { cookie }, redirect: 'manual' });
+      await fetch(`${server.url}/logout`, { headers: { cookie, referer: server.url }, redirect: 'manual' });
       const page = await openPage(t, kind, server, { cookie }, { silent: true });
       const name = `Late ${kind.name}`;
       const named = await post(server, '/user', { user: name }, cookie);
@@ -135,7 +135,7 @@ test('nobody whose login is over says anything, whatever it claims', async (t) =
   const talk = await joinLater(later, server.url);
   t.after(() => talk.close());
   const login = await newcomer(server, 'Gone');
-  await fetch(`${server.url}/logout`, { headers: { cookie: login.cookie }, redirect: 'manual' });
+  await fetch(`${server.url}/logout`, { headers: { cookie: login.cookie, referer: server.url }, redirect: 'manual' });
   for (const kind of [polling, websocket]) {
     const page = await openPage(t, kind, server, login);
     page.socket.send('not heard');
@@ -183,7 +183,7 @@ test('whoever logs out loses all connections of the login, and no others', async
   for (const page of pages) {
     assert.equal(await new Promise((resolve) => page.socket.emit('joined', resolve)), 'Ann');
   }
-  const answer = await fetch(`${server.url}/logout`, { headers: { cookie: ann.cookie }, redirect: 'manual' });
+  const answer = await fetch(`${server.url}/logout`, { headers: { cookie: ann.cookie, referer: server.url }, redirect: 'manual' });
   assert.deepEqual([answer.status, answer.headers.get('location')], [302, '/']);
   for (const page of pages) await eventually('it is sent away', () => page.disconnects.length > 0);
   for (const page of pages) assert.deepEqual(page.disconnects, ['booted']);

@@ -258,6 +258,7 @@ async fn a_script_of_another_page_gets_no_session() {
     for header in [
         "Referer: http://bad.example/page",
         "Sec-Fetch-Site: cross-site",
+        "Sec-Fetch-Site: same-site",
     ] {
         let head = format!("GET /socket.io/1/?jsonp=0\n{header}");
         let answer = request(server.address, &head, "").await;

@@ -102,6 +102,7 @@ async fn only_what_is_a_handshake_becomes_a_websocket() {
             &[UPGRADE, "Sec-WebSocket-Version: x\r\n", KEY],
             "426",
         ),
+        (right, &[UPGRADE, VERSION, VERSION, KEY], "426"),
         (right, &[UPGRADE, VERSION], "400"),
         (
             right,
@@ -194,4 +195,27 @@ async fn a_page_of_another_host_is_let_in_where_the_setting_says_so() {
     let server = Server::start(&["--cors-origin", "http://pages.example"]);
     let head = ask(server.address(), "GET / HTTP/1.1", &lines).await;
     assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+}
+
+#[tokio::test]
+async fn another_version_is_told_which_there_are_on_every_path() {
+    let server = Server::start(&[]);
+    for (path, spoken) in [
+        ("/any", "13"),
+        ("/socket.io/?EIO=4&transport=websocket", "13, 8"),
+        ("/socket.io/?EIO=3&transport=websocket", "13, 8"),
+        ("/socket.io/1/websocket/x", "13, 8, 7"),
+    ] {
+        for version in ["777", "0", "", "13, 8", "-13"] {
+            let version = format!("Sec-WebSocket-Version: {version}\r\n");
+            let first = format!("GET {path} HTTP/1.1");
+            let head = ask(server.address(), &first, &[UPGRADE, &version, KEY]).await;
+            assert!(
+                head.starts_with("HTTP/1.1 426 "),
+                "{path} {version}: {head}"
+            );
+            let told = format!("\r\nsec-websocket-version: {spoken}\r\n");
+            assert!(head.contains(&told), "{path}: {head}");
+        }
+    }
 }

@@ -77,6 +77,9 @@ describe('a session of one replica', () => {
     assert.equal(cookie, `handshaken-replica=${id}; Path=/; HttpOnly; SameSite=Lax`);
     const [without] = await start(t, 1, ['--affinity-cookie', 'off']);
     assert.equal((await handshake(without)).cookie, null);
+    const [behind] = await start(t, 1, ['--trusted-proxy', '127.0.0.1']);
+    const byTls = await fetch(engine(behind), { headers: { 'x-forwarded-proto': 'https' } });
+    assert.match(byTls.headers.get('set-cookie'), /^handshaken-replica=.*; SameSite=Lax; Secure$/);
   });
 
   test('ends in words that every client knows when its replica was killed', async (t) => {

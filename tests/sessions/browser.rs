@@ -25,7 +25,7 @@ impl Browser {
             address,
             cookie: None,
             set: None,
-            headers: String::new(),
+            headers: format!("Referer: http://{address}/\r\n"),
         }
     }
 

@@ -39,13 +39,116 @@ async fn forms_of_other_peoples_pages_are_refused() {
 }
 
 #[tokio::test]
-async fn a_link_on_somebody_elses_page_shows_who_is_logged_in_and_logs_nobody_out() {
+async fn only_a_page_of_ours_or_the_user_alone_logs_somebody_out() {
     let (server, _views) = server_with_accounts(&[]);
-    let mut browser = Browser::new(server.address());
-    browser.enter("Ann").await;
-    browser.headers = "Referer: https://evil.example/\r\nSec-Fetch-Site: cross-site\r\n".into();
-    assert_eq!(browser.get("/logout").await.status, 302);
-    assert_eq!(browser.who().await, "Ann");
+    let pass = Browser::new(server.address()).register("Ann").await;
+    let ours = format!("Referer: http://{}/\r\n", server.address());
+    for (headers, is_proven) in [
+        (&*ours, true),
+        ("Sec-Fetch-Site: same-origin\r\n", true),
+        // Somebody typed the address.
+        ("Sec-Fetch-Site: none\r\n", true),
+        (
+            "Referer: https://evil.example/\r\nSec-Fetch-Site: cross-site\r\n",
+            false,
+        ),
+        ("Sec-Fetch-Site: same-site\r\n", false),
+        // A link with rel=noreferrer, over plain HTTP.
+        ("", false),
+    ] {
+        for path in ["/logout", "/logout?everywhere"] {
+            let mut browser = Browser::new(server.address());
+            browser.login("Ann", &pass).await;
+            browser.headers = headers.into();
+            let answer = browser.get(path).await;
+            let status = if is_proven { 302 } else { 200 };
+            assert_eq!(answer.status, status, "{headers} {answer:?}");
+            let expected = if is_proven { "nobody" } else { "Ann" };
+            assert_eq!(browser.who().await, expected, "{headers}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_is_asked_whether_to_log_out_does_it_with_the_button_of_that_page() {
+    let (server, _views) = server_with_accounts(&[]);
+    let mut bob = Browser::new(server.address());
+    bob.enter("Bob").await;
+    bob.headers.clear();
+    let bobs = token(&bob.get("/logout").await.body).to_owned();
+    for path in ["/logout", "/logout?everywhere"] {
+        let mut ann = Browser::new(server.address());
+        ann.enter(if path.ends_with('t') { "Ann" } else { "Anna" })
+            .await;
+        ann.headers.clear();
+        let page = ann.get(path).await;
+        assert_eq!(page.status, 200, "{page:?}");
+        assert_eq!(page.header("x-frame-options"), Some("DENY"));
+        assert_eq!(page.header("cache-control"), Some("no-store"));
+        let policy = page.header("content-security-policy").unwrap();
+        assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
+        assert!(
+            page.body.contains(&format!("action=\"{path}\"")),
+            "{page:?}"
+        );
+        let right = token(&page.body).to_owned();
+        for wrong in ["", "x", &bobs, &right[1..]] {
+            let answer = ann.post_form(path, &[("token", wrong)]).await;
+            assert_eq!(answer.status, 200, "{wrong} {answer:?}");
+            assert!(ann.who().await.starts_with("Ann"));
+        }
+        // Neither Origin nor Referer is sent.
+        let answer = ann.post_form(path, &[("token", &right)]).await;
+        assert_eq!((answer.status, answer.header("location")), (302, Some("/")));
+        assert_eq!(ann.who().await, "nobody");
+    }
+    assert_eq!(bob.who().await, "Bob");
+}
+
+/// The value of the field `token`.
+fn token(page: &str) -> &str {
+    let (_, rest) = page.split_once("name=\"token\" value=\"").expect(page);
+    rest.split('"').next().unwrap()
+}
+
+#[tokio::test]
+async fn a_script_on_a_page_that_hides_where_it_is_gets_no_login() {
+    let (server, _views) = server_with_accounts(&[]);
+    let address = server.address();
+    let mut ann = Browser::new(address);
+    ann.enter("Ann").await;
+    let cookie = format!("Cookie: {}\r\n", ann.cookie.unwrap());
+    let ours = format!("Referer: http://{address}/page\r\n");
+    for (query, headers, known) in [
+        ("?t=1", &*cookie, "\"Ann\""),
+        ("?t=1&jsonp=0", &*format!("{cookie}{ours}"), "\"Ann\""),
+        (
+            "?t=1&jsonp=0",
+            &*format!("{cookie}Sec-Fetch-Site: same-origin\r\n"),
+            "\"Ann\"",
+        ),
+        ("?t=1&jsonp=0", &cookie, "null"),
+    ] {
+        let path = format!("/socket.io/1/{query}");
+        let told = ask(address, "GET", &path, headers, b"").await.unwrap().body;
+        let told = told.trim_start_matches("io.j[0](\"");
+        let session = format!(
+            "/socket.io/1/xhr-polling/{}",
+            told.split(':').next().unwrap()
+        );
+        let poll = async || ask(address, "GET", &session, "", b"").await.unwrap().body;
+        assert_eq!(poll().await, "1::");
+        let joined = br#"5:1+::{"name":"joined","args":[]}"#;
+        ask(address, "POST", &session, "", joined).await.unwrap();
+        let mut told = String::new();
+        while !told.contains("6:::1+[") {
+            told = crate::harness::soon("the name of the login", poll()).await;
+        }
+        assert!(
+            told.contains(&format!("6:::1+[{known}]")),
+            "{query} {headers}: {told}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -68,7 +171,7 @@ async fn what_is_no_small_form_is_refused() {
         let is_json = serde_json::from_str::<serde_json::Value>(&answer.body).is_ok();
         assert!(is_json, "{answer:?}");
     }
-    for (method, path) in [("GET", "/login"), ("POST", "/logout"), ("PUT", "/user")] {
+    for (method, path) in [("GET", "/login"), ("PUT", "/logout"), ("PUT", "/user")] {
         let answer = browser.send(method, path, FORM, "").await;
         assert_eq!(answer.status, 405, "{method} {path}");
     }

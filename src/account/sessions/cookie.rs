@@ -64,6 +64,21 @@ impl Seal {
         is_ours.then(|| id.to_owned())
     }
 
+    /// What shows that a page was made by us for a login, and may end it.
+    pub fn sign_logout(&self, login: &[u8]) -> String {
+        let mac = logout(&self.secrets[0], login).finalize();
+        URL_SAFE_NO_PAD.encode(mac.into_bytes())
+    }
+
+    /// Whether that was signed for this login with one of the secrets.
+    pub fn is_logout(&self, login: &[u8], token: &str) -> bool {
+        let Ok(token) = URL_SAFE_NO_PAD.decode(token) else {
+            return false;
+        };
+        let is_signed = |secret| logout(secret, login).verify_slice(&token).is_ok();
+        self.secrets.iter().any(is_signed)
+    }
+
     /// What takes the place of an id in the hands of whoever comes from there: no cookie names it, and nobody else's
     /// request makes it.
     pub fn bound(&self, id: &str, to: Network) -> String {
@@ -98,6 +113,14 @@ impl Seal {
         }
         cookie.build().encoded().to_string()
     }
+}
+
+/// The first byte is in no text, so no signature of an id is one of these.
+fn logout(secret: &Hmac<Sha256>, login: &[u8]) -> Hmac<Sha256> {
+    secret
+        .clone()
+        .chain_update(b"\xfflogout")
+        .chain_update(login)
 }
 
 /// An id that cannot be guessed.

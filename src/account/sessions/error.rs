@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::super::attempts::Refused;
+use crate::log_limit::log_limited;
 
 /// A session could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -21,11 +22,11 @@ pub enum SessionError {
 
 impl SessionError {
     /// Logs that something could not be done because of it. That Redis is away is said once, by whoever connects.
-    pub fn log(&self, what: &str) {
+    pub fn log(&self, what: &'static str) {
         let error: &dyn std::error::Error = self;
         match self {
             Self::Redis(cause) if crate::redis::is_away(cause) => tracing::debug!(error, "{what}"),
-            _ => tracing::error!(error, "{what}"),
+            _ => log_limited!(error, of what, error, "{what}"),
         }
     }
 }

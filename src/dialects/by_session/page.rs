@@ -19,6 +19,7 @@ use crate::{
         socket::{CloseReason, Socket},
     },
     dialects::{self, Event},
+    log_limit::log_limited,
 };
 
 /// How long a page that says nothing may be one that was just opened. These front ends say that they
@@ -130,7 +131,7 @@ impl Page {
                     }
                 }
                 Err(error) => {
-                    tracing::error!(socket = %socket.id(), %error, "could not read the room");
+                    log_limited!(error, socket = %socket.id(), %error, "could not read the room");
                     return socket.close(CloseReason::Unavailable);
                 }
             }

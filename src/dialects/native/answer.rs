@@ -13,6 +13,7 @@ use crate::{
         store::StoreError,
     },
     dialects::{Ack, Event, log_refused},
+    log_limit::log_limited,
 };
 
 /// What an answer holds besides `ok`.
@@ -128,11 +129,11 @@ pub(super) fn reply(
         (Err(problem), ack) => {
             match &problem {
                 Problem::Unavailable(error) => {
-                    tracing::error!(socket = %socket.id(), %error, "the log did not answer");
+                    log_limited!(error, socket = %socket.id(), %error, "the log did not answer");
                 }
                 Problem::NameRefused(NameRefused::Unavailable(error)) => {
                     let error: &dyn std::error::Error = error;
-                    tracing::error!(socket = %socket.id(), error, "a name could not be checked");
+                    log_limited!(error, socket = %socket.id(), error, "a name could not be checked");
                 }
                 _ => {}
             }

@@ -15,6 +15,7 @@ use crate::{
         socket::Socket,
     },
     dialects::{Handshake, SeveralTokens},
+    log_limit::log_limited,
 };
 
 /// What one connection has proved.
@@ -67,7 +68,7 @@ impl Proof {
         };
         let tokens = self.tokens.as_ref().ok_or(Problem::NoTokens)?;
         let identity = tokens.verify_patiently(&token).await.inspect_err(|error| {
-            tracing::warn!(socket = %socket.id(), reason = error.detail(), "refused a token");
+            log_limited!(warn, socket = %socket.id(), reason = error.detail(), "refused a token");
         })?;
         Ok(Some(identity))
     }

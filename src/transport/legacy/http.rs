@@ -6,8 +6,8 @@ use std::sync::Arc;
 use ::http::{
     HeaderValue, Method, Request, Response, StatusCode,
     header::{
-        ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE,
-        X_XSS_PROTECTION,
+        ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE,
+        VARY, X_XSS_PROTECTION,
     },
 };
 use axum::body::Body;
@@ -23,7 +23,7 @@ use crate::{
     dialects::Handshake,
     transport::{
         listener::Remote,
-        origin::{self, Allowed},
+        origin::{self, Allowed, Readers},
     },
 };
 
@@ -89,6 +89,17 @@ pub(super) fn session_of(path: &str) -> Option<&str> {
 
 impl Front {
     pub(super) async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let mut response = self.respond(request).await;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            // Each answer is for one client, and what it lets a page read depends on the page (Fetch, CORS and HTTP caches).
+            let headers = response.headers_mut();
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            headers.insert(VARY, HeaderValue::from_static("Origin"));
+        }
+        response
+    }
+
+    async fn respond(&self, request: Request<Body>) -> Response<Body> {
         let path = request.uri().path().to_owned();
         match Target::of(&path) {
             Target::Handshake => self.handshake(&request),
@@ -112,11 +123,15 @@ impl Front {
                 return refuse(jsonp, StatusCode::FORBIDDEN, "handshake bad origin");
             }
         };
+        let readers = match jsonp {
+            Some(_) => Readers::Anybody,
+            None => Readers::Allowed,
+        };
         let mut response = match self.sessions.begin(Handshake {
             remote: Remote::ip(request.extensions()),
             query: request.uri().query().unwrap_or_default().into(),
             auth: None,
-            credentials: origin::credentials(request.headers(), &self.allowed),
+            credentials: origin::credentials(request.headers(), &self.allowed, readers),
         }) {
             Ok(session) => {
                 let times = session.times();
@@ -173,7 +188,7 @@ impl Front {
         let posts = request.method() == Method::POST;
         let mut response = match transport {
             Transport::Websocket => {
-                return websocket::upgrade(&mut request, session).unwrap_or_else(bad_request);
+                return websocket::upgrade(&mut request, session);
             }
             _ if posts => {
                 let form = *transport == Transport::JsonpPolling;
@@ -241,11 +256,11 @@ fn no_filter(response: &mut Response<Body>) {
         .insert(X_XSS_PROTECTION, HeaderValue::from_static("0"));
 }
 
-fn bad_request() -> Response<Body> {
+pub(super) fn bad_request() -> Response<Body> {
     respond(
         StatusCode::BAD_REQUEST,
         Some("text/plain"),
-        "Bad request: no such transport, or no WebSocket upgrade of version 7, 8 or 13",
+        "Bad request: no such transport, or no WebSocket upgrade",
     )
 }
 

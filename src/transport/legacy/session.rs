@@ -23,6 +23,7 @@ use super::{
 use crate::{
     chat::socket::{CloseReason, Socket},
     dialects::{Handler, Handshake},
+    log_limit::log_limited,
     transport::{
         channels::Channels,
         farewell::LAST_WORDS,
@@ -270,7 +271,7 @@ impl Session {
         if why.is_ordinary() {
             tracing::debug!(remote = %self.handshake.remote, reason = why.code(), "ending a 0.9 session");
         } else {
-            tracing::warn!(remote = %self.handshake.remote, reason = why.code(), "ending a 0.9 session: {}", why.message());
+            log_limited!(warn, of why.code(), remote = %self.handshake.remote, reason = why.code(), "ending a 0.9 session: {}", why.message());
         }
         if !why.is_abrupt() {
             let subscriptions: Vec<_> = {

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     chat::socket::CloseReason,
     dialects::Handshake,
+    log_limit::log_limited,
     transport::{channels::Channels, flow::Shared},
 };
 
@@ -77,11 +78,13 @@ impl Sessions {
     /// A new session, in the default namespace.
     pub(super) fn begin(self: &Arc<Self>, handshake: Handshake) -> Result<Arc<Session>, Unable> {
         if self.count() >= self.shared.limits.sessions {
+            let remote = handshake.remote;
+            log_limited!(warn, %remote, "refused a 0.9 session: as many are connected as --max-connections allows");
             return Err(Unable::Failed);
         }
         let mut id = [0; ID_BYTES];
         if let Err(error) = getrandom::fill(&mut id) {
-            tracing::error!(%error, "the system has no randomness for a session's id");
+            log_limited!(error, %error, "the system has no randomness for a session's id");
             return Err(Unable::Failed);
         }
         let sid: Box<str> = format!("{}{}", self.member, BASE64_URL_SAFE_NO_PAD.encode(id)).into();

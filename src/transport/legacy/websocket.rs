@@ -4,14 +4,12 @@
 
 use std::{sync::Arc, task::Context, time::Duration};
 
-use ::http::{
-    Request, Response,
-    header::{SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION},
-};
+use ::http::{Request, Response, header::SEC_WEBSOCKET_KEY};
 use axum::body::Body;
 
 use super::{
     attachment::{Attachment, Carrier},
+    http::bad_request,
     packet,
     session::Session,
     state::{Taken, Way},
@@ -26,23 +24,28 @@ use crate::{
     },
 };
 
+/// The old drafts that browsers spoke, and the standard: their frames are the same.
+const VERSIONS: [&str; 3] = ["13", "8", "7"];
+
 /// How long a client without a session may take to go.
 const STRANGERS_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Upgrades the connection of a request; `None` where it asks for no WebSocket that is spoken here.
+/// Upgrades the connection of a request, or says why it is no WebSocket.
 pub(super) fn upgrade(
     request: &mut Request<Body>,
     session: Option<Arc<Session>>,
-) -> Option<Response<Body>> {
+) -> Response<Body> {
     let headers = request.headers();
-    let version = headers.get(SEC_WEBSOCKET_VERSION)?.to_str().ok()?;
-    if !upgrade::is_asked_for(headers) || !matches!(version, "7" | "8" | "13") {
-        return None;
+    let key = headers.get(SEC_WEBSOCKET_KEY).cloned();
+    let Some(key) = key.filter(|_| upgrade::is_asked_for(headers)) else {
+        return bad_request();
+    };
+    if !upgrade::is_of_version(headers, &VERSIONS) {
+        return upgrade::other_version(&VERSIONS);
     }
-    let key = headers.get(SEC_WEBSOCKET_KEY)?.clone();
-    Some(upgrade::answer(request, &key, |stream, unread| {
+    upgrade::answer(request, &key, |stream, unread| {
         converse(stream, unread, session)
-    }))
+    })
 }
 
 /// Carries a session's packets until one side has enough. `unread` came in behind the request.

@@ -28,13 +28,17 @@ use super::{
 use crate::{
     chat::socket::CloseReason,
     dialects::Handshake,
+    log_limit::log_limited,
     transport::{
         body::{self, Unread},
         forward::Hop,
-        origin::{self, Allowed},
+        origin::{self, Allowed, Readers},
         upgrade,
     },
 };
+
+/// The versions of WebSocket that Node's ws speaks.
+const VERSIONS: [&str; 2] = ["13", "8"];
 
 /// Answers requests.
 #[derive(Clone)]
@@ -270,6 +274,9 @@ impl Front {
         let key = key
             .filter(|_| query.transport == Transport::Websocket && request.method() == Method::GET);
         let key = key.ok_or(Error::BadRequest)?;
+        if !upgrade::is_of_version(request.headers(), &VERSIONS) {
+            return Ok(upgrade::other_version(&VERSIONS));
+        }
         let session = match &query.sid {
             Some(sid) => self.sessions.find(sid).ok_or(Error::SessionIdUnknown)?,
             None => self.begin(&request, &query, remote)?,
@@ -292,10 +299,13 @@ impl Front {
             remote,
             query: request.uri().query().unwrap_or_default().into(),
             auth: None,
-            credentials: origin::credentials(request.headers(), &self.allowed),
+            credentials: origin::credentials(request.headers(), &self.allowed, Readers::Allowed),
         };
         let session = self.sessions.begin(query.protocol, handshake);
-        session.ok_or(Error::Forbidden)
+        session.ok_or_else(|| {
+            log_limited!(warn, %remote, "refused a session: as many are connected as --max-connections allows");
+            Error::Forbidden
+        })
     }
 }
 

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     chat::socket::CloseReason,
     dialects::Handshake,
+    log_limit::log_limited,
     transport::{
         channels::{Channels, Member},
         farewell::LAST_WORDS,
@@ -256,7 +257,7 @@ impl Session {
         if why.is_ordinary() {
             tracing::debug!(session = self.key, remote = %self.handshake.remote, reason = why.code(), "ending a session");
         } else {
-            tracing::warn!(session = self.key, remote = %self.handshake.remote, reason = why.code(), "ending a session: {}", why.message());
+            log_limited!(warn, of why.code(), session = self.key, remote = %self.handshake.remote, reason = why.code(), "ending a session: {}", why.message());
         }
         if !why.is_abrupt() {
             for peer in self.peers() {

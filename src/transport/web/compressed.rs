@@ -70,7 +70,7 @@ async fn layer(State(kept): State<Arc<Kept>>, request: Request, next: Next) -> R
     match kept.compressed(source, encoding, version, plain).await {
         Ok(body) => Response::from_parts(parts, body.into()),
         Err(error) => {
-            tracing::warn!(%error, "a file could not be read to its end");
+            crate::log_limit::log_limited!(warn, %error, "a file could not be read to its end");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }

@@ -1,5 +1,6 @@
 //! Registration, login and logout as the old chats' pages ask for them: forms in, JSON out, status 200 with an
-//! `error` that the page shows as HTML. `form` takes the request apart, `words` has what a page is told.
+//! `error` that the page shows as HTML. `form` takes the request apart, `words` has what a page is told. `logout` is asked for with an
+//! address alone, so it makes sure that the user wants it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,27 +12,22 @@ use axum::{
 };
 use http::{
     StatusCode,
-    header::{CACHE_CONTROL, LOCATION, SET_COOKIE},
-    request::Parts,
+    header::{CACHE_CONTROL, SET_COOKIE},
 };
 use serde_json::json;
 
 use self::{form::Form, words::Told};
-use super::index::{SOON, cookies};
 use crate::{
     account::{
         Accounts, Names,
-        sessions::{Record, SessionError, SessionId, Sessions},
+        sessions::{Record, SessionId, Sessions},
     },
     chat::message::AuthorName,
-    transport::{
-        listener::Remote,
-        origin::{self, Allowed},
-        proxy::ByTls,
-    },
+    transport::origin::Allowed,
 };
 
 mod form;
+mod logout;
 mod words;
 
 /// What the routes need.
@@ -68,7 +64,7 @@ impl Forms {
             .route("/register", post(register))
             .route("/login", post(login))
             .route("/user", post(name_visitor))
-            .route("/logout", get(logout))
+            .route("/logout", get(logout::ask).post(logout::confirm))
             .with_state(Arc::new(self))
     }
 
@@ -135,44 +131,6 @@ async fn name_visitor(State(forms): State<Arc<Forms>>, request: Request) -> Resu
     let session = named.await?;
     let cookie = forms.set_cookie(&session.id, form.by_tls);
     Ok((cookie, answer(json!({ "error": "" }))).into_response())
-}
-
-async fn logout(State(forms): State<Arc<Forms>>, request: Request) -> Response {
-    let (head, _) = request.into_parts();
-    match end(&forms, &head).await {
-        Ok(response) => response,
-        Err(error) => {
-            error.log("could not log somebody out");
-            let told = "nobody can log out now, try again\n";
-            (StatusCode::SERVICE_UNAVAILABLE, SOON, told).into_response()
-        }
-    }
-}
-
-async fn end(forms: &Forms, request: &Parts) -> Result<Response, SessionError> {
-    let away = [(LOCATION, "/"), (CACHE_CONTROL, "no-store")];
-    let away = (StatusCode::FOUND, away);
-    // A link on somebody else's page logs nobody out.
-    if origin::of(&request.headers, &forms.allowed).is_err() {
-        return Ok(away.into_response());
-    }
-    let cookies = cookies(&request.headers);
-    let from = Remote::ip(&request.extensions);
-    if let Some(session) = forms.sessions.of(&cookies, from).await? {
-        match is_for_all(request) {
-            true => forms.sessions.end_everywhere(&session).await?,
-            false => forms.sessions.end(&session.id).await?,
-        }
-    }
-    let by_tls = request.extensions.get::<ByTls>().is_some();
-    let forget = AppendHeaders([(SET_COOKIE, forms.sessions.forget_cookie(by_tls))]);
-    Ok((forget, away).into_response())
-}
-
-/// Whether all logins of the account are to end: `/logout?everywhere`.
-fn is_for_all(request: &Parts) -> bool {
-    let query = request.uri.query().unwrap_or_default();
-    form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "everywhere")
 }
 
 fn answer(json: serde_json::Value) -> Response {

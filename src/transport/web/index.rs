@@ -20,6 +20,7 @@ use http::{
 use super::views::{View, ViewError};
 use crate::{
     account::sessions::{SessionError, Sessions},
+    log_limit::log_limited,
     transport::{listener::Remote, proxy::ByTls},
 };
 
@@ -30,7 +31,7 @@ pub const FILE: &str = "index.ejs";
 const VARIABLES: [&str; 3] = ["name", "user", "server"];
 
 /// The header of an answer that says to try again: in some seconds.
-pub(super) const SOON: [(HeaderName, &str); 1] = [(RETRY_AFTER, "2")];
+pub(in crate::transport) const SOON: [(HeaderName, &str); 1] = [(RETRY_AFTER, "2")];
 
 /// The page, and what it shows.
 pub struct Index {
@@ -84,7 +85,8 @@ async fn page(index: &Index, request: &Parts) -> Result<Response, SessionError> 
         ("user", record.user.as_deref()),
         ("server", Some(&index.server)),
     ]);
-    let Ok(page) = page.inspect_err(|error| tracing::error!(%error, "could not render the page"))
+    let Ok(page) =
+        page.inspect_err(|error| log_limited!(error, %error, "could not render the page"))
     else {
         return Ok(StatusCode::INTERNAL_SERVER_ERROR.into_response());
     };
@@ -102,7 +104,7 @@ async fn page(index: &Index, request: &Parts) -> Result<Response, SessionError> 
 }
 
 /// All `Cookie` headers as one.
-pub(super) fn cookies(headers: &HeaderMap) -> String {
+pub(in crate::transport) fn cookies(headers: &HeaderMap) -> String {
     let text = headers.get_all(COOKIE).iter();
     let text: Vec<_> = text.filter_map(|value| value.to_str().ok()).collect();
     text.join("; ")

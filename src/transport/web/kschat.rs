@@ -17,6 +17,7 @@ use serde::Deserialize;
 
 use super::views::{View, ViewError};
 use crate::account::tokens::Tokens;
+use crate::log_limit::log_limited;
 
 /// The template in the operator's folder.
 pub const FILE: &str = "client.ejs";
@@ -96,7 +97,8 @@ async fn show(
         ("random", Some(&random)),
         ("tokenId", Some(&token)),
     ]);
-    let Ok(shown) = shown.inspect_err(|error| tracing::error!(%error, "could not render the page"))
+    let Ok(shown) =
+        shown.inspect_err(|error| log_limited!(error, %error, "could not render the page"))
     else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
@@ -126,7 +128,7 @@ fn is_like_a_token(token: &str) -> bool {
 fn random() -> Option<String> {
     getrandom::u32()
         .map(|number| number.to_string())
-        .inspect_err(|error| tracing::error!(%error, "the system has no randomness for a page"))
+        .inspect_err(|error| log_limited!(error, %error, "the system has no randomness for a page"))
         .ok()
 }
 

@@ -19,6 +19,7 @@ use super::peers::Peers;
 use crate::{
     chat::socket::{Backlog, CloseReason, Socket, SocketId, Unanswered},
     dialects::{Dialect, Event, Held},
+    log_limit::log_limited,
     transport::{
         asks::{self, Answered},
         exchange::Next,
@@ -144,7 +145,7 @@ impl Peer {
         if why.is_ordinary() {
             tracing::debug!(peer = %self.id, remote = %self.remote, reason = why.code(), "ending a WebSocket");
         } else {
-            tracing::warn!(peer = %self.id, remote = %self.remote, reason = why.code(), "ending a WebSocket: {words}");
+            log_limited!(warn, of why.code(), peer = %self.id, remote = %self.remote, reason = why.code(), "ending a WebSocket: {words}");
         }
         let close_reason = self.dialect.close_notice(why).filter(|_| !why.is_abrupt());
         {

@@ -5,13 +5,13 @@ use std::{net::IpAddr, time::Duration};
 use axum::extract::Request;
 use http::{StatusCode, header::CONTENT_TYPE};
 
-use super::{
-    super::index::cookies,
-    ByTls, Remote,
+use super::{super::index::cookies, words::Told};
+use crate::transport::{
+    body::{self, Unread},
+    listener::Remote,
     origin::{self, Allowed},
-    words::Told,
+    proxy::ByTls,
 };
-use crate::transport::body::{self, Unread};
 
 /// Largest form, in bytes: three fields of the longest that make sense, each byte encoded as three.
 const MAX_FORM: usize = 8 * 1024;
@@ -31,13 +31,18 @@ impl Form {
         patience: Duration,
         request: Request,
     ) -> Result<Self, Told> {
-        let (head, body) = request.into_parts();
-        if origin::of(&head.headers, allowed).is_err() {
+        if origin::of(request.headers(), allowed).is_err() {
             return Err(Told::refused(
                 StatusCode::FORBIDDEN,
                 "This page may not do that.",
             ));
         }
+        Self::read(patience, request).await
+    }
+
+    /// Reads the form of a request, whatever page it is from.
+    pub async fn read(patience: Duration, request: Request) -> Result<Self, Told> {
+        let (head, body) = request.into_parts();
         let kind = head.headers.get(CONTENT_TYPE);
         let kind = kind.and_then(|kind| kind.to_str().ok()?.split(';').next());
         let is_form = kind.is_some_and(|kind| {

@@ -17,6 +17,7 @@ use super::super::views::escape;
 use crate::{
     account::{LoginError, NameRefused, RegisterError, UnfitName, sessions::SessionError},
     chat::message::InvalidName,
+    log_limit::log_limited,
 };
 
 const MISSING: &str = "Please fill out all required fields!";
@@ -80,7 +81,7 @@ impl Told {
     }
 
     fn unavailable(error: &(dyn std::error::Error + 'static)) -> Self {
-        tracing::error!(error, "{IMPOSSIBLE}");
+        log_limited!(error, error, "{IMPOSSIBLE}");
         Self::say(UNAVAILABLE)
     }
 }
