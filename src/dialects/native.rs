@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 pub use self::events::tell_presence;
 use self::{
-    answer::{Answer, Problem, fields, parse, reply, room_name},
+    answer::{Answer, Problem, fields, parse, place, reply, room_name},
     direct::DirectMessages,
     events::{PersonWords, Renderer, Said},
     identity::Proof,
@@ -17,7 +17,7 @@ use super::{Ack, Dialect, Event, Handler, Handshake, Refusal, Volatile, iso, jso
 use crate::account::{names::Names, tokens::Tokens};
 use crate::chat::{
     Chat,
-    message::{AuthorName, Message, MessageId, RoomName, UserId},
+    message::{AuthorName, MessageId, RoomName, UserId},
     presence::Stay,
     room::{PendingSubscription, Render, Rendered, Start, Subscription},
     socket::{CloseReason, Socket},
@@ -414,9 +414,4 @@ impl Talking {
             Err(Problem::NotJoined)
         }
     }
-}
-
-/// Where a post found its place.
-fn place(message: &Message) -> Answer {
-    fields(serde_json::json!({ "id": message.id.to_string(), "time": iso(message.time) }))
 }

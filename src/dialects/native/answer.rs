@@ -8,11 +8,11 @@ use crate::{
     account::{names::NameRefused, tokens::TokenError},
     chat::{
         Refused,
-        message::{InvalidName, RoomName},
+        message::{InvalidName, Message, RoomName},
         socket::Socket,
         store::StoreError,
     },
-    dialects::{Ack, Event, log_refused},
+    dialects::{Ack, Event, iso, log_refused},
     log_limit::log_limited,
 };
 
@@ -166,4 +166,9 @@ pub(super) fn fields(object: serde_json::Value) -> Answer {
         serde_json::Value::Object(fields) => fields,
         _ => Answer::new(),
     }
+}
+
+/// Where a post found its place.
+pub(super) fn place(message: &Message) -> Answer {
+    fields(serde_json::json!({ "id": message.id.to_string(), "time": iso(message.time) }))
 }
