@@ -37,13 +37,13 @@ use crate::{
     },
     redis::Redis,
     settings::Settings,
+    socketio::{self, SocketIo, Timing},
     store::{redis::RedisStore, sqlite::SqliteStore},
     transport::{
         forward::Forward,
         gate::Gate,
         legacy::{self, Legacy},
         listener::{self, Connections},
-        socketio::{self, SocketIo, Timing},
         websocket::{self, WebSocket},
     },
 };
@@ -348,7 +348,7 @@ impl Server {
         self.tasks.shutdown().await;
         self.logins.close().await;
         for why in CloseReason::ALL {
-            let sessions = self.socketio.sessions().ended(why)
+            let sessions = self.socketio.connections().ended(why)
                 + self.legacy.sessions().ended(why)
                 + self.websocket.peers().ended(why);
             if sessions > 0 {

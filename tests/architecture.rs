@@ -7,9 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Who may import what, from the room itself apart. The arrows go one way: transport → dialects → chat ← store.
+/// Who may import what, from the room itself apart. The arrows go one way: transport, engineio → socketio → dialect → chat ← store.
 /// `account` stands aside of them. Only `server` knows several rooms as a whole; `settings` names the values that it reads.
-const MAY_IMPORT: [(&str, &[&str]); 15] = [
+const MAY_IMPORT: [(&str, &[&str]); 18] = [
     (
         "account",
         &["chat::message", "chat::socket", "log_limit", "redis"],
@@ -51,10 +51,37 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
             "log_limit",
         ],
     ),
+    ("connection", &["chat::socket", "dialects"]),
+    (
+        "engineio",
+        &[
+            "chat::socket",
+            "connection",
+            "dialects::Handshake",
+            "log_limit",
+            "transport::body",
+            "transport::encoding",
+            "transport::forward::Hop",
+            "transport::listener::Remote",
+            "transport::origin",
+            "transport::upgrade",
+        ],
+    ),
+    (
+        "socketio",
+        &[
+            "chat::socket",
+            "connection",
+            "dialects",
+            "engineio",
+            "transport::origin",
+        ],
+    ),
     (
         "transport",
         &[
             "account",
+            "connection",
             "dialects",
             "chat::message",
             "chat::socket",
@@ -97,6 +124,7 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
             "bridges",
             "redis",
             "settings",
+            "socketio",
             "transport",
         ],
     ),
@@ -117,15 +145,20 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
 ];
 
 /// Libraries that only these places name, so that replacing one stays a matter of one place.
-const AT_HOME: [(&str, &[&str]); 14] = [
+const AT_HOME: [(&str, &[&str]); 16] = [
     ("jsonwebtoken", &["account/tokens", "account/tokens.rs"]),
     ("argon2", &["account/passwords.rs"]),
     ("minijinja", &["transport/web/views.rs"]),
     ("lettre", &["account/mail.rs"]),
     ("lapin", &["bridges/amqp"]),
     ("sqlx", &["account/users"]),
-    ("socketioxide", &["transport/socketio"]),
-    ("tokio_tungstenite", &["transport"]),
+    ("engineioxide_core", &["engineio", "socketio"]),
+    ("socketioxide_core", &["socketio"]),
+    ("socketioxide_parser_common", &["socketio"]),
+    (
+        "tokio_tungstenite",
+        &["connection", "engineio", "transport"],
+    ),
     ("rusqlite", &["store/sqlite", "account/sessions"]),
     // Our own room of that name is written the same, so its users are named here as well.
     (
@@ -147,7 +180,7 @@ const AT_HOME: [(&str, &[&str]); 14] = [
         "clap",
         &["settings", "transport/legacy/mod.rs", "transport/web.rs"],
     ),
-    ("axum", &["transport", "server"]),
+    ("axum", &["engineio", "socketio", "transport", "server"]),
     ("hyper", &["transport"]),
 ];
 

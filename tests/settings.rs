@@ -411,7 +411,7 @@ fn logins_that_other_replicas_would_not_know_are_mistakes() {
 }
 
 #[test]
-fn channels_of_neighbours_need_a_redis_and_names_that_are_not_ours() {
+fn channels_of_bridges_need_a_redis_and_names_that_are_not_ours() {
     let ours = ["--redis", "redis://h"];
     for (flags, mistake) in [
         (

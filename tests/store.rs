@@ -1,5 +1,5 @@
 //! Every log as the chat uses it: order, the tail, keys, reads. How the embedded one opens, and what
-//! it lets go, is in `log_file.rs`; `log_crash.rs` kills it. What Redis can do to its log is in `redis`.
+//! it lets go, is in `store_file.rs`; `store_crash.rs` kills it. What Redis can do to its store is in `redis`.
 
 #[path = "harness/mod.rs"]
 mod harness;
@@ -25,7 +25,7 @@ crate::promises! {
     many_appenders_get_one_dense_order_in_each_room_and_the_tail_tells_it,
     any_text_comes_back_as_it_was_said,
     a_key_is_kept_once_in_its_room,
-    a_message_keeps_the_neighbour_that_it_came_from,
+    a_message_keeps_the_bridge_that_it_came_from,
     what_is_noted_under_a_name_is_there_when_the_log_is_opened_again,
     reads_find_what_lies_before_and_after_an_id,
     a_read_brings_no_more_text_than_was_asked_for_but_one_message,
@@ -135,7 +135,7 @@ async fn any_text_comes_back_as_it_was_said(home: Home) {
     assert_eq!(Vec::from_iter(read.iter().map(|m| &*m.text)), texts);
 }
 
-async fn a_message_keeps_the_neighbour_that_it_came_from(home: Home) {
+async fn a_message_keeps_the_bridge_that_it_came_from(home: Home) {
     let (store, tail) = home.open();
     let telling = tokio::spawn(told(tail));
     let lobby = RoomName::lobby();

@@ -13,10 +13,10 @@ use axum::{
 use handshaken::{
     chat::socket::Socket,
     dialects::{Dialect, Event, Handler, Handshake, Refusal},
+    socketio::SocketIo,
     transport::{
         legacy::{Legacy, Times, Transport},
         listener::{self, Connections},
-        socketio::SocketIo,
     },
 };
 use serde::{Deserialize, Serialize};

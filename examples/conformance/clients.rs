@@ -1,14 +1,13 @@
 //! What the client libraries' suites find: the events of all generations at once, since no two of
 //! them ask for different things by the same name.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use handshaken::{
     dialects::{Handshake, Refusal},
-    transport::socketio::{self, Timing},
+    socketio::{SocketIo, Timing},
 };
 use rmpv::Value;
-use socketioxide::SocketIo;
 
 use crate::namespace::{Answer, Args, Client, Namespace, QUIET};
 
@@ -32,7 +31,8 @@ const TEXTS: [&str; 5] = [
 ];
 
 pub fn mount(io: &SocketIo) {
-    io.ns(
+    mount_one(
+        io,
         "/",
         Namespace {
             admit: |handshake| match handshake.query("fail") {
@@ -43,7 +43,8 @@ pub fn mount(io: &SocketIo) {
             ..QUIET
         },
     );
-    io.ns(
+    mount_one(
+        io,
         "/foo",
         Namespace {
             hear: |client, event, _, answer| {
@@ -54,14 +55,16 @@ pub fn mount(io: &SocketIo) {
             ..QUIET
         },
     );
-    io.ns(
+    mount_one(
+        io,
         "/abc",
         Namespace {
             greet: |client| client.emit("handshake", told(&client.known.handshake)),
             ..QUIET
         },
     );
-    io.ns(
+    mount_one(
+        io,
         "/no",
         Namespace {
             admit: |_| Err(Refusal("Auth failed (custom namespace)")),
@@ -69,8 +72,12 @@ pub fn mount(io: &SocketIo) {
         },
     );
     for namespace in ["/timeout_socket", "/valid", "/asd"] {
-        io.ns(namespace, QUIET);
+        mount_one(io, namespace, QUIET);
     }
+}
+
+fn mount_one(io: &SocketIo, name: &'static str, namespace: Namespace) {
+    io.mount(name, Arc::new(namespace));
 }
 
 fn hear(client: &Client, event: &str, Args(args): Args, answer: Answer) {
@@ -142,7 +149,7 @@ fn now() -> Value {
 }
 
 fn id(client: &Client) -> Value {
-    socketio::id(&client.socket).into()
+    client.socket.public_id().into()
 }
 
 fn told(handshake: &Handshake) -> Value {

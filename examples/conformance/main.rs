@@ -15,9 +15,9 @@ use std::{io::Write, net::SocketAddr, sync::Arc, time::Duration};
 use anyhow::Context;
 use axum::{Router, extract::Request, routing::any};
 use clap::Parser;
-use handshaken::transport::{
-    listener::{self, Connections},
+use handshaken::{
     socketio::{Limits, SocketIo, Timing},
+    transport::listener::{self, Connections},
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -66,7 +66,7 @@ struct Offer {
     timing: Timing,
     /// How long a handshake waits for its answer.
     handshake_delay: Duration,
-    mount: fn(&socketioxide::SocketIo),
+    mount: fn(&SocketIo),
 }
 
 // One thread takes requests of several connections in the order in which they come; the protocol's suite
@@ -129,7 +129,7 @@ async fn main() -> anyhow::Result<()> {
 /// Listens, says where, and serves from now on.
 fn serve(offer: Offer, connections: &Connections) -> anyhow::Result<Arc<SocketIo>> {
     let socketio = Arc::new(SocketIo::new(LIMITS, offer.timing, Arc::new(|_| true), ""));
-    (offer.mount)(socketio.io());
+    (offer.mount)(&socketio);
 
     let engine = socketio.clone();
     let delay = offer.handshake_delay;

@@ -1,25 +1,20 @@
-//! A namespace of events straight on the engine, binary data included. They are heard in the very
-//! call that the engine makes for each packet, so they are answered in the order in which they came.
+//! A namespace of events with any arguments, binary data included.
 
-use std::{collections::HashSet, fmt, pin::Pin, sync::Arc};
+use std::{collections::HashSet, sync::Arc};
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use handshaken::{
-    dialects::{Handshake, Refusal},
-    transport::socketio,
+    chat::socket::CloseReason,
+    dialects::{Ack, Event, Handler, Handshake, Refusal},
+    socketio::{self, Socket},
 };
 use parking_lot::Mutex;
 use rmpv::Value;
-use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
-    de::{SeqAccess, Visitor},
-    ser::SerializeTuple,
-};
-use socketioxide::{
-    adapter::LocalAdapter,
-    extract::{AckSender, Data, Event},
-    handler::{ConnectHandler, FromMessageParts, MessageHandler, Value as Packet},
-    socket::Socket,
-};
+use serde_json::value::{RawValue, to_raw_value};
+
+/// Stands for binary data in JSON, with its number.
+const PLACEHOLDER: &str = "_placeholder";
 
 /// What happens in a namespace.
 #[derive(Clone, Copy)]
@@ -40,8 +35,9 @@ pub const QUIET: Namespace = Namespace {
 };
 
 /// Who connected, or said something.
+#[derive(Clone)]
 pub struct Client {
-    pub socket: Arc<Socket<LocalAdapter>>,
+    pub socket: Arc<Socket>,
     pub known: Arc<Known>,
 }
 
@@ -53,46 +49,31 @@ pub struct Known {
 }
 
 impl Client {
-    /// Sends an event. A client that does not read is sent away.
+    /// Sends an event.
     pub fn emit(&self, event: &str, args: impl Into<Args>) {
-        if let Err(error) = self.socket.emit(event, &args.into()) {
-            self.give_up(event, &error);
-        }
+        let (args, attachments) = args.into().write();
+        self.socket.emit_all(event, &args, attachments);
     }
 
     /// Sends an event without arguments, and has `then` deal with what the client answers.
     pub fn ask(&self, event: &'static str, then: impl FnOnce(&Client, Args) + Send + 'static) {
-        let client = Client {
-            socket: self.socket.clone(),
-            known: self.known.clone(),
+        let client = self.clone();
+        let answered = move |answer: Result<Vec<Box<RawValue>>, _>| match answer {
+            Ok(args) => then(&client, Args::read(&args, &[])),
+            Err(why) => tracing::warn!(event, %why, "was not answered"),
         };
-        match self
-            .socket
-            .emit_with_ack::<_, Args>(event, &Args::default())
-        {
-            Ok(answer) => drop(tokio::spawn(async move {
-                match answer.await {
-                    Ok(args) => then(&client, args),
-                    Err(error) => tracing::warn!(event, %error, "was not answered"),
-                }
-            })),
-            Err(error) => self.give_up(event, &error),
-        }
-    }
-
-    fn give_up(&self, event: &str, error: &dyn fmt::Display) {
-        tracing::warn!(event, %error, "could not be sent");
-        let _ = self.socket.clone().disconnect();
+        self.socket.ask_all(event, &[], Box::new(answered));
     }
 }
 
 /// The answer that a client may have asked for.
-pub struct Answer(AckSender<LocalAdapter>);
+pub struct Answer(Option<Ack>);
 
 impl Answer {
     pub fn send(self, args: impl Into<Args>) {
-        if let Err(error) = self.0.send(&args.into()) {
-            tracing::warn!(%error, "could not answer");
+        if let Some(ack) = self.0 {
+            let (args, attachments) = args.into().write();
+            ack.send_all(&args, attachments);
         }
     }
 }
@@ -107,102 +88,104 @@ impl<T: Into<Value>> From<T> for Args {
     }
 }
 
-// The engine takes a tuple for all arguments, and anything else for the first.
-impl Serialize for Args {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut tuple = serializer.serialize_tuple(self.0.len())?;
-        for value in &self.0 {
-            tuple.serialize_element(value)?;
-        }
-        tuple.end()
+impl Args {
+    /// With binary data in the places that stand for it.
+    fn read(args: &[Box<RawValue>], attachments: &[Bytes]) -> Self {
+        let read = |arg: &Box<RawValue>| {
+            let mut value = serde_json::from_str(arg.get()).unwrap_or(Value::Nil);
+            put_in(&mut value, attachments);
+            value
+        };
+        Self(args.iter().map(read).collect())
+    }
+
+    /// With places in the stead of binary data.
+    fn write(self) -> (Vec<Box<RawValue>>, Vec<Bytes>) {
+        let mut attachments = Vec::new();
+        let write = |mut value| {
+            take_out(&mut value, &mut attachments);
+            to_raw_value(&value).expect("what was JSON is JSON")
+        };
+        (self.0.into_iter().map(write).collect(), attachments)
     }
 }
 
-impl<'de> Deserialize<'de> for Args {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Arguments;
-        impl<'de> Visitor<'de> for Arguments {
-            type Value = Args;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("arguments")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut args: A) -> Result<Args, A::Error> {
-                let mut all = Vec::new();
-                while let Some(value) = args.next_element()? {
-                    all.push(value);
-                }
-                Ok(Args(all))
-            }
-        }
-        // However many there are: the number is a hint.
-        deserializer.deserialize_tuple(1, Arguments)
+fn put_in(value: &mut Value, attachments: &[Bytes]) {
+    if value[PLACEHOLDER] == true.into() {
+        let number = value["num"].as_u64().unwrap_or(u64::MAX);
+        let data = attachments
+            .get(number as usize)
+            .cloned()
+            .unwrap_or_default();
+        *value = Value::Binary(data.into());
+        return;
+    }
+    for inner in inside(value) {
+        put_in(inner, attachments);
     }
 }
 
-impl Namespace {
-    fn accept(
+fn take_out(value: &mut Value, attachments: &mut Vec<Bytes>) {
+    if let Value::Binary(data) = value {
+        let number = attachments.len();
+        attachments.push(std::mem::take(data).into());
+        *value = Value::Map(vec![
+            (PLACEHOLDER.into(), true.into()),
+            ("num".into(), number.into()),
+        ]);
+        return;
+    }
+    for inner in inside(value) {
+        take_out(inner, attachments);
+    }
+}
+
+fn inside(value: &mut Value) -> Vec<&mut Value> {
+    match value {
+        Value::Array(values) => values.iter_mut().collect(),
+        Value::Map(entries) => entries.iter_mut().map(|(_, value)| value).collect(),
+        _ => Vec::new(),
+    }
+}
+
+impl socketio::Namespace for Namespace {
+    fn connect(
         &self,
-        socket: &Arc<Socket<LocalAdapter>>,
-        auth: Option<&Packet>,
-    ) -> Result<(), Refusal> {
-        let handshake = socketio::handshake(socket, auth).ok_or(Refusal("Internal error"))?;
-        (self.admit)(&handshake)?;
-        socket.on_fallback(Intake {
-            hear: self.hear,
-            known: Arc::new(Known::new(handshake)),
-        });
-        Ok(())
-    }
-}
-
-impl Known {
-    fn new(handshake: Handshake) -> Self {
-        Self {
-            handshake,
+        socket: Arc<Socket>,
+        handshake: &Handshake,
+    ) -> Result<Box<dyn Handler>, Refusal> {
+        (self.admit)(handshake)?;
+        let known = Arc::new(Known {
+            handshake: handshake.clone(),
             sent: Mutex::default(),
-        }
+        });
+        Ok(Box::new(Here {
+            namespace: *self,
+            client: Client { socket, known },
+        }))
+    }
+
+    fn close_notice(&self, _: CloseReason) -> Option<handshaken::dialects::Rendered> {
+        None
     }
 }
 
-impl ConnectHandler<LocalAdapter, Namespace> for Namespace {
-    fn call(&self, socket: Arc<Socket<LocalAdapter>>, auth: Option<Packet>) {
-        if let Some(handshake) = socketio::handshake(&socket, auth.as_ref()) {
-            let known = Arc::new(Known::new(handshake));
-            (self.greet)(&Client { socket, known });
-        }
-    }
-
-    fn call_middleware<'a>(
-        &'a self,
-        socket: Arc<Socket<LocalAdapter>>,
-        auth: &'a Option<Packet>,
-    ) -> Pin<Box<dyn Future<Output = Result<(), Box<dyn fmt::Display + Send>>> + Send + 'a>> {
-        let accepted = self
-            .accept(&socket, auth.as_ref())
-            .map_err(|refusal| Box::new(refusal) as Box<_>);
-        Box::pin(std::future::ready(accepted))
-    }
+/// A client in a namespace.
+struct Here {
+    namespace: Namespace,
+    client: Client,
 }
 
-/// Hears one client's events.
-struct Intake {
-    hear: fn(&Client, &str, Args, Answer),
-    known: Arc<Known>,
-}
-
-impl MessageHandler<LocalAdapter, Intake> for Intake {
-    fn call(&self, socket: Arc<Socket<LocalAdapter>>, mut packet: Packet, ack: Option<i64>) {
-        let Ok(answer) = AckSender::from_message_parts(&socket, &mut packet, &ack);
-        let event = Event::from_message_parts(&socket, &mut packet, &ack);
-        let args = Data::from_message_parts(&socket, &mut packet, &ack);
-        match (event, args) {
-            (Ok(Event(event)), Ok(Data(args))) => {
-                let known = self.known.clone();
-                (self.hear)(&Client { socket, known }, &event, args, Answer(answer));
-            }
-            (Err(error), _) | (_, Err(error)) => tracing::warn!(%error, "could not be read"),
-        }
+#[async_trait]
+impl Handler for Here {
+    async fn open(&mut self) {
+        (self.namespace.greet)(&self.client);
     }
+
+    async fn handle(&mut self, event: Event) {
+        let args = Args::read(&event.args, &event.attachments);
+        (self.namespace.hear)(&self.client, &event.name, args, Answer(event.ack));
+    }
+
+    async fn close(&mut self) {}
 }

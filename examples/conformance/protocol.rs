@@ -1,9 +1,8 @@
 //! What the suite of the protocol, version 5, finds.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use handshaken::transport::socketio::Timing;
-use socketioxide::SocketIo;
+use handshaken::socketio::{SocketIo, Timing};
 
 use crate::namespace::{Answer, Args, Client, Namespace, QUIET};
 
@@ -15,8 +14,8 @@ pub const TIMING: Timing = Timing {
 
 pub fn mount(io: &SocketIo) {
     let custom = Namespace { greet, ..QUIET };
-    io.ns("/", Namespace { hear, ..custom });
-    io.ns("/custom", custom);
+    io.mount("/", Arc::new(Namespace { hear, ..custom }));
+    io.mount("/custom", Arc::new(custom));
 }
 
 /// Tells a client what it said of itself.

@@ -5,7 +5,8 @@ import { button, byId, el, face, icon, named, perFrame } from './dom.js';
 const MOST_SHOWN = 200;
 const MOST_TYPISTS_NAMED = 3;
 
-const alphabet = new Intl.Collator();
+// So that Ann 2 stands before Ann 10.
+const alphabet = new Intl.Collator(undefined, { numeric: true });
 
 export class PeopleView {
   #chat;
@@ -60,6 +61,9 @@ export class PeopleView {
       mark.title = mark.textContent;
       item.append(mark);
     }
+    // Where others have proved who they are, nobody takes a guest for one of them.
+    const isGuest = user === undefined && !active.isDirect && (this.#connection.user || active.users.size > 0);
+    if (isGuest) item.append(el('span', 'aside', 'guest'));
     if (id === this.#connection.id) item.append(el('span', 'aside', 'you'));
     else if (user !== undefined && !active.isDirect && this.#connection.user !== null && user !== this.#connection.user) item.append(this.#write(name, user));
     return item;

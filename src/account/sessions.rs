@@ -218,10 +218,8 @@ impl Sessions {
                 Some(given) if session.is_late => given.clone(),
                 _ => self.seal.bound(&session.id.text, network),
             };
-            let renamed = self
-                .store
-                .rename(&session.id, &session.record, &id.text, &former);
-            if renamed.await? {
+            let (store, record) = (&self.store, &session.record);
+            if (store.rename(&session.id, record, &id.text, &former)).await? {
                 session.id.text = id.text;
                 return Ok(session);
             }

@@ -1,7 +1,7 @@
-//! A bridge is another chat server's bus: its messages are said here too, and ours there. Each bus is
-//! known by one file; `amqp` has those of a RabbitMQ, `pubsub` is for those on channels of a Redis (`new_msg`, `socketio_redis`);
-//! `sender` and `receiver` are what all of them stand on, `status` says how they are.
-//! Only one replica at a time works on a bus (`cluster::lease`); the log tells it what others were told.
+//! A bridge copies messages between the lobby and another chat's bus, both ways. One file for each bus: `amqp` has the
+//! exchanges of RabbitMQ, `pubsub` the channels of Redis (`new_msg`, `socketio_redis`). All of them use `sender` and
+//! `receiver`; `status` holds their state. One replica at a time works on a bus (`cluster::lease`); bookmarks in the
+//! store say how far the bus has been sent to.
 
 pub mod amqp;
 pub mod new_msg;
@@ -24,19 +24,19 @@ use crate::{
     redis::{Link, Redis},
 };
 
-/// Under this name the mark is noted beside the store.
+/// The bookmark that holds the tag of our messages.
 const MARK: &str = "cluster";
 
-/// How long a store that failed is left alone.
+/// The wait before a failed call of the store is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Where bridges work: what they are given of the house.
+/// What every bridge needs.
 pub struct BridgeContext {
     pub chat: Arc<Chat>,
     pub store: Arc<dyn Store>,
-    /// Where there may be other replicas.
+    /// Set where there may be other replicas.
     leases: Option<Arc<Link>>,
-    /// Our mark, if no replica has noted one.
+    /// Our tag, unless a replica has stored one already.
     drawn: u64,
     mark: OnceCell<String>,
 }
@@ -56,7 +56,7 @@ impl BridgeContext {
         }))
     }
 
-    /// The lease of the replica that works on a bus, or on a part of it.
+    /// The lease on a bus, or on a part of it. Only its holder works there.
     pub fn lease(&self, bus: &str) -> Result<Lease, getrandom::Error> {
         match &self.leases {
             Some(link) => Lease::shared(link.clone(), bus),
@@ -64,8 +64,11 @@ impl BridgeContext {
         }
     }
 
-    /// The tag of our messages on a bus, the same for all replicas: 16 hexadecimal digits, drawn once and
-    /// noted beside the store. Waits for a store that is away; an error says that it is closed.
+    /// The tag of our messages on a bus, the same for all replicas: 16 random hexadecimal digits, stored as a
+    /// bookmark. Waits while the store fails.
+    ///
+    /// # Errors
+    /// The store is closed.
     pub async fn mark(&self) -> Result<&str, StoreError> {
         let drawn = format!("{:016x}", self.drawn);
         let noted = again(|| self.store.first_bookmark(MARK, &drawn));
@@ -74,7 +77,10 @@ impl BridgeContext {
     }
 }
 
-/// Asks a store until it answers. An error says that it is closed.
+/// Repeats a call of the store until it succeeds.
+///
+/// # Errors
+/// The store is closed.
 async fn again<T, F>(mut ask: impl FnMut() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,

@@ -1,5 +1,5 @@
-//! Infinite Chat's channel `newMsg`: `{"username", "msg", "date", "socketId"}` as JSON. `socketId` is a UUID of whoever
-//! published it and means nothing else to the old processes, so that is where ours are marked.
+//! Infinite Chat's channel `newMsg`: `{"username", "msg", "date", "socketId"}` as JSON. `socketId` is the UUID of
+//! the process that published it. The old processes use it for nothing else, so it carries our tag.
 
 use std::{borrow::Cow, error::Error};
 
@@ -13,7 +13,7 @@ use crate::{
     dialects::infinite::{self, Line, NOBODY},
 };
 
-/// What is said and heard on the channel.
+/// The format of the channel.
 pub struct NewMsg {
     format: infinite::Renderer,
     socket_id: String,
@@ -43,7 +43,7 @@ struct Told<'a> {
 struct Misshapen;
 
 impl NewMsg {
-    /// Dates are told in this time zone. `mark` is that of our messages on all buses.
+    /// Dates are written in this time zone. `mark` is the tag of our messages on all buses.
     pub fn new(zone: TimeZone, mark: &str) -> Self {
         Self {
             format: infinite::Renderer { zone },

@@ -1,6 +1,6 @@
-//! A bridge on a channel of Redis: what Infinite Chat's `newMsg` (`new_msg`) and Socket.IO's adapters
-//! (`socketio_redis`) have in common. Every replica hears the channel (`subscriber`); the one that holds the lease takes what was
-//! `received` into the store, and tells the channel what the store has (`publisher`). Where that one dies, another goes on.
+//! A bridge on a Redis channel, for Infinite Chat's `newMsg` (`new_msg`) and for Socket.IO's Redis adapters
+//! (`socketio_redis`). Every replica subscribes to the channel (`subscriber`). The holder of the lease stores what was
+//! `received` and publishes what the store has (`publisher`). Where it dies, another replica continues.
 
 mod publisher;
 mod received;
@@ -43,53 +43,53 @@ use crate::{
     redis::Redis,
 };
 
-/// Messages that are on their way into the store at the same time. `try_join_all` begins so many of them in their order, no more.
+/// Messages that are being stored at the same time: the most that `try_join_all` starts in order.
 const AT_ONCE: usize = 30;
 
-/// Messages that are read at once to find out what the store has.
+/// Messages read at once when looking for what is stored already.
 const PAGE: usize = 500;
 
-/// How long at least what was heard waits for the death of the replica that takes it: longer than its lease outlives it.
+/// How long, at least, a received message is held in case the lease holder dies: longer than a lease lasts.
 const TURN: Duration = Duration::from_secs(15);
 
-/// The words of a channel.
+/// How a channel encodes its messages.
 pub trait Format: Send + Sync + 'static {
-    /// What a body says; nothing where it is ours, or not for us.
+    /// Decodes a body. `None` for our own messages and for those that are not for us.
     fn read(&self, body: &[u8]) -> Result<Option<Said>, Box<dyn Error>>;
 
-    /// A message of ours as a body.
+    /// Encodes a message of ours.
     fn write(&self, message: &Message) -> Vec<u8>;
 }
 
-/// Makes the words of a channel for those whose messages bear this mark.
+/// Makes the format of a channel for messages with this tag.
 pub type MakeFormat = Box<dyn FnOnce(&str) -> Box<dyn Format> + Send>;
 
-/// A channel, and where it is.
+/// A channel and its Redis.
 pub struct Channel {
     pub context: Arc<BridgeContext>,
     pub status: Arc<Status>,
     pub redis: Redis,
     /// Its whole name.
     pub name: String,
-    /// No more is said to us: what was said until now is still told.
+    /// No more messages are accepted; what is stored until now is still sent.
     pub stopping: CancellationToken,
 }
 
-/// What works on a channel in this replica.
+/// This replica's work on one channel.
 struct Worker {
     channel: Channel,
-    /// Of our messages, on every bus.
+    /// The tag of our messages on every bus.
     mark: Box<str>,
     format: Box<dyn Format>,
     receiver: Receiver,
     received: Received,
-    /// Whether the channel is heard at the moment.
+    /// Whether the subscription is up.
     hears: watch::Sender<bool>,
-    /// Nothing is told before.
+    /// Nothing is published before this time.
     tell_from: Mutex<Instant>,
 }
 
-/// Works on a channel until it is told to stop, or the store is closed.
+/// Works on a channel until the server stops or the store is closed.
 pub async fn run(channel: Channel, format: MakeFormat) {
     let Ok(mark) = channel.context.mark().await.map(Box::from) else {
         return;
@@ -107,7 +107,7 @@ pub async fn run(channel: Channel, format: MakeFormat) {
         Ok(keys) => keys,
         Err(error) => return tracing::error!(%error, "the system gives no random numbers"),
     };
-    // What the store has before anything is heard needs no looking through.
+    // Messages stored before the subscription cannot be duplicates.
     if worker.begin().await.is_err() || worker.turn().await.is_err() {
         return;
     }
@@ -119,7 +119,7 @@ pub async fn run(channel: Channel, format: MakeFormat) {
 }
 
 impl Worker {
-    /// Has the channel told what is said from now on, if it never was.
+    /// Stores the first bookmark, so that sending begins with the messages from now on.
     async fn begin(&self) -> Result<(), StoreError> {
         let Channel {
             context, status, ..
@@ -127,13 +127,13 @@ impl Worker {
         Sender::begin(context, status.name(), RoomName::lobby()).await
     }
 
-    /// Works whenever this replica hears the channel and holds the lease: who does not hear leaves it to others.
+    /// Works while this replica is subscribed and holds the lease. Without a subscription it leaves the lease to others.
     async fn work(&self) {
         let status = &self.channel.status;
         let lease = match self.channel.context.lease(status.name().as_str()) {
             Ok(lease) => lease,
             Err(error) => {
-                return tracing::error!(%error, "the system gives no random numbers: the bridge is not worked on");
+                return tracing::error!(%error, "the system gives no random numbers: the bridge does not run");
             }
         };
         let stopping = &self.channel.stopping;
@@ -172,7 +172,10 @@ impl Worker {
         let _ = self.hears.subscribe().wait_for(|now| *now == hears).await;
     }
 
-    /// Returns when all is told and no more will be said; an error says that the store is closed.
+    /// Returns once everything is sent after the stop.
+    ///
+    /// # Errors
+    /// The store is closed.
     async fn take_and_tell(&self) -> Result<(), StoreError> {
         self.channel.status.connected();
         let _taking = self.received.taking();
@@ -185,7 +188,7 @@ impl Worker {
         }
     }
 
-    /// Takes what was heard into the store, in order.
+    /// Stores received messages in their order.
     async fn take(&self) -> Result<(), StoreError> {
         loop {
             let received = self.received.next(AT_ONCE).await;
@@ -200,13 +203,13 @@ impl Worker {
                     direct: None,
                 })
             });
-            // The store has them in this order, for each goes to its queue before the next.
+            // Each is in the store's queue before the next one starts, so the order stays.
             try_join_all(taking).await?;
             self.received.taken(count);
         }
     }
 
-    /// What another replica may have taken of what waits here.
+    /// Messages that another replica may have stored already.
     async fn kept_lately(&self) -> Result<Vec<Arc<Message>>, StoreError> {
         let (store, lobby) = (&self.channel.context.store, RoomName::lobby());
         let mut kept = Vec::new();
@@ -219,7 +222,7 @@ impl Worker {
         loop {
             let (page, is_end) = match store.after(&lobby, after, Limit::messages(PAGE)).await? {
                 After::Complete(page) => (page, false),
-                // Another history: what it has of what was heard is among its last.
+                // Another epoch: what it has of the received messages is among its last.
                 After::Gap => (store.last(&lobby, Limit::messages(PAGE)).await?, true),
             };
             let last = page.last().map(|last| last.id);
@@ -244,7 +247,7 @@ impl Worker {
         }
     }
 
-    /// Waits for a store that fails: what was heard meanwhile is kept.
+    /// Waits while the store fails; received messages stay in the buffer.
     async fn turn(&self) -> Result<(), StoreError> {
         let (store, lobby) = (&self.channel.context.store, RoomName::lobby());
         let last = again(|| store.last(&lobby, Limit::ONE)).await?;

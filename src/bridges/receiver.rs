@@ -1,4 +1,4 @@
-//! What comes in from a bridge: held to the same rules as what a socket says, and kept once.
+//! Stores what a bridge receives. It is checked by the same rules as a socket's messages, and stored once.
 
 use std::sync::Arc;
 
@@ -17,20 +17,20 @@ use crate::{
 /// The longest host name of another server that is kept, in characters, as DNS has it.
 const HOST_NAME_MAX: usize = 253;
 
-/// A message as a bridge had it.
+/// A message as a bus carried it.
 pub struct BridgedMessage {
     pub room: RoomName,
-    /// As the bridge wrote it; what cannot be a name here is cut.
+    /// As the other server wrote it; characters that a name cannot have are removed.
     pub author: Option<String>,
     pub text: String,
-    /// The host name of the replica that took it, where that is known.
+    /// Host name of the server that accepted it, where the bus tells it.
     pub replica: Option<String>,
-    /// The same whenever it is the same message.
+    /// The same for every delivery of the message.
     pub key: IdempotencyKey,
     pub direct: Option<Envelope>,
 }
 
-/// Takes in what one bridge says.
+/// Stores the messages of one bridge.
 pub struct Receiver {
     context: Arc<BridgeContext>,
     bridge: BridgeName,
@@ -46,8 +46,10 @@ impl Receiver {
         }
     }
 
-    /// Returns once it is kept, or is refused for good. Waits for a store that fails, so that those taken one
-    /// after the other are kept in that order; an error says that the store is closed.
+    /// Returns once the message is stored or refused. Waits while the store fails, so that the order stays.
+    ///
+    /// # Errors
+    /// The store is closed.
     pub async fn take(&self, foreign: BridgedMessage) -> Result<(), StoreError> {
         let host_name = foreign
             .replica
@@ -92,7 +94,7 @@ impl Receiver {
         Ok(())
     }
 
-    /// Something that is no message, or not one for us: it is not asked for again.
+    /// Logs, at a bounded rate, that a message is dropped.
     pub fn refused(&self, why: &dyn std::fmt::Display) {
         if let Some(unsaid_before) = self.log_limit.due() {
             tracing::warn!(
@@ -103,7 +105,7 @@ impl Receiver {
     }
 }
 
-/// A host name as pages may show it.
+/// A host name without characters that a page should not show.
 fn printable(name: &str) -> String {
     let fits = |c: &char| !c.is_control() && !c.is_whitespace();
     name.chars().filter(fits).take(HOST_NAME_MAX).collect()

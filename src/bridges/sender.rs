@@ -1,5 +1,5 @@
-//! What goes out to a bridge: the store is the outbox. A bookmark beside it says how far a bus was told, so
-//! nothing is left out whoever dies, and at most what was under way is told twice.
+//! Reads what a bridge has to send from the store. A bookmark in the store says how far the bus has been sent to, so a
+//! crash of any replica loses nothing, and sends at most the last batch twice.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,34 +11,35 @@ use crate::chat::{
     store::{After, Limit, Store, StoreError},
 };
 
-/// How long it is relied on being told that something was said.
+/// How often the store is read even without a notification.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
 
-/// The bookmark of a room in which nothing was said yet.
+/// The bookmark of a room without messages.
 const BEGINNING: &str = "0";
 
-/// What a bridge has to be told of one room. A store that fails is waited for: an error says that it is closed.
+/// The messages of one room that a bridge has not sent yet. Every method waits while the store fails; its error
+/// means that the store is closed.
 pub struct Sender {
     store: Arc<dyn Store>,
-    /// Changes when something may be there.
+    /// Changes when a message may have been stored.
     passed: watch::Receiver<u64>,
     bridge: BridgeName,
     room: RoomName,
     bookmark: String,
     place: Place,
-    /// How far what was given out last reaches.
+    /// The last message that [`Sender::next`] returned.
     given: Option<MessageId>,
 }
 
-/// How far the bus was told.
+/// How far the bus has been sent to.
 enum Place {
-    /// Nothing had been said when it began.
+    /// The room was empty when the bridge was set up.
     Beginning,
     After(MessageId),
 }
 
 impl Sender {
-    /// Notes where a bridge begins to be told: at the end, the first time.
+    /// Stores where a bridge begins to send, the first time it is set up: at the room's end.
     pub async fn begin(
         context: &BridgeContext,
         bridge: &BridgeName,
@@ -47,7 +48,7 @@ impl Sender {
         Self::open(context, bridge, room).await.map(|_| ())
     }
 
-    /// Goes on at the bookmark.
+    /// Continues at the bookmark.
     pub async fn open(
         context: &BridgeContext,
         bridge: &BridgeName,
@@ -70,7 +71,7 @@ impl Sender {
             Some(id) => match id.parse() {
                 Ok(id) => sender.place = Place::After(id),
                 Err(_) => {
-                    tracing::error!(%bridge, id, "the bookmark is unreadable; going on at the end of the log");
+                    tracing::error!(%bridge, id, "the bookmark is unreadable; going on at the end of the store");
                     sender.begin_at_the_end().await?;
                 }
             },
@@ -85,14 +86,14 @@ impl Sender {
         Ok(sender)
     }
 
-    /// What is to be told next, oldest first, at most `limit`; what came from this bridge is left out.
-    /// Waits until there is something. The same again until [`Sender::sent`].
+    /// The next messages to send, oldest first, at most `limit`, without those that this bridge brought.
+    /// Waits until there are some, and returns the same ones until [`Sender::sent`].
     pub async fn next(&mut self, limit: usize) -> Result<Vec<Arc<Message>>, StoreError> {
         loop {
             self.passed.mark_unchanged();
             let mut messages = self.read(limit).await?;
             let Some(last) = messages.last() else {
-                // Not told at all where another replica is the one that is told.
+                // There is no notification where another replica reads the tail.
                 let _ = timeout(LOOK_PERIOD, self.passed.changed()).await;
                 continue;
             };
@@ -105,12 +106,12 @@ impl Sender {
         }
     }
 
-    /// All that was given out has been told.
+    /// Moves the bookmark past everything that [`Sender::next`] returned.
     pub async fn sent(&mut self) -> Result<(), StoreError> {
         self.sent_until(None).await
     }
 
-    /// All that was given out has been told, or, where there is an id, that message and those before it.
+    /// Moves the bookmark to `id`, or past everything that [`Sender::next`] returned.
     pub async fn sent_until(&mut self, id: Option<MessageId>) -> Result<(), StoreError> {
         if let Some(sent) = id.or(self.given) {
             self.note(&sent.to_string()).await?;
@@ -140,15 +141,15 @@ impl Sender {
         }
     }
 
-    /// What follows the bookmark is not kept any more, or never was in this history.
+    /// Moves past messages that retention has removed, or to the end of a store with another epoch.
     async fn skip(&mut self, after: MessageId) -> Result<(), StoreError> {
         let newest = again(|| self.store.last(&self.room, Limit::ONE)).await?;
         let newest = newest.first().map(|message| message.id);
         let Some(newest) = newest.filter(|newest| newest.epoch == after.epoch) else {
-            tracing::error!(bridge = %self.bridge, "the log has another history: what of it was not told is not known; going on at its end");
+            tracing::error!(bridge = %self.bridge, "the store has another epoch: messages that were not sent yet are unknown; going on at its end");
             return self.begin_at_the_end().await;
         };
-        // The oldest that is kept: all ids from the one before it on are known.
+        // Binary search for the oldest message that is still stored.
         let (mut unknown, mut known) = (after.seq, newest.seq);
         while unknown + 1 < known {
             let middle = MessageId {
@@ -163,7 +164,7 @@ impl Sender {
         let lost = known.saturating_sub(after.seq);
         tracing::error!(
             bridge = %self.bridge, messages = lost,
-            "messages grew too old before the bridge was told of them"
+            "messages were removed by --retain before the bridge sent them"
         );
         self.place = Place::After(MessageId {
             seq: known,
@@ -179,7 +180,7 @@ impl Sender {
         Ok(())
     }
 
-    /// The bookmark of whoever is told nothing of what was said until now.
+    /// The bookmark at the room's end.
     async fn end(&self) -> Result<String, StoreError> {
         let newest = again(|| self.store.last(&self.room, Limit::ONE)).await?;
         let newest = newest.first().map(|newest| newest.id.to_string());

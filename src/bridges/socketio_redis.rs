@@ -21,10 +21,10 @@ use crate::{
 /// The only event that is a message.
 const MESSAGE: &str = "message";
 
-/// The only namespace that is heard.
+/// The only namespace that is bridged.
 const NAMESPACE: &str = "/";
 
-/// What is said and heard on the channel.
+/// The format of the channel.
 pub struct SocketIoRedis {
     uid: String,
     format: talk::Renderer,
@@ -40,7 +40,7 @@ pub fn channel(key: &str) -> String {
 }
 
 impl SocketIoRedis {
-    /// `mark` is that of our messages on all buses.
+    /// `mark` is the tag of our messages on all buses.
     pub fn new(mark: &str) -> Self {
         Self {
             uid: uid(mark),
@@ -58,7 +58,7 @@ impl Format for SocketIoRedis {
             event,
             args,
         } = packet::read(body)?;
-        // Nobody of ours is in a room of theirs. Whom it is not for is in none of ours either.
+        // None of our sockets is in a room of theirs, nor excluded by one.
         if uid == self.uid || namespace != NAMESPACE || to_rooms || event != MESSAGE {
             return Ok(None);
         }
@@ -71,7 +71,7 @@ impl Format for SocketIoRedis {
     }
 }
 
-/// What talk and chat-scaling tell their pages, or a bare text.
+/// The payload of talk's and chat-scaling's event, or a bare text.
 fn said(payload: Option<&Value>) -> Option<Said> {
     let payload = payload?;
     let part = |name| field(payload, name).and_then(text);
@@ -82,7 +82,7 @@ fn said(payload: Option<&Value>) -> Option<Said> {
     })
 }
 
-/// A process of Node's has six letters, digits, `-` and `_`: never one that begins like ours.
+/// Node's processes have ids of six characters (letters, digits, `-`, `_`), so ours cannot be mistaken for one.
 fn uid(mark: &str) -> String {
     format!("~{}", mark.chars().take(5).collect::<String>())
 }

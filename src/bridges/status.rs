@@ -1,34 +1,35 @@
-//! How a bridge is, for whoever watches the server: told once, when it changes, and kept for who asks.
+//! The state of each bridge: logged once when it changes, and readable at any time.
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::chat::message::BridgeName;
 
-/// How a bus is, seen from this replica.
+/// The state of a bridge, as this replica sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Not begun, or another of our replicas works on it.
+    /// Not started, or another replica holds the lease.
     StandingBy,
     Connected,
-    /// It is tried again, for ever.
+    /// Not reachable; tried again for ever.
     Away {
         since: Timestamp,
         why: Box<str>,
     },
-    /// What is there is not what the old chat declares: somebody has to change it. It is tried again, seldom.
+    /// The exchange or queue has other properties than the old chat declares, so an operator has to change it. Tried again
+    /// at long intervals.
     Misdeclared {
         why: Box<str>,
     },
 }
 
-/// One bus, and how it is.
+/// A bridge's name and state.
 pub struct Status {
     name: BridgeName,
     state: watch::Sender<State>,
 }
 
-/// Who watches it.
+/// A view of a bridge's state.
 #[derive(Clone)]
 pub struct Watched {
     pub name: BridgeName,
@@ -70,12 +71,12 @@ impl Status {
         }
     }
 
-    /// Another replica works on it from now on.
+    /// Another replica holds the lease now.
     pub fn standing_by(&self) {
         self.state.send_replace(State::StandingBy);
     }
 
-    /// `why` is free of secrets.
+    /// `why` must hold no secret.
     pub fn away(&self, why: &str) {
         self.state.send_modify(|state| match state {
             State::Away { why: before, .. } => {
@@ -96,11 +97,11 @@ impl Status {
         });
     }
 
-    /// `why` says what is there, what should be, and what to do.
+    /// `why` says what is declared, what should be, and what to do.
     pub fn misdeclared(&self, why: &str) {
         let now = State::Misdeclared { why: why.into() };
         if self.state.send_replace(now.clone()) != now {
-            tracing::error!(bridge = %self.name, why, "bridge is not what it should be");
+            tracing::error!(bridge = %self.name, why, "bridge has other properties than it should");
         }
     }
 }

@@ -281,7 +281,7 @@ async fn work(hold: Hold) {
             Err(StoreError::Closed) => return inbox.give_up(),
             Err(error) => {
                 if !std::mem::replace(&mut is_failing, true) {
-                    tracing::error!(%error, "the log did not answer for a box, trying again");
+                    tracing::error!(%error, "the store did not answer for a box, trying again");
                 }
                 tokio::time::sleep(PAUSE).await;
             }

@@ -236,16 +236,16 @@ pub enum ReceiptKind {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// Nothing was kept; trying again may work.
-    #[error("log is busy, try again")]
+    #[error("store is busy, try again")]
     Busy,
     /// It may have been kept; trying again with the same key does not keep it twice.
-    #[error("log did not say in time whether it kept it, try again with the same key")]
+    #[error("store did not say in time whether it kept it, try again with the same key")]
     Unknown,
-    #[error("log is closed")]
+    #[error("store is closed")]
     Closed,
     /// Nothing was kept; there is room again when the recipient has acknowledged some.
     #[error("{0} messages wait for the recipient already")]
     InboxFull(usize),
-    #[error("log failed: {0}")]
+    #[error("store failed: {0}")]
     Storage(Arc<dyn std::error::Error + Send + Sync>),
 }

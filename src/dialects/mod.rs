@@ -14,6 +14,7 @@ pub mod talk;
 use std::{borrow::Cow, fmt, net::IpAddr, sync::Arc};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -112,12 +113,13 @@ impl Handshake {
 #[error("{0}")]
 pub struct Refusal(pub &'static str);
 
-/// One event from a socket: a name, and arguments as JSON. Binary attachments stay what the wire
-/// makes of them, `{"_placeholder":true,…}`: no dialect takes binary, so they are of the wrong shape.
+/// One event from a socket: a name, and arguments as JSON. The nth binary attachment stands in them as the wire
+/// has it, `{"_placeholder":true,"num":n}`, which is of the wrong shape for whoever takes no binary.
 #[derive(Debug)]
 pub struct Event {
     pub name: Box<str>,
     pub args: Vec<Box<RawValue>>,
+    pub attachments: Vec<Bytes>,
     pub ack: Option<Ack>,
     pub held: Held,
 }
@@ -153,16 +155,22 @@ impl Event {
 }
 
 /// The answer that a socket asked for with its event.
-pub struct Ack(Box<dyn FnOnce(&RawValue) + Send + Sync>);
+pub struct Ack(Box<dyn FnOnce(&[Box<RawValue>], Vec<Bytes>) + Send + Sync>);
 
 impl Ack {
-    pub fn new(answer: impl FnOnce(&RawValue) + Send + Sync + 'static) -> Self {
+    /// `answer` is given the arguments, and what is binary in them.
+    pub fn new(answer: impl FnOnce(&[Box<RawValue>], Vec<Bytes>) + Send + Sync + 'static) -> Self {
         Self(Box::new(answer))
     }
 
     /// Answers with one argument.
     pub fn send(self, answer: &impl Serialize) {
-        (self.0)(&json(answer));
+        self.send_all(&[json(answer)], Vec::new());
+    }
+
+    /// Answers with any arguments; `attachments` are what their placeholders stand for.
+    pub fn send_all(self, args: &[Box<RawValue>], attachments: Vec<Bytes>) {
+        (self.0)(args, attachments);
     }
 }
 

@@ -8,9 +8,9 @@ use serde::Deserialize;
 
 pub use self::events::tell_presence;
 use self::{
-    answer::{Answer, Problem, fields, parse, place, reply, room_name},
+    answer::{Answer, Problem, ROOMS_JOINED, fields, parse, place, reply, room_name},
     direct::DirectMessages,
-    events::{PersonWords, Renderer, Said},
+    events::{PEOPLE_NAMED, PersonWords, Renderer, Said},
     identity::Proof,
 };
 use super::{Ack, Dialect, Event, Handler, Handshake, Refusal, Volatile, iso, json};
@@ -28,15 +28,6 @@ mod answer;
 mod direct;
 mod events;
 mod identity;
-
-/// People that one answer or event names at most; the counts tell of all.
-const PEOPLE_NAMED: usize = 200;
-
-/// People whose leaving one event tells at most; that of the others is told by the next ones.
-const PEOPLE_LEFT: usize = 1000;
-
-/// Rooms that one connection may be in.
-const ROOMS_JOINED: usize = 50;
 
 /// Rooms that a list of rooms names at most.
 const ROOMS_LISTED: usize = 200;

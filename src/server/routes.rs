@@ -14,6 +14,7 @@ use http::{Method, Response};
 
 use crate::{
     settings::{Origin, Settings, Switch},
+    socketio::SocketIo,
     transport::{
         cors,
         forward::{self, Forward, Secret},
@@ -21,7 +22,6 @@ use crate::{
         legacy::Legacy,
         origin::Allowed,
         proxy,
-        socketio::SocketIo,
         web::{self, Web},
         websocket::WebSocket,
     },
@@ -107,7 +107,7 @@ async fn or_websocket(
 impl Transports {
     /// How many clients are connected by any of them.
     pub(super) fn sessions(&self) -> usize {
-        self.socketio.sessions().count()
+        self.socketio.connections().count()
             + self.legacy.sessions().count()
             + self.websocket.peers().count()
     }
@@ -116,12 +116,7 @@ impl Transports {
         let (own, forward) = (self.clone(), forward.cloned());
         let engine = any(move |request: Request| {
             let (own, forward) = (own.clone(), forward.clone());
-            async move {
-                let session = SocketIo::session_of(&request).map(str::to_owned);
-                let here = async |request| own.socketio.answer(request).await;
-                own.answer(forward.as_deref(), session.as_deref(), request, here)
-                    .await
-            }
+            async move { own.answer_engine(forward.as_deref(), request).await }
         });
         Router::new()
             .route("/socket.io", engine.clone())
@@ -133,6 +128,9 @@ impl Transports {
         let legacy = any(move |request: Request| {
             let (own, forward) = (own.clone(), forward.clone());
             async move {
+                if SocketIo::is_asked_for(&request) {
+                    return own.answer_engine(forward.as_deref(), request).await;
+                }
                 let session = Legacy::session_of(&request).map(str::to_owned);
                 let here = async |request| own.legacy.answer(request).await;
                 own.answer(forward.as_deref(), session.as_deref(), request, here)
@@ -140,6 +138,13 @@ impl Transports {
             }
         });
         Router::new().route("/socket.io/{*rest}", legacy)
+    }
+
+    async fn answer_engine(&self, forward: Option<&Forward>, request: Request) -> Response<Body> {
+        let session = SocketIo::sid_of(&request).map(str::to_owned);
+        let here = async |request| self.socketio.answer(request).await;
+        self.answer(forward, session.as_deref(), request, here)
+            .await
     }
 
     /// Has the replica answer that has the session; where that is this one, `here`. New ones pass the gate.

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 const UNWANTED: usize = 1024 * 1024;
 
 /// Why there is no body.
-pub(super) enum Unread {
+pub(crate) enum Unread {
     TooLarge,
     Late,
     /// The client went away in the middle of it.
@@ -25,7 +25,7 @@ pub(super) enum Unread {
 }
 
 /// Reads a body of at most so many bytes, which may take so long.
-pub(super) async fn read(body: Body, most: usize, patience: Duration) -> Result<Bytes, Unread> {
+pub(crate) async fn read(body: Body, most: usize, patience: Duration) -> Result<Bytes, Unread> {
     match timeout(patience, Limited::new(body, most).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Unread::TooLarge),
@@ -37,14 +37,14 @@ pub(super) async fn read(body: Body, most: usize, patience: Duration) -> Result<
 /// A body whose rest is read and thrown away when it is dropped. Otherwise hyper would close the connection behind the
 /// answer, unannounced: a client that is still sending may lose the answer, and one that puts its next request on the
 /// connection gets a reset for it. Node's servers read such bodies too.
-pub(super) struct ReadOut {
+pub(crate) struct ReadOut {
     body: Option<Incoming>,
     patience: Duration,
 }
 
 impl ReadOut {
     /// What nobody wanted may take so long. What takes longer, or is too large, costs the client its connection.
-    pub(super) fn new(body: Incoming, patience: Duration) -> Self {
+    pub(crate) fn new(body: Incoming, patience: Duration) -> Self {
         let body = Some(body);
         Self { body, patience }
     }

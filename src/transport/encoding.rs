@@ -12,14 +12,14 @@ const BROTLI_BUFFER: usize = 4096;
 
 /// A way to compress an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Encoding {
+pub(crate) enum Encoding {
     Brotli,
     Gzip,
 }
 
 /// The encoding of those offered that the request prefers, the first of them where it prefers none; `None` where it
 /// accepts none.
-pub(super) fn preferred(request: &HeaderMap, offered: &[Encoding]) -> Option<Encoding> {
+pub(crate) fn preferred(request: &HeaderMap, offered: &[Encoding]) -> Option<Encoding> {
     let accepted: Vec<(&str, f32)> = (request.get_all(ACCEPT_ENCODING).iter())
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
@@ -63,12 +63,12 @@ impl Encoding {
     }
 
     /// The value of `Content-Encoding`.
-    pub(super) fn header(self) -> HeaderValue {
+    pub(crate) fn header(self) -> HeaderValue {
         HeaderValue::from_static(self.name())
     }
 
     /// The bytes, compressed. Takes milliseconds: not on a thread that others wait for.
-    pub(super) fn encode(self, plain: &[u8]) -> Vec<u8> {
+    pub(crate) fn encode(self, plain: &[u8]) -> Vec<u8> {
         const NEVER: &str = "a Vec takes everything";
         match self {
             Self::Brotli => {

@@ -25,11 +25,12 @@ use subtle::ConstantTimeEq;
 use tokio::sync::Notify;
 
 use super::{
-    farewell, gate,
+    gate,
     listener::{Pulse, Remote},
     proxy::ByTls,
     tunnel,
 };
+use crate::connection::farewell;
 use crate::{
     cluster::replicas::{LEASE, Other, ReplicaId, Replicas},
     log_limit::LogLimit,

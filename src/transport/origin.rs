@@ -18,7 +18,7 @@ pub type Allowed = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// A page that may not speak for its visitors.
 #[derive(Debug)]
-pub(super) struct Foreign;
+pub(crate) struct Foreign;
 
 /// What a request says of the page that it comes from.
 enum Page {
@@ -30,7 +30,7 @@ enum Page {
 
 /// Which pages a browser lets read an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Readers {
+pub(crate) enum Readers {
     /// Ours, and those that CORS allows.
     Allowed,
     /// Every page: the answer is a script (JSONP), which any page may include.
@@ -41,7 +41,7 @@ pub(super) enum Readers {
 ///
 /// # Errors
 /// The page is somebody else's.
-pub(super) fn of(headers: &HeaderMap, allowed: &Allowed) -> Result<Option<HeaderValue>, Foreign> {
+pub(crate) fn of(headers: &HeaderMap, allowed: &Allowed) -> Result<Option<HeaderValue>, Foreign> {
     match page(headers, allowed)? {
         Page::Ours(origin) => Ok(origin),
         Page::Unsaid => Ok(None),
@@ -50,13 +50,13 @@ pub(super) fn of(headers: &HeaderMap, allowed: &Allowed) -> Result<Option<Header
 
 /// Whether the request shows that it comes from a page of ours or an allowed one, or from the user alone (an address that was
 /// typed). A request that says nothing may come from any page.
-pub(super) fn is_proven(headers: &HeaderMap, allowed: &Allowed) -> bool {
+pub(crate) fn is_proven(headers: &HeaderMap, allowed: &Allowed) -> bool {
     matches!(page(headers, allowed), Ok(Page::Ours(_)))
 }
 
 /// What the request brings along that can prove who sent it. Cookies of another page's visitor prove
 /// nothing. An answer that every page can read needs a proof that one of ours asked.
-pub(super) fn credentials(headers: &HeaderMap, allowed: &Allowed, readers: Readers) -> Credentials {
+pub(crate) fn credentials(headers: &HeaderMap, allowed: &Allowed, readers: Readers) -> Credentials {
     let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
     let cookies: Vec<_> = headers.get_all(COOKIE).iter().filter_map(text).collect();
     let counts = match readers {

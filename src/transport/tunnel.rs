@@ -10,8 +10,8 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout},
 };
 
-use super::farewell::{LAST_WORDS, close_frame};
 use crate::chat::socket::CloseReason;
+use crate::connection::farewell::{LAST_WORDS, close_frame};
 
 /// Bytes that are passed to the client at once.
 const BUFFER: usize = 8 * 1024;

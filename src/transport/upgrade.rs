@@ -7,13 +7,16 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use ::http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode,
-    header::{CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_VERSION, UPGRADE},
+    header::{
+        CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL,
+        SEC_WEBSOCKET_VERSION, UPGRADE,
+    },
 };
 
 use super::listener::Connection;
 
 /// Whether a request asks for a WebSocket, well or badly.
-pub(super) fn is_asked_for(headers: &HeaderMap) -> bool {
+pub(crate) fn is_asked_for(headers: &HeaderMap) -> bool {
     let offers = headers.get_all(UPGRADE).iter();
     offers
         .filter_map(|offers| offers.to_str().ok())
@@ -22,7 +25,7 @@ pub(super) fn is_asked_for(headers: &HeaderMap) -> bool {
 }
 
 /// Whether a request asks for one of these versions of the protocol.
-pub(super) fn is_of_version(headers: &HeaderMap, spoken: &[&str]) -> bool {
+pub(crate) fn is_of_version(headers: &HeaderMap, spoken: &[&str]) -> bool {
     let mut asked = headers.get_all(SEC_WEBSOCKET_VERSION).iter();
     // Each client names one, once (RFC 6455, 11.3.5).
     let (asked, more) = (asked.next(), asked.next());
@@ -30,7 +33,7 @@ pub(super) fn is_of_version(headers: &HeaderMap, spoken: &[&str]) -> bool {
 }
 
 /// Refuses a version that is not spoken here, and names those that are (RFC 6455, 4.4).
-pub(super) fn other_version(spoken: &[&str]) -> Response<Body> {
+pub(crate) fn other_version(spoken: &[&str]) -> Response<Body> {
     let spoken = spoken.join(", ");
     let told = format!("the WebSocket versions spoken here are {spoken}\n");
     let mut response = Response::new(Body::from(told));
@@ -46,7 +49,7 @@ pub(super) fn other_version(spoken: &[&str]) -> Response<Body> {
 
 /// Answers that the connection is a WebSocket from now on, and has `converse` speak on it: with the
 /// stream, and what came in behind the request.
-pub(super) fn answer<F>(
+pub(crate) fn answer<F>(
     request: &mut Request<Body>,
     key: &HeaderValue,
     converse: impl FnOnce(Connection, Vec<u8>) -> F + Send + 'static,
@@ -54,6 +57,7 @@ pub(super) fn answer<F>(
 where
     F: Future<Output = ()> + Send + 'static,
 {
+    let protocol = first_protocol(request.headers());
     let upgraded = hyper::upgrade::on(request);
     tokio::spawn(async move {
         let Ok(upgraded) = upgraded.await else { return };
@@ -74,12 +78,38 @@ where
     let accept = derive_accept_key(key.as_bytes());
     let accept = accept.parse().expect("base64 is a header value");
     headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    if let Some(protocol) = protocol {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
     response
+}
+
+/// The first of the subprotocols that a client offers, as Node takes it: a browser that offers some refuses an answer
+/// with none.
+fn first_protocol(headers: &HeaderMap) -> Option<HeaderValue> {
+    let offers = headers.get(SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
+    let first = offers.split(',').next()?.trim();
+    HeaderValue::from_str(first)
+        .ok()
+        .filter(|first| !first.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_subprotocol_that_is_offered_is_taken() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(first_protocol(&headers), None);
+        headers.insert(
+            SEC_WEBSOCKET_PROTOCOL,
+            HeaderValue::from_static(" chat , other"),
+        );
+        assert_eq!(first_protocol(&headers).unwrap(), "chat");
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(" ,other"));
+        assert_eq!(first_protocol(&headers), None);
+    }
 
     #[test]
     fn a_websocket_may_be_one_of_several_offers_in_any_case() {

@@ -19,13 +19,15 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use self::{carrying::Carrying, peer::Peer};
 pub use self::{peers::Peers, pulse::Timing};
 use super::{
+    listener::{Connection, Remote},
+    origin::{self, Allowed, Readers},
+    upgrade,
+};
+use crate::connection::{
     exchange::{self, End},
     farewell,
     flow::{Limits, Shared},
     inbox,
-    listener::{Connection, Remote},
-    origin::{self, Allowed, Readers},
-    upgrade,
 };
 use crate::{
     chat::socket::{CloseReason, Socket},

@@ -13,7 +13,7 @@ use crate::{
 async fn a_body_that_is_no_message_is_refused_and_what_follows_is_taken() {
     let place = place();
     let server = server(&place.url(), "messages");
-    server.logged(&["neighbour is connected"]).await;
+    server.logged(&["bridge is connected"]).await;
     let node = Node::on(&place.url(), &MESSAGES).await;
     let mut ann = replica(server.address(), "ann").await;
     let long = format!(r#"{{"text":"{}"}}"#, "x".repeat(10_000_000));
@@ -36,7 +36,7 @@ async fn a_body_that_is_no_message_is_refused_and_what_follows_is_taken() {
         assert_eq!(ann.said().await.text, text);
     }
     let line = server
-        .logged(&["refused what a neighbour sent", "messages", "not JSON"])
+        .logged(&["refused what a bridge sent", "messages", "not JSON"])
         .await;
     assert!(line.contains("WARN"), "{line}");
     assert!(
@@ -51,7 +51,7 @@ async fn a_body_that_is_no_message_is_refused_and_what_follows_is_taken() {
 async fn a_message_that_bears_our_mark_is_not_taken_in() {
     let place = place();
     let server = server(&place.url(), "messages");
-    server.logged(&["neighbour is connected"]).await;
+    server.logged(&["bridge is connected"]).await;
     let mut node = Node::on(&place.url(), &MESSAGES).await;
     let mut ann = replica(server.address(), "ann").await;
     ann.post("lobby", "ours", None).await;
@@ -68,7 +68,7 @@ async fn a_message_that_bears_our_mark_is_not_taken_in() {
 async fn strange_texts_and_host_names_pass_as_text() {
     let place = place();
     let server = server(&place.url(), "messages");
-    server.logged(&["neighbour is connected"]).await;
+    server.logged(&["bridge is connected"]).await;
     let node = Node::on(&place.url(), &MESSAGES).await;
     let mut ann = replica(server.address(), "ann").await;
     let host = "h ost\u{7}\n".repeat(1000);

@@ -24,7 +24,7 @@ async fn what_is_said_while_the_broker_is_dead_goes_out_in_order_when_it_is_back
     let mut broker = RabbitServer::start();
     let place = broker.place();
     let server = server(&place.url(), "messages");
-    server.logged(&["neighbour is connected"]).await;
+    server.logged(&["bridge is connected"]).await;
     let node = Node::on(&place.url(), &MESSAGES).await;
     let mut ann = replica(server.address(), "ann").await;
     node.say("before").await;
@@ -35,7 +35,7 @@ async fn what_is_said_while_the_broker_is_dead_goes_out_in_order_when_it_is_back
         } else {
             broker.stop();
         }
-        server.logged(&["neighbour is away"]).await;
+        server.logged(&["bridge is away"]).await;
         let texts: Vec<_> = (0..100).map(|n| format!("{how} {n}")).collect();
         for text in &texts {
             ann.post("lobby", text, None).await;
@@ -46,7 +46,7 @@ async fn what_is_said_while_the_broker_is_dead_goes_out_in_order_when_it_is_back
         node.say(&format!("after it was {how}")).await;
         ann.said_until(&format!("after it was {how}")).await;
     }
-    server.logged(&["neighbour is back"]).await;
+    server.logged(&["bridge is back"]).await;
     let lines = server.log();
     let away = lines
         .iter()
@@ -57,7 +57,7 @@ async fn what_is_said_while_the_broker_is_dead_goes_out_in_order_when_it_is_back
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_asks_is_told_that_a_broker_is_away_and_the_log_alone_why() {
     let server = server("amqp://127.0.0.1:1", "messages");
-    let line = server.logged(&["neighbour is away"]).await;
+    let line = server.logged(&["bridge is away"]).await;
     assert!(line.contains("127.0.0.1:1"), "{line}");
     let answer = http::ask(server.address(), "GET", "/ready", "", b"").await;
     let ready: Value = serde_json::from_str(&answer.unwrap().body).unwrap();
@@ -125,7 +125,7 @@ async fn a_broker_short_of_memory_is_waited_for_while_the_chat_goes_on() {
     let broker = RabbitServer::start();
     let place = broker.place();
     let server = server(&place.url(), "messages");
-    server.logged(&["neighbour is connected"]).await;
+    server.logged(&["bridge is connected"]).await;
     let mut node = Node::on(&place.url(), &MESSAGES).await;
     let mut ann = replica(server.address(), "ann").await;
     broker.ctl(&["set_vm_memory_high_watermark", "absolute", "1"]);
@@ -138,12 +138,12 @@ async fn a_broker_short_of_memory_is_waited_for_while_the_chat_goes_on() {
         ann.post("lobby", &format!("meanwhile {n}"), None).await;
     }
     server
-        .logged(&["neighbour is away", "takes no messages now"])
+        .logged(&["bridge is away", "takes no messages now"])
         .await;
     broker.ctl(&["set_vm_memory_high_watermark", "0.9"]);
     let expected: Vec<_> = (0..300).map(|n| format!("meanwhile {n}")).collect();
     assert_eq!(node.texts_until("meanwhile 299").await, expected);
-    server.logged(&["neighbour is back"]).await;
+    server.logged(&["bridge is back"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -153,14 +153,14 @@ async fn a_network_that_is_cut_or_silent_is_noticed_and_made_up_for() {
     let proxy = Proxy::to(address).await;
     let url = format!("{}?heartbeat=2", place.url_through(proxy.address()));
     let server = server(&url, "messages");
-    server.logged(&["neighbour is connected"]).await;
+    server.logged(&["bridge is connected"]).await;
     let mut node = Node::on(&place.url(), &MESSAGES).await;
     let mut ann = replica(server.address(), "ann").await;
     for weather in [Weather::Cut, Weather::Silent] {
         proxy.set(weather);
         ann.post("lobby", &format!("ours {weather:?}"), None).await;
         node.say(&format!("theirs {weather:?}")).await;
-        server.logged(&["neighbour is away"]).await;
+        server.logged(&["bridge is away"]).await;
         proxy.set(Weather::Fair);
         ann.said_until(&format!("theirs {weather:?}")).await;
         node.texts_until(&format!("ours {weather:?}")).await;
@@ -177,11 +177,7 @@ async fn a_refused_login_is_said_once_without_the_password_and_tried_again() {
     let url = format!("amqp://moved:s3cret-w0rd@{address}/{}", place.vhost);
     let server = server(&url, "messages");
     let line = server
-        .logged(&[
-            "neighbour is away",
-            "ACCESS_REFUSED",
-            "check user, password",
-        ])
+        .logged(&["bridge is away", "ACCESS_REFUSED", "check user, password"])
         .await;
     assert!(line.contains("WARN"), "{line}");
     let mut ann = replica(server.address(), "ann").await;
@@ -197,7 +193,7 @@ async fn a_refused_login_is_said_once_without_the_password_and_tried_again() {
         ".*",
         ".*",
     ]);
-    server.logged(&["neighbour is back"]).await;
+    server.logged(&["bridge is back"]).await;
     ann.post("lobby", "let in", None).await;
     assert_eq!(node.texts_until("let in").await, ["hello", "let in"]);
     let store = server.log();
@@ -230,7 +226,7 @@ async fn who_may_only_use_an_exchange_that_others_declared_does_so() {
         &format!("amqp://moved:word@{}/{}", place.address(), place.vhost),
         "messages",
     );
-    server.logged(&["neighbour is connected"]).await;
+    server.logged(&["bridge is connected"]).await;
     let mut ann = replica(server.address(), "ann").await;
     ann.post("lobby", "ours", None).await;
     node.texts_until("ours").await;
@@ -260,7 +256,7 @@ async fn an_exchange_of_another_kind_is_reported_in_words_and_taken_up_once_it_i
         let server = server(&place.url(), "messages");
         let line = server
             .logged(&[
-                "neighbour is not what it should be",
+                "bridge has other properties than it should",
                 "inequivalent arg",
                 "has to be fanout",
             ])
@@ -273,7 +269,7 @@ async fn an_exchange_of_another_kind_is_reported_in_words_and_taken_up_once_it_i
         ann.post("lobby", "the chat goes on", None).await;
         node::delete(&channel, &wrong).await;
         let mut node = Node::on(&place.url(), &MESSAGES).await;
-        server.logged(&["neighbour is connected"]).await;
+        server.logged(&["bridge is connected"]).await;
         ann.post("lobby", "now", None).await;
         assert_eq!(node.texts_until("now").await, ["the chat goes on", "now"]);
     }
@@ -283,7 +279,7 @@ async fn an_exchange_of_another_kind_is_reported_in_words_and_taken_up_once_it_i
 async fn a_queue_that_is_deleted_is_declared_anew() {
     let place = place();
     let server = server(&place.url(), "messages");
-    server.logged(&["neighbour is connected"]).await;
+    server.logged(&["bridge is connected"]).await;
     let node = Node::on(&place.url(), &MESSAGES).await;
     let mut ann = replica(server.address(), "ann").await;
     let queues = place.broker_ctl(&["list_queues", "-p", &place.vhost, "name"]);
@@ -297,9 +293,9 @@ async fn a_queue_that_is_deleted_is_declared_anew() {
         .await
         .unwrap();
     server
-        .logged(&["neighbour is away", "queue was deleted"])
+        .logged(&["bridge is away", "queue was deleted"])
         .await;
-    server.logged(&["neighbour is back"]).await;
+    server.logged(&["bridge is back"]).await;
     node.say("after it").await;
     ann.said_until("after it").await;
 }
@@ -308,7 +304,7 @@ async fn a_queue_that_is_deleted_is_declared_anew() {
 async fn a_server_that_ends_tells_what_was_said_before_and_leaves_nothing_of_its_connections() {
     let place = place();
     let server = server(&place.url(), "messages");
-    server.logged(&["neighbour is connected"]).await;
+    server.logged(&["bridge is connected"]).await;
     let mut node = Node::on(&place.url(), &MESSAGES).await;
     let mut ann = replica(server.address(), "ann").await;
     for n in 0..200 {
@@ -329,12 +325,12 @@ async fn a_broker_that_is_not_there_yet_is_waited_for() {
     let place = broker.place();
     broker.kill();
     let server = Server::start(&["--amqp", &place.url(), "--amqp-exchange", "messages"]);
-    server.logged(&["neighbour is away"]).await;
+    server.logged(&["bridge is away"]).await;
     let mut ann = replica(server.address(), "ann").await;
     ann.post("lobby", "before it is there", None).await;
     broker.start_again();
     let mut node = Node::on(&place.url(), &MESSAGES).await;
-    server.logged(&["neighbour is back"]).await;
+    server.logged(&["bridge is back"]).await;
     ann.post("lobby", "now", None).await;
     assert_eq!(node.texts_until("now").await, ["before it is there", "now"]);
 }

@@ -99,7 +99,7 @@ async fn what_is_said_on_either_side_is_seen_once_with_its_author() {
 async fn the_exchange_lives_on_with_our_queue_and_is_there_when_old_servers_come_back() {
     let place = place();
     let server = server(&place.url(), "chatExchange");
-    server.logged(&["neighbour is connected"]).await;
+    server.logged(&["bridge is connected"]).await;
     let mut ann = replica(server.address(), "ann").await;
     for round in 0..3 {
         let mut node = Node::on(&place.url(), &CHAT_EXCHANGE).await;
@@ -112,12 +112,12 @@ async fn the_exchange_lives_on_with_our_queue_and_is_there_when_old_servers_come
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_comes_from_one_neighbour_goes_out_to_the_others_and_not_back() {
+async fn what_comes_from_one_bridge_goes_out_to_the_others_and_not_back() {
     let place = place();
     let server = server(&place.url(), "messages,chatExchange");
-    server.logged(&["neighbour is connected", "messages"]).await;
+    server.logged(&["bridge is connected", "messages"]).await;
     server
-        .logged(&["neighbour is connected", "chatExchange"])
+        .logged(&["bridge is connected", "chatExchange"])
         .await;
     let mut talk = Node::on(&place.url(), &MESSAGES).await;
     let mut amqp = Node::on(&place.url(), &CHAT_EXCHANGE).await;

@@ -99,7 +99,7 @@ async fn people_on_old_servers_and_on_ours_write_to_each_other_once() {
 async fn a_message_to_somebody_who_is_nowhere_waits_here() {
     let place = place();
     let server = server(&place);
-    server.logged(&["neighbour is connected"]).await;
+    server.logged(&["bridge is connected"]).await;
     let mut ann = Page::open(&server, "ann").await;
     // Heard by an old server, so all before it has been dealt with.
     let mut others = Node::hearing(&place.url(), &DIRECT_LOGS, &["ks_other"]).await;
@@ -118,7 +118,7 @@ async fn a_message_to_somebody_who_is_nowhere_waits_here() {
 async fn what_an_old_server_took_does_not_wait_here_and_what_nobody_showed_does() {
     let place = place();
     let server = server(&place);
-    server.logged(&["neighbour is connected"]).await;
+    server.logged(&["bridge is connected"]).await;
     let mut ann = Page::open(&server, "ann").await;
     let mut bobs = Node::hearing(&place.url(), &DIRECT_LOGS, &["ks_bob", "ks_dan"]).await;
     for n in 0..3 {
@@ -177,7 +177,7 @@ async fn what_comes_for_people_of_a_replica_that_was_killed_reaches_them_where_t
 async fn what_comes_while_we_are_away_is_taken_when_we_are_back_and_who_is_gone_is_unbound() {
     let place = place();
     let server = server(&place);
-    server.logged(&["neighbour is connected"]).await;
+    server.logged(&["bridge is connected"]).await;
     let node = Node::hearing(&place.url(), &DIRECT_LOGS, &[]).await;
     let ann = Page::open(&server, "ann").await;
     is_bound(&place, "ann", 1).await;
@@ -196,11 +196,11 @@ async fn a_broker_that_was_restarted_is_told_anew_who_is_here() {
     let mut broker = RabbitServer::start();
     let place = broker.place();
     let server = server(&place);
-    server.logged(&["neighbour is connected"]).await;
+    server.logged(&["bridge is connected"]).await;
     let mut ann = Page::open(&server, "ann").await;
     is_bound(&place, "ann", 1).await;
     broker.kill();
-    server.logged(&["neighbour is away"]).await;
+    server.logged(&["bridge is away"]).await;
     for n in 0..40 {
         ann.write("bob", &format!("to bob {n}")).await;
     }
@@ -218,7 +218,7 @@ async fn a_broker_that_was_restarted_is_told_anew_who_is_here() {
 async fn bodies_that_are_none_are_refused_and_what_follows_is_taken() {
     let place = place();
     let server = server(&place);
-    server.logged(&["neighbour is connected"]).await;
+    server.logged(&["bridge is connected"]).await;
     let node = Node::hearing(&place.url(), &DIRECT_LOGS, &[]).await;
     let mut ann = Page::open(&server, "ann").await;
     is_bound(&place, "ann", 1).await;
@@ -237,6 +237,6 @@ async fn bodies_that_are_none_are_refused_and_what_follows_is_taken() {
         assert_eq!(ann.next().await.1, format!("after {n}"));
     }
     server
-        .logged(&["refused what a neighbour sent", "direct_logs"])
+        .logged(&["refused what a bridge sent", "direct_logs"])
         .await;
 }

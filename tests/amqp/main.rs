@@ -87,7 +87,7 @@ async fn one_is_connected(servers: &[Server]) -> usize {
         let store = server.log();
         store
             .iter()
-            .any(|line| line.contains("neighbour is connected"))
+            .any(|line| line.contains("bridge is connected"))
     };
     eventually("a replica works on the bus", async || {
         let worker = servers.iter().position(is_connected);

@@ -25,7 +25,7 @@ async fn what_is_said_on_either_side_is_seen_once_by_all_in_one_order() {
     for server in &servers {
         replicas.push(replica(server.address(), "ann").await);
     }
-    servers[0].logged(&["has a neighbour", "messages"]).await;
+    servers[0].logged(&["has a bridge", "messages"]).await;
     one_is_connected(&servers).await;
     let mut expected = Vec::new();
     for round in 0..10 {
@@ -81,7 +81,7 @@ async fn what_is_said_on_either_side_is_seen_once_by_all_in_one_order() {
 async fn a_message_bears_what_both_sides_know_of_it() {
     let place = place();
     let server = server(&place.url(), "messages");
-    server.logged(&["neighbour is connected"]).await;
+    server.logged(&["bridge is connected"]).await;
     let mut node = Node::on(&place.url(), &MESSAGES).await;
     let mut talk = Client::websocket(server.address(), "/").await;
     let mut ann = replica(server.address(), "ann").await;
@@ -121,7 +121,7 @@ async fn a_message_bears_what_both_sides_know_of_it() {
 async fn what_is_said_while_one_side_is_away_is_told_when_it_is_back() {
     let place = place();
     let server = server(&place.url(), "messages");
-    server.logged(&["neighbour is connected"]).await;
+    server.logged(&["bridge is connected"]).await;
     let mut node = Node::on(&place.url(), &MESSAGES).await;
     let mut ann = replica(server.address(), "ann").await;
     ann.post(LOBBY, "before", None).await;
@@ -144,7 +144,7 @@ async fn what_is_said_while_one_side_is_away_is_told_when_it_is_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_time_a_neighbour_is_told_what_is_said_from_then_on() {
+async fn the_first_time_a_bridge_sends_what_is_posted_from_then_on() {
     let place = place();
     let server = Server::start(&[]);
     let mut ann = replica(server.address(), "ann").await;
@@ -155,7 +155,7 @@ async fn the_first_time_a_neighbour_is_told_what_is_said_from_then_on() {
         .kill()
         .with_flags(&["--amqp", &url, "--amqp-exchange", "messages"])
         .start_again();
-    server.logged(&["neighbour is connected"]).await;
+    server.logged(&["bridge is connected"]).await;
     let mut ann = replica(server.address(), "ann").await;
     ann.post(LOBBY, "now", None).await;
     assert_eq!(node.texts_until("now").await, ["now"]);
@@ -165,7 +165,7 @@ async fn the_first_time_a_neighbour_is_told_what_is_said_from_then_on() {
 async fn two_bodies_that_are_the_same_are_two_messages() {
     let place = place();
     let server = server(&place.url(), "messages");
-    server.logged(&["neighbour is connected"]).await;
+    server.logged(&["bridge is connected"]).await;
     let node = Node::on(&place.url(), &MESSAGES).await;
     let mut ann = replica(server.address(), "ann").await;
     for _ in 0..40 {

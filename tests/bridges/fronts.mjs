@@ -1,4 +1,4 @@
-// The old chats: how a Node server of each is started, which settings make ours its neighbour, and how somebody takes part at
+// The old chats: how a Node server of each is started, which settings bridge ours to it, and how somebody takes part at
 // either. What somebody hears is `{ from, text }`, with `from` as far as that front end tells it.
 
 import { createHmac, randomUUID } from 'node:crypto';

@@ -3,7 +3,7 @@
 import { eventually, startServer } from '../clients/harness.mjs';
 
 /**
- * `count` replicas that share the Redis, neighbours on the bus of each of `fronts`: what is said there is heard from now on.
+ * `count` replicas that share the Redis, bridged to the bus of each of `fronts`: what is said there is heard from now on.
  * `rabbitmq` is the way to it, where that is another than everybody's.
  */
 export async function startOurs(t, count, brokers, fronts, { args = [], env = {}, rabbitmq = brokers.rabbitmq } = {}) {

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import http from 'node:http';
 import { after, before, describe, test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
 
 import { eventually, startServer } from './harness.mjs';
 import { handshake, send, upgrade } from './wire.mjs';
@@ -12,7 +13,6 @@ const TRANSPORT_UNKNOWN = { code: 0, message: 'Transport unknown' };
 const SESSION_UNKNOWN = { code: 1, message: 'Session ID unknown' };
 const BAD_METHOD = { code: 2, message: 'Bad handshake method' };
 const BAD_REQUEST = { code: 3, message: 'Bad request' };
-const UNSUPPORTED = { code: 5, message: 'Unsupported protocol version' };
 
 function refused(answer, error, what) {
   assert.equal(answer.status, 400, what);
@@ -55,19 +55,23 @@ describe('without other origins', () => {
     refused(await send(server, 'GET', 'EIO=4&transport=websocket'), BAD_REQUEST);
   });
 
-  test('a missing or odd protocol version is unsupported', async () => {
-    for (const eio of ['', 'EIO=&', 'EIO=5&', 'EIO=2&', 'EIO=0&', 'EIO=-4&', 'EIO=abc&', 'EIO=%E2%9C%93&', 'EIO=99999999999999999999&']) {
-      refused(await send(server, 'GET', `${eio}transport=polling`), UNSUPPORTED, eio);
+  test('a missing or odd protocol version is taken for 3, and an empty session id for none', async () => {
+    for (const eio of ['', 'EIO=&', 'EIO=5&', 'EIO=2&', 'EIO=0&', 'EIO=-4&', 'EIO=abc&', 'EIO=%E2%9C%93&', 'EIO=99999999999999999999&', 'EIO=3&sid=&']) {
+      const answer = await send(server, 'GET', `${eio}transport=polling&b64=1`);
+      assert.equal(answer.status, 200, eio);
+      assert.match(answer.body, /^\d+:0{"sid"/, eio);
     }
+    assert.match((await send(server, 'GET', 'EIO=4&transport=polling&sid=')).body, /^0{"sid"/);
   });
 
-  test('a session is asked for in the protocol that it began with, which is 3 where none is named', async () => {
-    for (const [eio, packet, same, others] of [[4, '2', ['EIO=4&'], ['', 'EIO=3&', 'EIO=5&']], [3, '1:2', ['EIO=3&', '', 'EIO=5&'], ['EIO=4&']]]) {
+  test('a session goes on in the protocol that it began with, whatever later requests name', async () => {
+    for (const [eio, packet] of [[4, '40'], [3, '1:2']]) {
       const opened = await send(server, 'GET', `EIO=${eio}&transport=polling`);
       const { sid } = JSON.parse(/{[^}]*}/.exec(opened.body)[0]);
-      const ping = (eio) => send(server, 'POST', `${eio}transport=polling&sid=${sid}`, { body: packet });
-      for (const other of others) refused(await ping(other), BAD_REQUEST, `${other} in a session of ${eio}`);
-      for (const each of same) assert.deepEqual((await ping(each)).status, 200, `${each} in a session of ${eio}`);
+      for (const named of ['EIO=4&', 'EIO=3&', '', 'EIO=5&']) {
+        const answer = await send(server, 'POST', `${named}transport=polling&sid=${sid}`, { body: packet });
+        assert.deepEqual([answer.status, answer.body], [200, 'ok'], `${named} in a session of ${eio}`);
+      }
     }
   });
 
@@ -168,8 +172,6 @@ describe('without other origins', () => {
       ['EIO=4&transport=websocket&sid=%E2%9C%93', 'Session ID unknown'],
       ['EIO=4&transport=tobi', 'Transport unknown'],
       ['EIO=4', 'Transport unknown'],
-      ['EIO=5&transport=websocket', 'Unsupported protocol version'],
-      ['transport=websocket', 'Unsupported protocol version'],
     ]) {
       const answer = await tryUpgrade(server, query);
       assert.equal(answer.status, 400, query);
@@ -181,6 +183,65 @@ describe('without other origins', () => {
   test('the health of the server is an empty answer', async () => {
     const answer = await send(server, 'GET', '', { path: '/health' });
     assert.deepEqual([answer.status, answer.body], [200, '']);
+  });
+});
+
+describe('what a poll brings', () => {
+  let server;
+  before(async () => (server = await startServer()));
+  after(() => server.stop());
+
+  test('a poll brings sixteen packets at most, and the next one the rest in their order', async () => {
+    const sid = await handshake(server);
+    const session = `EIO=4&transport=polling&sid=${sid}`;
+    await send(server, 'POST', session, { body: '40' });
+    assert.match((await send(server, 'GET', session)).body, /^40/);
+    const said = Array.from({ length: 40 }, (_, n) => `number ${n}`);
+    for (const text of said) await send(server, 'POST', session, { body: `42["message","${text}"]` });
+    const told = [];
+    while (!told.at(-1)?.includes('"number 39"')) {
+      const packets = (await send(server, 'GET', session)).body.split('\u001e');
+      assert.ok(packets.length <= 16, `${packets.length} packets at once`);
+      told.push(...packets);
+    }
+    const texts = told.map((packet) => /"text":"(number \d+)"/.exec(packet)?.[1]).filter(Boolean);
+    assert.deepEqual(texts, said);
+  });
+
+  test('clients that poll by scripts are answered with a call of their function, and send forms', async () => {
+    const asked = (sid = '') => `EIO=3&transport=polling&j=7x&b64=1${sid && `&sid=${sid}`}`;
+    const call = async (query) => {
+      const answer = await send(server, 'GET', query);
+      assert.equal(answer.headers['content-type'], 'text/plain; charset=UTF-8');
+      assert.equal(Number(answer.headers['content-length']), Buffer.byteLength(answer.body));
+      const [, script] = /^___eio\[7\]\((".*")\);$/.exec(answer.body);
+      return JSON.parse(script);
+    };
+    const { sid } = JSON.parse(/{[^}]*}/.exec(await call(asked()))[0]);
+    const packet = '42["message","a\\nb \u2028"]';
+    const form = `d=${encodeURIComponent(`${packet.length}:${packet}`.replaceAll('\\n', '\\\\n'))}`;
+    const headers = { 'content-type': 'application/x-www-form-urlencoded', 'user-agent': 'Mozilla/4.0 (compatible;MSIE 8.0)' };
+    const answer = await send(server, 'POST', asked(sid), { body: form, headers });
+    assert.deepEqual([answer.status, answer.body, answer.headers['x-xss-protection']], [200, 'ok', '0']);
+    let told = '';
+    while (!told.includes('"a\\nb \\u2028"')) told += await call(asked(sid));
+  });
+
+  test('answers to polls are compressed from 1 KB on where the client takes it', async () => {
+    const sid = await handshake(server);
+    const session = `EIO=4&transport=polling&sid=${sid}`;
+    await send(server, 'POST', session, { body: '40' });
+    assert.match((await send(server, 'GET', session)).body, /^40/);
+    for (const [accepted, encoding] of [['gzip, deflate', 'gzip'], ['identity', undefined]]) {
+      await send(server, 'POST', session, { body: `42["message","${'long '.repeat(300)}"]` });
+      let body = '';
+      while (!body.includes('long long')) {
+        const answer = await fetchRaw(`${server.url}/socket.io/?${session}`, { 'accept-encoding': accepted });
+        const gzip = answer.headers['content-encoding'] === 'gzip';
+        body = (gzip ? gunzipSync(answer.body) : answer.body).toString();
+        assert.equal(answer.headers['content-encoding'], body.length >= 1024 ? encoding : undefined);
+      }
+    }
   });
 });
 
@@ -205,7 +266,7 @@ describe('with another origin allowed', () => {
       ['GET', 'EIO=4&transport=polling&sid=test', undefined, 400],
       ['POST', 'EIO=4&transport=polling', '40', 400],
       ['GET', 'EIO=4&transport=websocket', undefined, 400],
-      ['GET', 'EIO=5&transport=polling', undefined, 400],
+      ['GET', 'EIO=5&transport=polling', undefined, 200],
       ['POST', `EIO=4&transport=polling&sid=${sid}`, '40', 200],
       ['POST', `EIO=4&transport=polling&sid=${sid}`, 'x'.repeat(100_001), 413],
     ]) {
@@ -235,6 +296,18 @@ describe('with another origin allowed', () => {
     }
   });
 });
+
+/** An answer as it travels. */
+function fetchRaw(address, headers) {
+  return new Promise((resolve, reject) => {
+    const request = http.get(address, { headers }, async (answer) => {
+      const chunks = [];
+      for await (const chunk of answer) chunks.push(chunk);
+      resolve({ headers: answer.headers, body: Buffer.concat(chunks) });
+    });
+    request.on('error', reject);
+  });
+}
 
 /** The answer to an upgrade that must not succeed. */
 function tryUpgrade(server, query) {

@@ -109,9 +109,16 @@ async fn namespaces_that_do_not_exist_or_were_not_joined_harm_nobody() {
             _ => None,
         })
         .await;
-    client.send(r#"42/nowhere,["message","x"]"#).await.unwrap();
     client.join(ROOM, None).await;
     client.post(ROOM, "still here", None).await;
+    // As on Node.
+    client.send(r#"42/nowhere,["message","x"]"#).await.unwrap();
+    soon("the end", async {
+        while !matches!(client.next().await, Packet::End(_)) {}
+    })
+    .await;
+    let mut client = Client::native(server.address(), "found").await;
+    client.join(ROOM, None).await;
 
     let mut unjoined = Client::unjoined(server.address(), "/chat", Eio::V4).await;
     unjoined.send("40").await.unwrap();

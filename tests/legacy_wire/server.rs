@@ -8,10 +8,10 @@ use axum::{Router, extract::Request, routing::any};
 use handshaken::{
     chat::socket::{CloseReason, Socket},
     dialects::{Dialect, Event, Handler, Handshake, Refusal},
+    socketio::Limits,
     transport::{
         legacy::{Legacy, Times, Transport},
         listener::{self, Connections},
-        socketio::Limits,
     },
 };
 use serde_json::value::{RawValue, to_raw_value};

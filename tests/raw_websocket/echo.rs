@@ -7,9 +7,9 @@ use axum::{Router, extract::Request};
 use handshaken::{
     chat::socket::Socket,
     dialects::{Dialect, Event, Handler, Handshake, Refusal},
+    socketio::Limits,
     transport::{
         listener::{self, Connections},
-        socketio::Limits,
         websocket::{Timing, WebSocket},
     },
 };

@@ -66,7 +66,7 @@ impl Meeting {
 
     /// Whether the other replica works on the channel now.
     async fn is_taken_over(&self) {
-        self.other.logged(&["neighbour is connected"]).await;
+        self.other.logged(&["bridge is connected"]).await;
     }
 
     /// All that both have said was told to both, once and in order.
@@ -221,7 +221,7 @@ async fn both_sides_go_on_when_redis_was_killed() {
     for round in 1..3 {
         meeting.redis.kill();
         for server in [&meeting.other, meeting.worker.as_ref().unwrap()] {
-            server.logged(&["neighbour is away"]).await;
+            server.logged(&["bridge is away"]).await;
         }
         meeting.redis.start_again();
         hear(&meeting.redis, "newMsg", 3).await;

@@ -36,7 +36,7 @@ async fn a_message_of_any_server_is_told_once_on_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_comes_from_one_neighbour_goes_out_to_the_other() {
+async fn what_comes_from_one_bridge_goes_out_to_the_other() {
     let redis = RedisServer::start();
     let elsewhere = RedisServer::start();
     let url = elsewhere.url();

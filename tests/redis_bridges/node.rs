@@ -31,10 +31,10 @@ impl Node {
     }
 
     fn start(script: &str, args: &[&str]) -> Self {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/redis_neighbours");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/redis_bridges");
         assert!(
             folder.join("node_modules").exists(),
-            "npm packages are missing: npm ci --prefix tests/redis_neighbours"
+            "npm packages are missing: npm ci --prefix tests/redis_bridges"
         );
         let mut child = Command::new("node")
             .arg(folder.join("servers").join(script))
@@ -123,10 +123,8 @@ pub async fn ready(servers: &[Server], channel: &str, expected: &[&str]) {
 pub async fn worker<'a>(servers: &'a [Server]) -> usize {
     eventually("one works on the bus", async || {
         let works = |server: &'a Server| {
-            let store = server.log();
-            store
-                .iter()
-                .any(|line| line.contains("neighbour is connected"))
+            let log = server.log();
+            log.iter().any(|line| line.contains("bridge is connected"))
         };
         servers
             .iter()

@@ -118,7 +118,7 @@ async fn what_is_no_message_is_refused_and_what_follows_is_told() {
         let store = server.log();
         let lines = store
             .iter()
-            .filter(|line| line.contains("refused what a neighbour sent"));
+            .filter(|line| line.contains("refused what a bridge sent"));
         lines.filter(|line| line.contains(bus)).count()
     };
     // Said, and not once for each.

@@ -259,7 +259,7 @@ impl DirectLogs {
     /// Nothing is kept of what follows a place.
     fn skip(&self, place: u64, waiting: &DirectMessages) -> u64 {
         if waiting.newest < place {
-            tracing::error!(bridge = %self.status.name(), "the log has another history: what of it was not told is not known; going on at its end");
+            tracing::error!(bridge = %self.status.name(), "the store has another epoch: messages that were not sent yet are unknown; going on at its end");
             return waiting.newest;
         }
         let next = waiting.newest.min(place + BATCH as u64);
@@ -271,7 +271,7 @@ impl DirectLogs {
         if messages > 0 {
             tracing::error!(
                 bridge = %self.status.name(), messages,
-                "messages grew too old before the bridge was told of them"
+                "messages were removed by --retain before the bridge sent them"
             );
         }
     }

@@ -1,5 +1,5 @@
-//! Tells a channel what the store has. How far it was told is noted in the Redis of the channel too, in the same step as it
-//! is told, so nothing is told twice as long as that Redis keeps the note.
+//! Publishes what the store has to a channel. The script that publishes also writes how far it got into that Redis, so nothing
+//! is published twice as long as that Redis keeps the key.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -17,28 +17,31 @@ use crate::{
     redis::Link,
 };
 
-/// Messages that are told in one step.
+/// Messages published in one script call.
 const BATCH: usize = 64;
 
-/// How long what was kept may take, when stopping, to pass the tail.
+/// How long a stored message may take to pass the tail during a stop.
 const LAST: Duration = Duration::from_millis(250);
 
-/// What publishes.
+/// The connection and script that publish.
 struct Publisher {
     link: Link,
     tell: Script,
-    /// Where it is noted how far the channel was told.
+    /// The key that holds how far the channel has been sent to.
     note: String,
 }
 
 impl Worker {
-    /// Tells what the store has and will have. Returns when that is all; an error says that the store is closed.
+    /// Publishes what is stored, now and later, until the stop.
+    ///
+    /// # Errors
+    /// The store is closed.
     pub(super) async fn tell(&self) -> Result<(), StoreError> {
         let (redis, name) = (&self.channel.redis, &self.channel.name);
         let publisher = Publisher {
             link: Link::new(redis.clone(), "neighbour"),
             tell: Script::new(include_str!("tell.lua")),
-            // Others of our kind may share that Redis, under the same prefix.
+            // Another Handshaken chat may use that Redis with the same prefix.
             note: redis.key(format_args!("told:{}:{name}", self.mark)),
         };
         let Channel {
@@ -70,7 +73,7 @@ impl Worker {
         }
     }
 
-    /// Publishes messages, which are of one epoch, unless they were published before.
+    /// Publishes messages of one epoch, except those that were published before.
     async fn publish(&self, publisher: &Publisher, messages: &[Arc<Message>]) -> RedisResult<()> {
         let Some(first) = messages.first() else {
             return Ok(());
@@ -86,7 +89,7 @@ impl Worker {
     }
 }
 
-/// A moment after the end: what is said then goes out by another replica.
+/// Completes shortly after the stop. Another replica sends what is stored later.
 async fn end(stopping: &CancellationToken) {
     stopping.cancelled().await;
     sleep(LAST).await;

@@ -1,5 +1,5 @@
-//! What was heard on a channel and may not be in the store yet. Every replica hears, one takes what is heard into the store;
-//! the others keep it long enough to go on where that one died. Then what the store has since is struck off.
+//! Messages received on a channel that may not be stored yet. Every replica receives them and the lease holder stores them.
+//! The others hold them long enough to continue after its death; then those that it has stored are removed.
 
 use std::collections::VecDeque;
 
@@ -8,29 +8,29 @@ use tokio::sync::Notify;
 
 use crate::chat::message::{AuthorName, IdempotencyKey, Message, MessageId};
 
-/// Messages that wait for the store, or for the death of the replica that takes them.
+/// Messages held at most.
 const MOST: usize = 4096;
 
-/// The same in bytes of text.
+/// Bytes of text held at most.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
 
-/// Somebody's words, as a channel had them.
+/// A message as the channel carried it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
     pub author: Option<AuthorName>,
     pub text: String,
-    /// The host name of the server that took it, where it is told.
+    /// Host name of the server that accepted it, where the channel tells it.
     pub replica: Option<String>,
 }
 
-/// A message that waits, with the key that it is kept under.
+/// A held message with its idempotency key.
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
     pub said: Said,
     pub key: IdempotencyKey,
 }
 
-/// What waits, the oldest first.
+/// The held messages, oldest first.
 #[derive(Default)]
 pub(super) struct Received {
     state: Mutex<State>,
@@ -41,19 +41,19 @@ pub(super) struct Received {
 struct State {
     waiting: VecDeque<Waiting>,
     bytes: usize,
-    /// So many of these were heard before the last turn.
+    /// How many of these were received before the last turn.
     older: usize,
-    /// Where the store was at the last turns, the first of them first; nowhere where it was empty.
+    /// The newest stored message at each of the last turns, oldest first; `None` where the room was empty.
     places: VecDeque<Option<MessageId>>,
     is_taken: bool,
 }
 
-/// As long as this is there, what is heard is taken into the store here.
+/// While this exists, this replica stores what it receives.
 pub(super) struct Taking<'a>(&'a Received);
 
 impl Received {
-    /// Puts a message at the end. Where too much waits already, one is lost: this one, where what waits is
-    /// taken into the store here, and the answer is false; otherwise the oldest, which another has most likely taken.
+    /// Appends a message. A full buffer drops one: on the lease holder the new one, and answers false; elsewhere the
+    /// oldest, which the holder has most likely stored.
     pub fn push(&self, waiting: Waiting) -> bool {
         let mut state = self.state.lock();
         let bytes = waiting.said.text.len();
@@ -69,7 +69,7 @@ impl Received {
         true
     }
 
-    /// The oldest that wait, at most so many, once there are any. They go on waiting until [`Received::taken`].
+    /// The oldest held messages, at most `limit`; waits until there are any. They stay until [`Received::taken`].
     pub async fn next(&self, limit: usize) -> Vec<Waiting> {
         loop {
             let more = self.more.notified();
@@ -84,7 +84,7 @@ impl Received {
         }
     }
 
-    /// So many of the oldest are in the store, or were refused.
+    /// Removes the oldest `count`: they are stored or refused.
     pub fn taken(&self, count: usize) {
         let mut state = self.state.lock();
         for _ in 0..count {
@@ -92,14 +92,14 @@ impl Received {
         }
     }
 
-    /// Begins to take what is heard into the store.
+    /// Marks this replica as the one that stores what is received.
     pub fn taking(&self) -> Taking<'_> {
         self.state.lock().is_taken = true;
         Taking(self)
     }
 
-    /// To be called now and then with the newest message of the store. Nobody else than the replica that takes it needs what
-    /// was heard before the last turn.
+    /// Called at intervals with the newest stored message. Replicas without the lease drop what they received before
+    /// the previous call.
     pub fn turn(&self, newest: Option<MessageId>) {
         let mut state = self.state.lock();
         if !state.is_taken {
@@ -114,13 +114,13 @@ impl Received {
         state.places.push_back(newest);
     }
 
-    /// After this message the store has all of what waits that it has at all. One turn more than what waits goes back to: a
-    /// message may be in the store a moment before it is heard here.
+    /// A stored message that is older than every held one. It is one turn older than needed, since a message can be stored
+    /// elsewhere shortly before it is received here.
     pub fn since(&self) -> Option<MessageId> {
         self.state.lock().places.front().copied().flatten()
     }
 
-    /// Strikes off what the store has.
+    /// Removes a message that is stored already.
     pub fn strike(&self, kept: &Message) {
         let mut state = self.state.lock();
         let is_it = |waiting: &Waiting| {
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_takes_is_kept_for_one_turn() {
+    fn a_message_that_another_replica_stores_is_held_for_one_turn() {
         let received = Received::default();
         received.turn(None);
         received.push(waiting("a"));
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_here_is_kept_for_any_time() {
+    fn a_message_that_this_replica_stores_is_held_until_then() {
         let received = Received::default();
         let taking = received.taking();
         received.push(waiting("a"));
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn each_message_of_the_log_strikes_off_one() {
+    fn each_stored_message_removes_one() {
         let received = Received::default();
         for text in ["a", "b", "a", "c"] {
             received.push(waiting(text));
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_much_is_the_newest_where_it_is_taken_and_the_oldest_elsewhere() {
+    fn a_full_buffer_drops_the_newest_on_the_lease_holder_and_the_oldest_elsewhere() {
         let received = Received::default();
         for n in 0..=MOST {
             assert!(received.push(waiting(&n.to_string())));

@@ -1,4 +1,4 @@
-//! Hears a channel for as long as this replica runs, and reads what it says.
+//! Subscribes to a channel for as long as this replica runs, and decodes its messages.
 
 use std::time::Duration;
 
@@ -11,25 +11,25 @@ use crate::{
     redis::{Retry, Subscription},
 };
 
-/// The largest body that is read, in bytes: no message that could be taken is larger, however it is written.
+/// The largest body that is decoded, in bytes. No encoding of an allowed message is longer.
 const LARGEST: usize = 1_000_000;
 
-/// How long what is to be told waits when Redis is back: the usual clients of the old servers look for it every two seconds
-/// at least, and what is published before they are back does not reach them.
+/// How long publishing waits after Redis is back. The old servers' clients reconnect within two seconds, and miss what is
+/// published before that.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// Gives each message a key of its own, so that one that is tried again is kept once.
+/// Gives each message an idempotency key, so that a second try stores it once.
 pub(super) struct Keys {
-    /// Tells this process from others.
+    /// Different for each process.
     process: u64,
     given: u64,
 }
 
 impl Worker {
-    /// Hears the channel for ever.
+    /// Receives for ever.
     pub(super) async fn hear(&self, mut keys: Keys) {
         let status = &self.channel.status;
-        // The status says when Redis goes and comes.
+        // The status logs when Redis goes and comes.
         let mut retry = Retry::quiet();
         let mut has_failed = false;
         loop {
@@ -53,7 +53,7 @@ impl Worker {
         }
     }
 
-    /// Hears until the connection fails.
+    /// Receives until the connection fails.
     async fn hear_on(&self, mut subscription: Subscription, keys: &mut Keys) -> RedisError {
         loop {
             match subscription.hear().await {
@@ -76,7 +76,8 @@ impl Worker {
                     key: keys.next(),
                 };
                 if !self.received.push(waiting) {
-                    self.receiver.refused(&"too many messages wait for the log");
+                    self.receiver
+                        .refused(&"too many messages wait for the store");
                 }
             }
             Err(why) => self.receiver.refused(&why),

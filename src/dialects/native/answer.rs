@@ -3,7 +3,6 @@
 
 use serde::de::DeserializeOwned;
 
-use super::ROOMS_JOINED;
 use crate::{
     account::{names::NameRefused, tokens::TokenError},
     chat::{
@@ -15,6 +14,9 @@ use crate::{
     dialects::{Ack, Event, iso, log_refused},
     log_limit::log_limited,
 };
+
+/// Rooms that one connection may be in.
+pub(super) const ROOMS_JOINED: usize = 50;
 
 /// What an answer holds besides `ok`.
 pub(super) type Answer = serde_json::Map<String, serde_json::Value>;
@@ -129,7 +131,7 @@ pub(super) fn reply(
         (Err(problem), ack) => {
             match &problem {
                 Problem::Unavailable(error) => {
-                    log_limited!(error, socket = %socket.id(), %error, "the log did not answer");
+                    log_limited!(error, socket = %socket.id(), %error, "the store did not answer");
                 }
                 Problem::NameRefused(NameRefused::Unavailable(error)) => {
                     let error: &dyn std::error::Error = error;

@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-use super::{PEOPLE_LEFT, PEOPLE_NAMED};
 use crate::{
     chat::{
         Chat,
@@ -15,6 +14,12 @@ use crate::{
     },
     dialects::{Volatile, iso, json},
 };
+
+/// People that one answer or event names at most; the counts tell of all.
+pub(super) const PEOPLE_NAMED: usize = 200;
+
+/// People whose leaving one event tells at most; that of the others is told by the next ones.
+const PEOPLE_LEFT: usize = 1000;
 
 /// How long changes of presence are gathered before they are told.
 const PRESENCE_PERIOD: Duration = Duration::from_millis(250);

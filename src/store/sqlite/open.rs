@@ -65,7 +65,7 @@ pub enum OpenError {
         file: PathBuf,
         source: rusqlite::Error,
     },
-    #[error("cannot start the thread that writes the log: check the limit on threads")]
+    #[error("cannot start the thread that writes to the store: check the limit on threads")]
     Thread(#[source] io::Error),
 }
 
@@ -86,7 +86,7 @@ impl Drop for Lock {
     /// until its program is loaded.
     fn drop(&mut self) {
         if let Err(error) = self.0.unlock() {
-            tracing::debug!(%error, "could not unlock the folder of the log");
+            tracing::debug!(%error, "could not unlock the folder of the store");
         }
     }
 }

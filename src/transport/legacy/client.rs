@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 use super::{packet, peer::Peer};
 use crate::{
     chat::socket::{CloseReason, Socket},
+    connection::asks::Answered,
     dialects::{Handler, Handshake, Refusal, Rendered},
-    transport::asks::Answered,
 };
 
 /// What speaks with the clients of a namespace.

@@ -30,14 +30,14 @@ use self::{
     peer::{Mount, Spoken},
 };
 pub use self::{sessions::Sessions, state::Times};
-use super::{
-    channels::Told,
-    farewell,
-    flow::{Limits, Shared},
-    origin::Allowed,
-};
+use super::origin::Allowed;
 use crate::{
     chat::socket::CloseReason,
+    connection::{
+        channels::Told,
+        farewell,
+        flow::{Limits, Shared},
+    },
     dialects::{Dialect, Volatile},
 };
 

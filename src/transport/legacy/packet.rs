@@ -205,9 +205,10 @@ pub fn receipt(endpoint: &str, id: &str) -> String {
     format!("6::{endpoint}:{id}")
 }
 
-/// `6::`: what the program answers to the packet with this id: one argument.
-pub fn answer(endpoint: &str, id: &str, argument: &RawValue) -> String {
-    format!("6::{endpoint}:{id}+[{argument}]")
+/// `6::`: what the program answers to the packet with this id.
+pub fn answer(endpoint: &str, id: &str, args: &[Box<RawValue>]) -> String {
+    let args: Vec<_> = args.iter().map(|arg| arg.get()).collect();
+    format!("6::{endpoint}:{id}+[{}]", args.join(","))
 }
 
 /// `7::`: an error without advice.

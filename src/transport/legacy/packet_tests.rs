@@ -209,7 +209,7 @@ fn packets_are_written_as_the_old_server_wrote_them() {
     assert_eq!(json_message("", &crate::dialects::json(&7)), "4:::7");
     assert_eq!(receipt("", "1"), "6:::1");
     assert_eq!(
-        answer("/chat", "1", &crate::dialects::json(&"w")),
+        answer("/chat", "1", &[crate::dialects::json(&"w")]),
         r#"6::/chat:1+["w"]"#
     );
     assert_eq!(

@@ -3,7 +3,6 @@
 //! programs that speak the protocol as it is see a socket.
 
 use std::{
-    collections::HashMap,
     net::IpAddr,
     sync::{Arc, Weak},
 };
@@ -11,7 +10,6 @@ use std::{
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
-use tokio::sync::oneshot;
 
 use super::{
     client::{Client, Program},
@@ -19,14 +17,14 @@ use super::{
     session::Session,
 };
 use crate::{
-    chat::socket::{Answer, Backlog, CloseReason, Socket, SocketId, Unanswered},
-    dialects::{Ack, Dialect, Event, Handler, Handshake, Held, Refusal, Rendered},
-    transport::{
-        asks::{self, Answered, Asks},
+    chat::socket::{Backlog, CloseReason, Socket, SocketId},
+    connection::{
+        asks::{Answered, Asks},
         channels::Member,
         flow::Unheard,
         inbox::{self, Host, Inbox, Item},
     },
+    dialects::{Ack, Dialect, Event, Handler, Handshake, Held, Refusal, Rendered},
 };
 
 /// A program, most often a dialect, and where it is spoken with.
@@ -61,16 +59,6 @@ pub(super) struct Peer {
     /// Where it receives volatile events.
     channels: Mutex<Vec<Box<str>>>,
     asks: Asks,
-    asked: Mutex<Asked>,
-}
-
-/// What the client was asked and has not answered.
-#[derive(Default)]
-struct Asked {
-    last: u64,
-    waiting: HashMap<u64, oneshot::Sender<Answer>>,
-    /// It is gone, and will not answer.
-    is_over: bool,
 }
 
 impl Peer {
@@ -84,7 +72,6 @@ impl Peer {
             inbox: Inbox::default(),
             channels: Mutex::default(),
             asks: Asks::default(),
-            asked: Mutex::default(),
         })
     }
 
@@ -97,11 +84,12 @@ impl Peer {
     pub(super) fn hear(self: &Arc<Self>, said: packet::Event, answer: Option<&str>, size: usize) {
         let ack = answer.map(|id| {
             let (session, endpoint, id) = (self.session.clone(), self.endpoint, id.to_owned());
-            Ack::new(move |answer| session.send(packet::answer(endpoint, &id, answer)))
+            Ack::new(move |args, _| session.send(packet::answer(endpoint, &id, args)))
         });
         let event = Event {
             name: said.name,
             args: said.args,
+            attachments: Vec::new(),
             ack,
             held: Held::new(Unheard::new(self.session.clone(), size)),
         };
@@ -110,48 +98,18 @@ impl Peer {
 
     /// Sends a packet that asks for an answer, made with its id.
     pub(super) fn ask_by(&self, question: impl FnOnce(u64) -> String, answered: Answered) {
-        let place = self.asks.begin();
-        let (id, answer) = {
-            let mut asked = self.asked.lock();
-            if asked.is_over {
-                return asks::give_up(answered, Unanswered::Gone);
-            }
-            asked.last += 1;
-            let id = asked.last;
-            let (sender, answer) = oneshot::channel();
-            if place.is_some() {
-                // Those that came too late, or not at all.
-                asked.waiting.retain(|_, waiting| !waiting.is_closed());
-                asked.waiting.insert(id, sender);
-            }
-            (id, answer)
-        };
-        self.send(question(id));
+        self.asks.ask(|id| self.send(question(id)), answered);
         self.expect(1);
-        match place {
-            None => asks::give_up(answered, Unanswered::TooMany),
-            Some(place) => {
-                let answer = async { answer.await.unwrap_or(Err(Unanswered::Gone)) };
-                asks::wait(place, answer, answered);
-            }
-        }
     }
 
-    /// The client answers what it was asked. An answer that nobody waits for is nothing.
+    /// The client answers what it was asked.
     pub(super) fn take_answer(&self, id: u64, args: Vec<Box<RawValue>>) {
-        let waiting = self.asked.lock().waiting.remove(&id);
-        if let Some(waiting) = waiting {
-            let _ = waiting.send(Ok(args));
-        }
+        self.asks.answer(id, Ok(args));
     }
 
     /// The client is gone from the namespace.
     pub(super) fn part(self: &Arc<Self>) {
-        {
-            let mut asked = self.asked.lock();
-            asked.is_over = true;
-            asked.waiting = HashMap::new();
-        }
+        self.asks.end();
         self.session.channels().forget(self);
         inbox::push(self, Item::Close);
     }

@@ -22,11 +22,8 @@ use super::{
 };
 use crate::{
     chat::socket::CloseReason,
-    transport::{
-        body::{self, Unread},
-        flow::Reader,
-        socketio::text,
-    },
+    connection::{flow::Reader, text},
+    transport::body::{self, Unread},
 };
 
 const TEXT: &str = "text/plain; charset=UTF-8";

@@ -22,15 +22,14 @@ use super::{
 };
 use crate::{
     chat::socket::{CloseReason, Socket},
-    dialects::{Handler, Handshake},
-    log_limit::log_limited,
-    transport::{
+    connection::{
         channels::Channels,
         farewell::LAST_WORDS,
         flow::{Flow, Limits},
-        inbox,
-        socketio::text,
+        inbox, text,
     },
+    dialects::{Handler, Handshake},
+    log_limit::log_limited,
 };
 
 /// The event that programs of the old server listened to for messages, JSON ones too.

@@ -20,9 +20,9 @@ use super::{
 };
 use crate::{
     chat::socket::CloseReason,
+    connection::{channels::Channels, flow::Shared},
     dialects::Handshake,
     log_limit::log_limited,
-    transport::{channels::Channels, flow::Shared},
 };
 
 /// Random bytes in a session's id; 20 characters, as the old server's had.

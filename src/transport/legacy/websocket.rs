@@ -16,12 +16,11 @@ use super::{
 };
 use crate::{
     chat::socket::CloseReason,
-    transport::{
-        exchange::{self, Carried, End, Misread, Next},
+    connection::{
+        exchange::{self, Carried, End, Frames, Misread, Next},
         flow::Flow,
-        listener::Connection,
-        upgrade,
     },
+    transport::{listener::Connection, upgrade},
 };
 
 /// The old drafts that browsers spoke, and the standard: their frames are the same.
@@ -105,13 +104,14 @@ impl Carried for Packets {
         self.session().reads_on()
     }
 
-    fn next(&mut self, cx: &mut Context<'_>) -> Next {
+    fn next(&mut self, cx: &mut Context<'_>, out: &mut Frames) -> Next {
         match self.attachment.packet(cx.waker()) {
             Taken::Some(packet) => {
                 if std::mem::take(&mut self.attachment.first) {
                     self.session().open("");
                 }
-                Next::Text(packet)
+                out.text(packet.len(), &[&packet]);
+                Next::Appended
             }
             Taken::Wait => Next::Wait,
             Taken::Over | Taken::Replaced => Next::Over(None),

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     chat::socket::{CloseReason, Socket},
-    transport::{
-        exchange::{Carried, Misread, Next},
+    connection::{
+        exchange::{Carried, Frames, Misread, Next},
         flow::Flow,
     },
 };
@@ -48,12 +48,15 @@ impl Carried for Carrying {
         (self.peer.farewell()).is_some_and(|end| end.why.reads_on())
     }
 
-    fn next(&mut self, cx: &mut Context<'_>) -> Next {
-        let next = self.peer.take();
+    fn next(&mut self, cx: &mut Context<'_>, out: &mut Frames) -> Next {
+        let next = self.peer.take(out);
         if matches!(next, Some(Next::Wait)) {
             return match self.pulse.poll(cx) {
                 Poll::Pending => Next::Wait,
-                Poll::Ready(Due::Ping) => Next::Ping,
+                Poll::Ready(Due::Ping) => {
+                    out.ping();
+                    Next::Appended
+                }
                 Poll::Ready(Due::Gone) => {
                     tracing::debug!(peer = %self.peer.id(), "a WebSocket answers no ping");
                     self.peer.cut();

@@ -18,16 +18,16 @@ use serde_json::value::RawValue;
 use super::peers::Peers;
 use crate::{
     chat::socket::{Backlog, CloseReason, Socket, SocketId, Unanswered},
-    dialects::{Dialect, Event, Held},
-    log_limit::log_limited,
-    transport::{
+    connection::{
         asks::{self, Answered},
-        exchange::Next,
+        exchange::{Frames, Next},
         farewell::close_status,
         flow::{Flow, Unheard},
         inbox::{self, Host, Inbox, Item},
-        socketio::text,
+        text,
     },
+    dialects::{Dialect, Event, Held},
+    log_limit::log_limited,
 };
 
 /// The event that every text of a client is.
@@ -111,6 +111,7 @@ impl Peer {
         let event = Event {
             name: SAID.into(),
             args: json.into_iter().collect(),
+            attachments: Vec::new(),
             ack: None,
             held: Held::new(Unheard::new(self.clone(), said.len())),
         };
@@ -182,10 +183,13 @@ impl Peer {
     }
 
     /// What it is to be told next; `None` where that is a close frame.
-    pub(super) fn take(&self) -> Option<Next> {
+    pub(super) fn take(&self, out: &mut Frames) -> Option<Next> {
         let mut outbox = self.outbox.lock();
         match outbox.texts.pop_front() {
-            Some(text) => Some(Next::Text(text)),
+            Some(text) => {
+                out.text(text.len(), &[&text]);
+                Some(Next::Appended)
+            }
             None if outbox.closed => None,
             None => {
                 // Gives the memory back.

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use super::peer::Peer;
 use crate::{
     chat::socket::{CloseReason, Socket, SocketId},
-    transport::flow::Shared,
+    connection::flow::Shared,
 };
 
 /// All connections of this transport.

@@ -177,6 +177,8 @@ test('without_a_token_there_is_nothing_of_it_and_a_room_may_be_called_anything',
   assert.equal(await ann.page.getByRole('button', { name: /^Write to/ }).count(), 0);
   assert.equal(await ann.page.locator('#people .user').textContent(), '@bob-6', 'who is signed in is told to all');
   assert.equal(await ann.page.locator('#people .user').getAttribute('title'), '@bob-6', 'though it may be long');
+  const asides = (name) => ann.page.locator('#people li', { has: ann.page.locator('.person').getByText(name, { exact: true }) }).locator('.aside').allTextContents();
+  assert.deepEqual([await asides('Ann'), await asides('Bob')], [['guest', 'you'], []], 'who proved nothing is marked where somebody did');
   await ann.openRoom('@bob-6');
   await ann.write('this is a room');
   await ann.sees(['this is a room']);
