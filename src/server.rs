@@ -144,9 +144,12 @@ impl Server {
                 polling_duration: settings.legacy.polling_duration,
                 ..Default::default()
             },
-            &settings.legacy.transports,
+            &settings
+                .legacy
+                .transports(settings.index_template().is_some()),
             allowed.clone(),
             &mark,
+            &logins.sessions.keys("places in a room"),
         ));
         let bridges = Bridges::start(&settings, chat.clone(), store, redis.clone())?;
         let websocket = Arc::new(WebSocket::new(
@@ -224,7 +227,7 @@ impl Server {
         if let Some(inside) = cluster.and_then(|cluster| cluster.inside) {
             tasks.spawn(listener::serve(
                 inside.listener,
-                routes::internal(&transports, inside.secret),
+                routes::internal(&transports, inside.secret, &inside.forward),
                 passed_on.clone(),
             ));
             cluster_address = Some(inside.address);

@@ -136,6 +136,7 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
             "bridges::amqp",
             "redis",
             "settings",
+            "transport::legacy::Transport",
             "transport::listener",
             "transport::web",
         ],

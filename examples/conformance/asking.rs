@@ -46,6 +46,7 @@ pub fn serve(
         &Transport::ALL,
         Arc::new(|_| true),
         "",
+        &[],
     ));
     for namespace in NAMESPACES {
         socketio.mount(namespace, Arc::new(Asking));

@@ -254,6 +254,7 @@ pub fn serve(connections: &Connections) -> anyhow::Result<Vec<Arc<Legacy>>> {
                 &[way],
                 Arc::new(|_| true),
                 "",
+                &[],
             ));
             for (namespace, case) in namespaces {
                 legacy.mount_program(namespace, Arc::new(*case));

@@ -28,7 +28,7 @@ fuzz_target!(|deeds: &[u8]| {
             way @ (1 | 2) => {
                 let way = if way == 1 { Way::Poll } else { Way::Stream };
                 let arrived = deed & 8 == 0;
-                if let Some((turn, attached)) = state.attach(way, arrived, now, &times) {
+                if let Some((turn, attached)) = state.attach(way, arrived, None, now, &times) {
                     if attached.arrived.packets == 0 {
                         next -= handed;
                     }

@@ -277,7 +277,7 @@ impl Room {
                 .values()
                 .filter(|reader| reader.has < message.id.seq)
             {
-                reader.socket.emit(rendered.event, &rendered.payload);
+                (reader.socket).show(message.id, rendered.event, &rendered.payload);
             }
             delivered += audience.readers.len();
         }

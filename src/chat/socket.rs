@@ -17,6 +17,8 @@ use async_trait::async_trait;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use super::message::MessageId;
+
 /// A connection's public id. Says nothing about the transport session, whose id is a credential.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketId(u64);
@@ -199,6 +201,20 @@ pub trait Socket: Send + Sync + 'static {
     /// Queues one event with one argument. Never waits. A socket whose queue is full is cut off as
     /// [`CloseReason::SlowPeer`]: it is never left with a hole.
     fn emit(&self, event: &str, payload: &RawValue);
+
+    /// Queues an event that shows message `id` of a room, as [`Socket::emit`] does. A socket whose client keeps how far
+    /// it was shown the room ([`Socket::keep_place`]) notes the id.
+    fn show(&self, id: MessageId, event: &str, payload: &RawValue) {
+        let _ = id;
+        self.emit(event, payload);
+    }
+
+    /// Has the client keep how far it was shown the room that it reads, so that it can go on from there on any replica
+    /// without connecting anew. `login` is the one that may; `shown` is the last message before those that it is shown
+    /// from now on, if there was any. A socket whose client cannot keep anything does nothing.
+    fn keep_place(&self, login: i64, shown: Option<MessageId>) {
+        let _ = (login, shown);
+    }
 
     /// Queues one event as [`Socket::emit`] does, and asks for an answer, which does not count against what the client may
     /// send. `answered` is called once, whatever happens, in a task of its own: what it does costs the caller nothing.

@@ -3,7 +3,7 @@
 //! others from the same exchange. Only Redis' clock counts, so a replica's own may be wrong.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     net::SocketAddr,
     sync::{
@@ -15,7 +15,9 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use tokio::{
     sync::{Notify, watch},
     time::timeout,
@@ -37,6 +39,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The shortest time between two exchanges, however many ask for a replica that is not known.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// Replicas that were looked for in vain and are remembered, so that not each request looks again.
+const MOST_GONE: usize = 1_000;
 
 /// Names a replica for as long as it lives: 8 characters, 48 random bits, so that none is drawn twice.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -111,6 +116,8 @@ pub struct Replicas {
     /// Those that have ended, well or not.
     ended: watch::Sender<u64>,
     is_lapsed: AtomicBool,
+    /// Replicas that were looked for in vain. None of them comes again under its id, but who was thought dead.
+    gone: Mutex<HashSet<ReplicaId>>,
     clock: Clock,
 }
 
@@ -136,6 +143,7 @@ impl Replicas {
             begun: AtomicU64::new(0),
             ended: watch::Sender::default(),
             is_lapsed: AtomicBool::new(false),
+            gone: Mutex::default(),
             clock: Clock::default(),
         }))
     }
@@ -160,12 +168,42 @@ impl Replicas {
         if id == self.me.id {
             return None;
         }
-        if !self.known.borrow().contains_key(&id) {
+        if !self.knows(&id) && !self.gone.lock().contains(&id) {
             // It may have come just now.
             self.look_again().await;
+            if !self.knows(&id) {
+                let mut gone = self.gone.lock();
+                if gone.len() >= MOST_GONE {
+                    gone.clear();
+                }
+                gone.insert(id.clone());
+            }
         }
         let address = self.known.borrow().get(&id).copied().flatten()?;
         Some(Other { id, address })
+    }
+
+    /// Whether the id of a session says that it began on this replica.
+    pub fn is_own(&self, session: &str) -> bool {
+        ReplicaId::of_session(session).is_some_and(|id| id == self.me.id)
+    }
+
+    /// The replica that takes over a session whose own is gone, not one of `but`; `None` where that is this one, or there
+    /// is no other. All replicas that know of the same ones answer the same, and few sessions change it when one comes.
+    pub fn heir_of(&self, session: &str, but: &[ReplicaId]) -> Option<Other> {
+        let known = self.known.borrow();
+        let mine = [(&self.me.id, &self.me.address)];
+        let all = known.iter().filter(|(id, _)| **id != self.me.id);
+        let fit = (all.chain(mine))
+            .filter(|(id, address)| !but.contains(id) && (address.is_some() || **id == self.me.id));
+        let (id, address) = fit.max_by_key(|(id, _)| rank(session, id))?;
+        let address = (*id != self.me.id).then_some(*address)??;
+        let id = id.clone();
+        Some(Other { id, address })
+    }
+
+    fn knows(&self, id: &ReplicaId) -> bool {
+        self.known.borrow().contains_key(id)
     }
 
     /// Some other replica.
@@ -281,4 +319,13 @@ impl Replicas {
         self.ended.send_modify(|ended| *ended += 1);
         result
     }
+}
+
+/// How well a replica suits a session; the hash of both, so that each session has an order of its own.
+fn rank(session: &str, replica: &ReplicaId) -> [u8; 32] {
+    Sha256::new()
+        .chain_update(session)
+        .chain_update(replica.as_str())
+        .finalize()
+        .into()
 }

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Event,
-    by_session::{News, PageEvents, Said, in_a_string},
+    by_session::{Id, News, PageEvents, Refused, Said, in_a_string},
 };
 use crate::{
     account::sessions::Record,
@@ -34,6 +34,8 @@ struct Shown<'a> {
     action: &'static str,
     name: Cow<'a, str>,
     message: Cow<'a, str>,
+    #[serde(flatten)]
+    id: Option<Id>,
 }
 
 impl PageEvents for AmqpChat {
@@ -66,14 +68,16 @@ impl PageEvents for AmqpChat {
             action: "system",
             name: escape_name(whom.as_str()),
             message: message.into(),
+            id: None,
         })
     }
 
-    fn tell_refused(&self, reason: &str) -> Rendered {
+    fn tell_refused(&self, what: Refused, reason: &str) -> Rendered {
         chat(&Shown {
             action: "system",
-            name: "Not sent: ".into(),
+            name: format!("{} ", what.heading()).into(),
             message: escape(reason),
+            id: None,
         })
     }
 }
@@ -88,6 +92,7 @@ impl Render for AmqpChat {
                 Some(author) => marked(&message.text, author).into(),
                 None => escape(&message.text),
             },
+            id: Some(Id::of(message)),
         })
     }
 }

@@ -59,8 +59,8 @@ mod tests {
             query: query.into(),
             auth: auth.map(Into::into),
             credentials: Credentials {
-                cookie: None,
                 authorization: authorization.map(Into::into),
+                ..Credentials::default()
             },
         }
     }

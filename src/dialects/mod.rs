@@ -20,7 +20,10 @@ use serde_json::value::{RawValue, to_raw_value};
 
 pub use self::bearer::SeveralTokens;
 pub use crate::chat::room::Rendered;
-use crate::chat::socket::{CloseReason, Socket};
+use crate::chat::{
+    message::MessageId,
+    socket::{CloseReason, Socket},
+};
 use crate::log_limit::log_limited;
 
 /// One front end's words.
@@ -78,6 +81,16 @@ pub struct Credentials {
     pub cookie: Option<Box<str>>,
     /// The `Authorization` header.
     pub authorization: Option<Box<str>>,
+    /// What the client kept of [`Socket::keep_place`], where this takes over a session of another replica, or an earlier one.
+    pub place: Option<Place>,
+}
+
+/// Where a client goes on that was connected before, and whose that connection was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub login: i64,
+    /// The last message of the room that it was shown, where it was shown any.
+    pub shown: Option<MessageId>,
 }
 
 impl fmt::Debug for Credentials {
@@ -155,7 +168,10 @@ impl Event {
 }
 
 /// The answer that a socket asked for with its event.
-pub struct Ack(Box<dyn FnOnce(&[Box<RawValue>], Vec<Bytes>) + Send + Sync>);
+pub struct Ack(Box<SendAnswer>);
+
+/// Sends the arguments of an answer, and the binary that their placeholders stand for.
+type SendAnswer = dyn FnOnce(&[Box<RawValue>], Vec<Bytes>) + Send + Sync;
 
 impl Ack {
     /// `answer` is given the arguments, and what is binary in them.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Event,
-    by_session::{News, PageEvents, Said, in_a_string},
+    by_session::{Id, News, PageEvents, Refused, Said, in_a_string},
 };
 use crate::{
     account::sessions::Record,
@@ -18,6 +18,10 @@ use crate::{
 /// Who speaks where nobody knows the name.
 const GUEST: &str = "Guest";
 
+/// What somebody is told whose name was not taken: the page does not show what its form was answered.
+const NO_NAME: &str =
+    "a name has 1 to 40 characters, and is nobody else's who has an account; load the page again";
+
 /// See the module.
 pub struct RabbitPubSub;
 
@@ -27,6 +31,8 @@ struct Shown<'a> {
     action: &'static str,
     user: &'a str,
     msg: &'a str,
+    #[serde(flatten)]
+    id: Option<Id>,
 }
 
 impl PageEvents for RabbitPubSub {
@@ -49,7 +55,12 @@ impl PageEvents for RabbitPubSub {
                 let typed: String = event.arg().ok_or("payload is not a string of JSON")?;
                 let Typed { msg } =
                     serde_json::from_str(&typed).map_err(|_| "payload has no text `msg`")?;
-                Ok(Said::Text(msg))
+                // Whoever joins by pressing Enter sends an empty line with it.
+                Ok(if msg.is_empty() {
+                    Said::Nothing
+                } else {
+                    Said::Text(msg)
+                })
             }
             _ => Err("no such event"),
         }
@@ -63,14 +74,20 @@ impl PageEvents for RabbitPubSub {
                 News::Joined => " joined the channel",
                 News::Left => " left the channel",
             },
+            id: None,
         })
     }
 
-    fn tell_refused(&self, reason: &str) -> Rendered {
+    fn nobody_joins(&self) -> &'static str {
+        NO_NAME
+    }
+
+    fn tell_refused(&self, what: Refused, reason: &str) -> Rendered {
         chat(&Shown {
             action: "control",
-            user: "Not sent:",
+            user: what.heading(),
             msg: reason,
+            id: None,
         })
     }
 }
@@ -82,6 +99,7 @@ impl Render for RabbitPubSub {
             action: "message",
             user: author.unwrap_or(GUEST),
             msg: &message.text,
+            id: Some(Id::of(message)),
         })
     }
 }

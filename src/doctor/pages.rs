@@ -17,7 +17,10 @@ use self::{
     visit::{Loaded, Page},
 };
 use super::finding::Finding;
-use crate::{settings::Settings, transport::web::ClientGeneration};
+use crate::{
+    settings::Settings,
+    transport::{legacy::Transport, web::ClientGeneration},
+};
 
 const SUBJECT: &str = "pages";
 
@@ -34,6 +37,7 @@ pub(super) async fn look(settings: &Settings) -> Vec<Finding> {
         return vec![Finding::ok(SUBJECT, "our own page is served at /".into())];
     }
     let (pages, mut findings) = visit::pages(settings).await;
+    findings.extend(transports(settings));
     for page in &pages {
         let name = &page.name;
         findings.extend(missing(name, &page.loaded));
@@ -42,6 +46,23 @@ pub(super) async fn look(settings: &Settings) -> Vec<Finding> {
         findings.extend(elsewhere(name, &page.loaded));
     }
     findings
+}
+
+/// How an old page with a login may connect.
+fn transports(settings: &Settings) -> Option<Finding> {
+    settings.index_template()?;
+    let offered = settings.legacy.transports(true);
+    let names: Vec<_> = offered.iter().map(|transport| transport.name()).collect();
+    let what = format!("Socket.IO 0.9 is offered {}", names.join(", "));
+    Some(if *offered == [Transport::XhrPolling] {
+        Finding::ok(
+            SUBJECT,
+            format!("{what}, as the old servers of such pages had it"),
+        )
+    } else {
+        let to_do = "AMQPChat's page does not survive the loss of any but xhr-polling: take --legacy-transports out";
+        Finding::warn(SUBJECT, what, to_do)
+    })
 }
 
 /// What a page asks this server for in vain.

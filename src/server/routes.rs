@@ -60,7 +60,7 @@ pub(super) fn public(
         router = router.layer(middleware::from_fn_with_state(allowed, cors::layer));
     }
     // Has ways of its own with other origins, older than preflights.
-    router = router.merge(transports.legacy_routes(forward));
+    router = router.merge(transports.legacy_routes(forward, forward));
     if !settings.trusted_proxy.is_empty() {
         let trusted: Arc<[_]> = settings.trusted_proxy.clone().into();
         router = router.layer(middleware::from_fn_with_state(trusted, proxy::see_through));
@@ -69,10 +69,11 @@ pub(super) fn public(
 }
 
 /// The sessions of this replica, for the others.
-pub(super) fn internal(transports: &Transports, secret: Secret) -> Router {
+pub(super) fn internal(transports: &Transports, secret: Secret, forward: &Arc<Forward>) -> Router {
+    // What a replica that goes down is asked for, it passes on.
     let sessions = transports
         .engine_routes(None)
-        .merge(transports.legacy_routes(None));
+        .merge(transports.legacy_routes(None, Some(forward)));
     forward::guarded(sessions, secret)
 }
 
@@ -123,16 +124,29 @@ impl Transports {
             .route("/socket.io/", engine)
     }
 
-    fn legacy_routes(&self, forward: Option<&Arc<Forward>>) -> Router {
-        let (own, forward) = (self.clone(), forward.cloned());
+    /// `movable` has those answered whose session any replica can take over.
+    fn legacy_routes(
+        &self,
+        forward: Option<&Arc<Forward>>,
+        movable: Option<&Arc<Forward>>,
+    ) -> Router {
+        let (own, forward, movable) = (self.clone(), forward.cloned(), movable.cloned());
         let legacy = any(move |request: Request| {
-            let (own, forward) = (own.clone(), forward.clone());
+            let (own, forward, movable) = (own.clone(), forward.clone(), movable.clone());
             async move {
                 if SocketIo::is_asked_for(&request) {
                     return own.answer_engine(forward.as_deref(), request).await;
                 }
                 let session = Legacy::session_of(&request).map(str::to_owned);
                 let here = async |request| own.legacy.answer(request).await;
+                if let Some((forward, session)) = movable.as_deref().zip(session.as_deref())
+                    && Legacy::may_move(&request)
+                {
+                    let is_here = own.legacy.has(session);
+                    return forward
+                        .answer_movable(session, is_here, request, here)
+                        .await;
+                }
                 own.answer(forward.as_deref(), session.as_deref(), request, here)
                     .await
             }

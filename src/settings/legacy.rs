@@ -12,14 +12,15 @@ use crate::transport::legacy::Transport;
 pub struct Legacy {
     /// Ways in which Socket.IO 0.9 clients may connect, the preferred one first; they try them in this
     /// order. Separated by commas, or given several times
+    /// [default: websocket,htmlfile,xhr-polling,jsonp-polling; where --views has an index.ejs, xhr-polling,
+    /// as the servers of such pages had it]
     #[arg(
         long = "legacy-transports",
         value_name = "TRANSPORTS",
         env = "HANDSHAKEN_LEGACY_TRANSPORTS",
-        default_value = "websocket,htmlfile,xhr-polling,jsonp-polling",
         value_delimiter = ','
     )]
-    pub transports: Vec<Transport>,
+    named_transports: Vec<Transport>,
 
     /// How long a Socket.IO 0.9 client may take to answer a heartbeat; it waits as long for one, 1s to 1h
     #[arg(long = "legacy-heartbeat-timeout", value_name = "DURATION", env = "HANDSHAKEN_LEGACY_HEARTBEAT_TIMEOUT", default_value = "60s", value_parser = duration("1s", "1h"))]
@@ -39,9 +40,19 @@ pub struct Legacy {
 }
 
 impl Legacy {
+    /// How 0.9 clients may connect. Where nothing else is said, old pages with a login (`has_old_page`) get what their
+    /// servers offered: one of them does not survive the loss of a WebSocket.
+    pub fn transports(&self, has_old_page: bool) -> Vec<Transport> {
+        match (&*self.named_transports, has_old_page) {
+            ([], true) => vec![Transport::XhrPolling],
+            ([], false) => Transport::ALL.into(),
+            (named, _) => named.into(),
+        }
+    }
+
     pub(super) fn check_together(&self, mistakes: &mut Vec<String>) {
-        for (at, transport) in self.transports.iter().enumerate() {
-            if self.transports[..at].contains(transport) {
+        for (at, transport) in self.named_transports.iter().enumerate() {
+            if self.named_transports[..at].contains(transport) {
                 mistakes.push(format!(
                     "--legacy-transports: {} is named twice",
                     transport.name()

@@ -66,6 +66,7 @@ pub(crate) fn credentials(headers: &HeaderMap, allowed: &Allowed, readers: Reade
     Credentials {
         cookie: (!cookies.is_empty() && counts).then(|| cookies.join("; ").into()),
         authorization: headers.get(AUTHORIZATION).and_then(text).map(Into::into),
+        place: None,
     }
 }
 

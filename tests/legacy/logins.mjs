@@ -88,8 +88,8 @@ export async function badNetwork(t, server) {
  * A page of AMQPChat's or rabbitpubsub's, connected with a cookie: `told` is what every `chat` event said so far. It says that
  * it joins unless `silent`.
  */
-export async function openPage(t, kind, server, { cookie }, { silent = false, joining = 'joined', reconnect = false } = {}) {
-  const peer = open(kind, await withCookie(t, server, cookie), { reconnect });
+export async function openPage(t, kind, server, { cookie }, { silent = false, joining = 'joined', reconnect = false, query } = {}) {
+  const peer = open(kind, await withCookie(t, server, cookie), { reconnect, query });
   t.after(() => peer.close());
   peer.told = [];
   peer.socket.on('chat', (...args) => {

@@ -307,7 +307,7 @@ async fn an_htmlfile_goes_on_script_by_script() {
     .await;
     assert_eq!(answer.body, "1");
     let script =
-        r#"<script>_("5:::{\"name\":\"echo\",\"args\":[\"a\/b\\\"<\/script>\"]}");</script>"#;
+        r#"<script>_("5:::{\"name\":\"echo\",\"args\":[\"a\/b\\\"\u003c\/script>\"]}");</script>"#;
     read_until(&mut page, &mut read, script).await;
     request(server.address, &format!("POST {path}"), "0::").await;
     read_until(

@@ -52,6 +52,7 @@ pub async fn start_offering(transports: &[Transport], times: Times) -> Server {
         transports,
         Arc::new(allowed),
         "",
+        &[],
     ));
     legacy.mount("/", Arc::new(Old));
     legacy.mount("/chat", Arc::new(Chat));

@@ -45,10 +45,10 @@ async function openAmqpChat(t, server, author) {
   return { say: (text) => page.socket.send(text), told: () => page.told.filter(({ action }) => action === 'message') };
 }
 
-function amqpChatWords({ author, text }) {
+function amqpChatWords({ id, author, text }) {
   const name = (author ?? 'Guest').replace(/[<>&"']/g, (char) => ENTITIES[char]);
   const marked = author ? text.split(author).map(amqpChatText).join(`<b class="you">${name}</b>`) : amqpChatText(text);
-  return { action: 'message', name, message: marked };
+  return { action: 'message', name, message: marked, id };
 }
 
 const ENTITIES = { '<': '&lt;', '>': '&gt;', '&': '&amp;', '"': '&quot;', "'": '&#39;' };
@@ -64,8 +64,8 @@ async function openRabbit(t, server, author) {
   };
 }
 
-function rabbitWords({ author, text }) {
-  return { action: 'message', user: author ?? 'Guest', msg: text };
+function rabbitWords({ id, author, text }) {
+  return { action: 'message', user: author ?? 'Guest', msg: text, id };
 }
 
 async function openInfinite(t, server, author) {

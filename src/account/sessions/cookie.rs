@@ -11,6 +11,8 @@ use cookie::{Cookie, SameSite};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use super::{Login, Sessions};
+
 use crate::account::attempts::Network;
 
 /// Random bytes of an id, as many as in express-session.
@@ -112,6 +114,23 @@ impl Seal {
             cookie = cookie.max_age(cookie::time::Duration::seconds(seconds));
         }
         cookie.build().encoded().to_string()
+    }
+}
+
+impl Sessions {
+    /// A key for one more purpose from each secret, the one that signs first. No id of a session is signed like a purpose:
+    /// ids hold no space.
+    pub fn keys(&self, purpose: &str) -> Vec<[u8; 32]> {
+        let secrets = self.seal.secrets.iter().cloned();
+        let keys = secrets.map(|secret| secret.chain_update(format!("key for {purpose}")));
+        keys.map(|key| key.finalize().into_bytes().into()).collect()
+    }
+}
+
+impl Login {
+    /// The number that it is known by.
+    pub fn number(self) -> i64 {
+        self.0
     }
 }
 

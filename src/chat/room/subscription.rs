@@ -103,6 +103,15 @@ impl PendingSubscription {
         self.due
     }
 
+    /// The last message before those that the reader is sent; `None` where the room holds none.
+    pub fn before(&self) -> Option<MessageId> {
+        let newest = self.place.room.state.lock().recent.newest()?;
+        Some(MessageId {
+            seq: self.cursor,
+            ..newest
+        })
+    }
+
     /// Takes what is due first, oldest first, up to so many bytes of text, for a dialect that has words of its own for
     /// it: it is to be sent before [`PendingSubscription::follow`].
     ///
@@ -254,7 +263,7 @@ impl CatchingUp {
             if may != May::Send {
                 return may;
             }
-            self.reader.emit(event, &payload);
+            self.reader.show(message.id, event, &payload);
             self.cursor = message.id.seq;
         }
         May::Send

@@ -9,11 +9,11 @@ use tokio::{
     task::{AbortHandle, JoinHandle},
 };
 
-use super::{News, PageEvents, Said, Shared, screens::Screen};
+use super::{News, PageEvents, Refused, Said, Shared};
 use crate::{
     account::sessions::{SessionId, Watch},
     chat::{
-        message::{AuthorName, RoomName},
+        message::{AuthorName, MessageId, RoomName},
         presence::Stay,
         room::{Render, Start, Subscription},
         socket::{CloseReason, Socket},
@@ -26,6 +26,24 @@ use crate::{
 /// join when they are opened, and nothing when they only connect again.
 const NEWS: Duration = Duration::from_secs(2);
 
+/// How long a page may have been away of which it is not known what it shows: these front ends try for twenty seconds to
+/// come back, and it may take a while until they notice.
+const ABSENCE: Duration = Duration::from_secs(60);
+
+/// Messages that a page may miss that has shown none, since there were none in the room.
+const UNSHOWN: usize = 200;
+
+/// What is known of what a page shows.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Begins {
+    /// It says that it joins where it was just opened.
+    WillSay,
+    /// It was just opened, and shows nothing.
+    Opened,
+    /// It shows what was said up to this message; nothing where there was none.
+    GoesOn(Option<MessageId>),
+}
+
 /// One page.
 pub(super) struct Page {
     shared: Arc<Shared>,
@@ -33,9 +51,10 @@ pub(super) struct Page {
     words: Arc<dyn PageEvents>,
     author: AuthorName,
     reading: Option<Reading>,
-    screen: Screen,
+    login: i64,
     _stay: Stay,
     _watch: Watch,
+    goes_on: bool,
     has_joined: bool,
     has_left: bool,
     /// What it said last is being kept.
@@ -74,12 +93,12 @@ impl Page {
             let end = move || socket.close(CloseReason::SignedOut);
             shared.sessions.watch(login, end)
         };
-        let screen = shared.screens.open(login.login(), socket.clone());
         Self {
             reading: None,
-            screen,
+            login: login.login().number(),
             _stay: stay,
             _watch: watch,
+            goes_on: false,
             has_joined: false,
             has_left: false,
             last: None,
@@ -90,36 +109,48 @@ impl Page {
         }
     }
 
-    /// Begins to read when the page has said whether it was just opened, or has not said so for a while.
-    pub(super) fn wait_for_news(mut self) -> Self {
-        let (opened, is_opened) = oneshot::channel();
-        self.read(async {
-            let told = tokio::time::timeout(NEWS, is_opened).await;
-            matches!(told, Ok(Ok(true)))
-        });
-        if let Some(reading) = &mut self.reading {
-            reading.opened = Some(opened);
+    /// Begins to read: where it is known what the page shows at once, else when the page has said whether it was just
+    /// opened, or has not said so for a while.
+    pub(super) fn begin(mut self, begins: Begins) -> Self {
+        if let Begins::WillSay = begins {
+            let (opened, is_opened) = oneshot::channel();
+            self.read(async {
+                match tokio::time::timeout(NEWS, is_opened).await {
+                    Ok(Ok(true)) => Begins::Opened,
+                    _ => Begins::WillSay,
+                }
+            });
+            if let Some(reading) = &mut self.reading {
+                reading.opened = Some(opened);
+            }
+        } else {
+            self.goes_on = true;
+            self.read(std::future::ready(begins));
         }
         self
     }
 
-    fn read(&mut self, is_opened: impl Future<Output = bool> + Send + 'static) {
+    fn read(&mut self, begins: impl Future<Output = Begins> + Send + 'static) {
         // First: what it was being told is not to come in between.
         self.reading = None;
         let place = Arc::new(Mutex::new(Place::OnTheWay));
         let (shared, socket) = (self.shared.clone(), self.socket.clone());
-        let (words, author) = (self.words.clone(), self.author.clone());
-        let (back, taken) = (self.screen.back(), place.clone());
+        let (words, author, login) = (self.words.clone(), self.author.clone(), self.login);
+        let taken = place.clone();
         let task = tokio::spawn(async move {
-            let is_opened = is_opened.await;
-            let history = shared.chat.limits().history;
-            let start = match is_opened {
-                true => Start::Last(history),
-                false => back.start(history).await,
+            let begins = begins.await;
+            let (lobby, history) = (RoomName::lobby(), shared.chat.limits().history);
+            let start = match begins {
+                Begins::Opened => Start::Last(history),
+                Begins::GoesOn(Some(shown)) => Start::After(shown, history),
+                Begins::GoesOn(None) => Start::Last(UNSHOWN),
+                // It said nothing: it connects again, and cannot say what it shows.
+                Begins::WillSay => shared.chat.lately(&lobby, ABSENCE, history).await,
             };
             let subscription = async {
-                let (rooms, lobby) = (&shared.chat.rooms, RoomName::lobby());
-                let entry = rooms.enter(lobby, start, socket.remote()).await?;
+                let (rooms, client) = (&shared.chat.rooms, socket.remote());
+                let entry = rooms.enter(lobby, start, client).await?;
+                socket.keep_place(login, entry.before());
                 let words: Arc<dyn Render> = words;
                 entry.follow(socket.clone(), words).await
             };
@@ -135,7 +166,7 @@ impl Page {
                     return socket.close(CloseReason::Unavailable);
                 }
             }
-            if is_opened {
+            if let Begins::Opened = begins {
                 shared.tell_all(&author, News::Joined).await;
             }
         });
@@ -163,8 +194,11 @@ impl Page {
             Ok(Said::Joined) if self.has_joined => {}
             Ok(Said::Joined) => {
                 self.has_joined = true;
-                if !was_waited_for {
-                    self.read(std::future::ready(true));
+                if self.goes_on {
+                    // It was opened elsewhere, and shows what was said before.
+                    self.shared.tell_all(&self.author, News::Joined).await;
+                } else if !was_waited_for {
+                    self.read(std::future::ready(Begins::Opened));
                 }
             }
             Ok(Said::Left) if self.has_left => {}
@@ -177,6 +211,7 @@ impl Page {
                 self.shared.tell_all(&self.author, News::Left).await;
             }
             Ok(Said::Text(text)) => return self.post(text, event).await,
+            Ok(Said::Nothing) => {}
             Err(reason) => return dialects::refuse(&*self.socket, event, &reason),
         }
         event.answer(&self.author.as_str());
@@ -188,31 +223,31 @@ impl Page {
         let posted = self.shared.chat.post(RoomName::lobby(), author, text, None);
         let receipt = match posted.await {
             Ok(receipt) => receipt,
-            Err(refused) => return refuse(&*socket, &*words, event, &refused),
+            Err(refused) => return refuse(&*socket, &*words, event, Refused::Sending, &refused),
         };
         // The next event need not wait until this one is kept.
         self.last = Some(tokio::spawn(async move {
             match receipt.await {
                 Ok(message) => event.answer(&message.id.to_string()),
-                Err(error) => refuse(&*socket, &*words, event, &error),
+                Err(error) => refuse(&*socket, &*words, event, Refused::Sending, &error),
             }
         }));
     }
 
     pub(super) fn close(&mut self) {
-        self.screen.close();
         self.reading = None;
     }
 }
 
-/// Tells a page that what it said was not taken.
+/// Tells a page that something was not done.
 pub(super) fn refuse(
     socket: &dyn Socket,
     words: &dyn PageEvents,
     event: Event,
+    what: Refused,
     reason: &dyn std::fmt::Display,
 ) {
-    let told = words.tell_refused(&reason.to_string());
+    let told = words.tell_refused(what, &reason.to_string());
     socket.emit(told.event, &told.payload);
     dialects::refuse(socket, event, reason);
 }

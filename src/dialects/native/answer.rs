@@ -18,6 +18,9 @@ use crate::{
 /// Rooms that one connection may be in.
 pub(super) const ROOMS_JOINED: usize = 50;
 
+/// Messages in one page of a room or a thread.
+const HISTORY_LIMIT: usize = 100;
+
 /// What an answer holds besides `ok`.
 pub(super) type Answer = serde_json::Map<String, serde_json::Value>;
 
@@ -149,6 +152,13 @@ pub(super) fn reply(
             }
         }
     }
+}
+
+/// How many messages a request wants in one page.
+pub(super) fn history_limit(wanted: Option<usize>) -> Result<usize, Problem> {
+    Some(wanted.unwrap_or(HISTORY_LIMIT))
+        .filter(|limit| (1..=HISTORY_LIMIT).contains(limit))
+        .ok_or(Problem::BadRequest("`limit` is not between 1 and 100"))
 }
 
 /// The payload of a request.

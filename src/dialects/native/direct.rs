@@ -4,10 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    HISTORY_LIMIT,
-    answer::{Answer, Problem, fields, parse},
-};
+use super::answer::{Answer, Problem, fields, history_limit, parse};
 use crate::{
     chat::{
         Chat,
@@ -104,10 +101,7 @@ impl DirectMessages {
         } = parse(event)?;
         let with = user_id(with)?;
         let before = before.map(|id| message_id(&id, "`before` is not a message id"));
-        let limit = limit.unwrap_or(HISTORY_LIMIT);
-        if !(1..=HISTORY_LIMIT).contains(&limit) {
-            return Err(Problem::BadRequest("`limit` is not between 1 and 100"));
-        }
+        let limit = history_limit(limit)?;
         let room = RoomName::direct(&self.user, &with);
         let page = (self.chat).before(&room, before.transpose()?, limit, self.remote);
         let (messages, more) = page.await?;

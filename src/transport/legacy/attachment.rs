@@ -11,7 +11,10 @@ use super::{
     session::Session,
     state::{Taken, Turn, Way},
 };
-use crate::transport::{forward::Hop, listener::Pulse};
+use crate::{
+    dialects::Place,
+    transport::{forward::Hop, listener::Pulse},
+};
 
 /// A poll, as far as it tells what becomes of its answer.
 #[derive(Default)]
@@ -22,6 +25,10 @@ pub(super) struct Carrier {
     pub pulse: Option<Pulse>,
     /// Another replica's.
     pub hop: Option<Hop>,
+    /// What the client kept of its place.
+    pub place: Option<Place>,
+    /// It came by TLS.
+    pub by_tls: bool,
 }
 
 impl Carrier {
@@ -129,12 +136,16 @@ impl Session {
         poll: Carrier,
         again: bool,
     ) -> Option<Attachment> {
+        let kept = poll.place.filter(|place| self.is_of(place.login));
         let last = std::mem::replace(&mut *self.last_poll.lock(), poll);
         let arrived = !again && !last.has_failed();
-        let attached = self
-            .state
-            .lock()
-            .attach(way, arrived, Instant::now(), self.times());
+        let attached = self.state.lock().attach(
+            way,
+            arrived,
+            kept.and_then(|place| place.shown),
+            Instant::now(),
+            self.times(),
+        );
         let (turn, attached) = attached?;
         self.flow.taken(attached.arrived.packets);
         self.flow.sent(attached.arrived.bytes);

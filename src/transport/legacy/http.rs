@@ -15,15 +15,18 @@ use axum::body::Body;
 use super::{
     Transport,
     attachment::Carrier,
+    place,
     polling::{self, Dress},
+    session::Session,
     sessions::{Sessions, Unable},
     websocket,
 };
 use crate::{
-    dialects::Handshake,
+    dialects::{Credentials, Handshake, Place},
     transport::{
         listener::Remote,
         origin::{self, Allowed, Readers},
+        proxy::ByTls,
     },
 };
 
@@ -167,7 +170,7 @@ impl Front {
         transport: &str,
         sid: &str,
     ) -> Response<Body> {
-        let session = self.sessions.find(sid);
+        let mut session = self.sessions.find(sid);
         if parameter(&request, "disconnect").is_some_and(|value| !value.is_empty()) {
             if let Some(session) = session {
                 session.leave();
@@ -178,12 +181,29 @@ impl Front {
         let Some(transport) = offered else {
             return bad_request();
         };
+        // No other way leads by the address that the client keeps its place for.
+        let place = match *transport == Transport::XhrPolling {
+            true => self.sessions.seal().read(request.headers(), sid),
+            false => None,
+        };
+        if let Some(place) = place
+            && session.as_ref().is_none_or(|session| session.is_spent())
+        {
+            match self.take_over(&request, sid, place) {
+                Ok(taken) => session = Some(taken),
+                // The client is not told, and comes again.
+                Err(Unable::Failed) => return polling::later(request.method()).await,
+                Err(Unable::Refused) => {}
+            }
+        }
         // Pages of other origins still get no word of the answer: nothing allows them to read it.
         let origin = origin::of(request.headers(), &self.allowed).unwrap_or_default();
         let poll = Carrier {
             asked: parameter(&request, "t"),
             pulse: request.extensions().get().cloned(),
             hop: request.extensions().get().cloned(),
+            place,
+            by_tls: request.extensions().get::<ByTls>().is_some(),
         };
         let posts = request.method() == Method::POST;
         let mut response = match transport {
@@ -211,6 +231,36 @@ impl Front {
         allow(&mut response, origin);
         response
     }
+}
+
+impl Front {
+    /// Goes on with a session that is not here any more, or never was, for a client that brings its place and its login.
+    fn take_over(
+        &self,
+        request: &Request<Body>,
+        sid: &str,
+        place: Place,
+    ) -> Result<Arc<Session>, Unable> {
+        let credentials = origin::credentials(request.headers(), &self.allowed, Readers::Allowed);
+        if credentials.cookie.is_none() {
+            return Err(Unable::Refused);
+        }
+        let handshake = Handshake {
+            remote: Remote::ip(request.extensions()),
+            query: request.uri().query().unwrap_or_default().into(),
+            auth: None,
+            credentials: Credentials {
+                place: Some(place),
+                ..credentials
+            },
+        };
+        self.sessions.take_over(sid, handshake)
+    }
+}
+
+/// Whether a request brings a place along, so that any replica can take its session over.
+pub(super) fn may_move(request: &Request<Body>) -> bool {
+    place::is_brought(request.headers())
 }
 
 fn parameter(request: &Request<Body>, name: &str) -> Option<String> {

@@ -5,11 +5,15 @@
 
 mod attachment;
 pub mod client;
+mod ending;
 mod http;
+mod moving;
 pub mod packet;
 pub mod payload;
 mod peer;
+mod place;
 mod polling;
+mod queue;
 mod session;
 mod sessions;
 pub mod state;
@@ -28,6 +32,7 @@ use self::{
     client::Program,
     http::Front,
     peer::{Mount, Spoken},
+    place::Seal,
 };
 pub use self::{sessions::Sessions, state::Times};
 use super::origin::Allowed;
@@ -88,17 +93,19 @@ pub struct Legacy {
 
 impl Legacy {
     /// `transports` are those that are offered, in this order; whoever asks for another is refused.
-    /// `member` is what the ids of sessions begin with: the replica's id, where there are several.
+    /// `member` is what the ids of sessions begin with: the replica's id, where there are several. `keys` sign what clients
+    /// keep to go on with their sessions on another replica, the first of them; without any they cannot.
     pub fn new(
         limits: Limits,
         times: Times,
         transports: &[Transport],
         allowed: Allowed,
         member: &str,
+        keys: &[[u8; 32]],
     ) -> Self {
         Self {
             front: Front {
-                sessions: Sessions::new(Shared::new(limits), times, member),
+                sessions: Sessions::new(Shared::new(limits), times, member, Seal::new(keys)),
                 transports: transports.into(),
                 allowed,
             },
@@ -136,6 +143,17 @@ impl Legacy {
         http::session_of(request.uri().path())
     }
 
+    /// Whether this replica has a session.
+    pub fn has(&self, session: &str) -> bool {
+        let session = self.front.sessions.find(session);
+        session.is_some_and(|session| !session.is_spent())
+    }
+
+    /// Whether any replica can take over the session of a request.
+    pub fn may_move(request: &Request<Body>) -> bool {
+        http::may_move(request)
+    }
+
     /// Answers a request below Socket.IO's path.
     pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
         self.front.answer(request).await
@@ -152,8 +170,9 @@ impl Legacy {
     }
 
     /// Sends those who are here away, one after the other over a time, so that whoever takes them in is
-    /// not stormed.
+    /// not stormed. Who can go on elsewhere is not told.
     pub async fn thin_out(&self, over: Duration) {
+        self.front.sessions.close_door(true);
         let sessions = self.front.sessions.everybody();
         farewell::one_by_one(sessions, over, |session| {
             session.close(CloseReason::Shutdown)
@@ -164,10 +183,13 @@ impl Legacy {
     /// Sends everybody away, and returns when they are gone, or had their time, and what they said has been dealt with.
     pub async fn drain(&self) {
         let sessions = &self.front.sessions;
+        sessions.close_door(false);
         let begun = Instant::now();
         let send_away = || sessions.close_all(CloseReason::Shutdown);
-        let are_gone =
-            || sessions.are_quiet() && (!sessions.have_links() || begun.elapsed() > LAST_WORDS);
+        let are_gone = || {
+            let is_late = begun.elapsed() > LAST_WORDS;
+            sessions.are_quiet(is_late) && (is_late || !sessions.have_links())
+        };
         farewell::to_all(send_away, are_gone).await;
     }
 }

@@ -17,7 +17,10 @@ use super::{
     session::Session,
 };
 use crate::{
-    chat::socket::{Backlog, CloseReason, Socket, SocketId},
+    chat::{
+        message::MessageId,
+        socket::{Backlog, CloseReason, Socket, SocketId},
+    },
     connection::{
         asks::{Answered, Asks},
         channels::Member,
@@ -149,6 +152,20 @@ impl Socket for Peer {
 
     fn emit(&self, event: &str, payload: &RawValue) {
         self.send(packet::event(self.endpoint, event, payload));
+    }
+
+    fn show(&self, id: MessageId, event: &str, payload: &RawValue) {
+        let packet = packet::event(self.endpoint, event, payload);
+        match self.endpoint {
+            "" => self.session.show(id, packet),
+            _ => self.session.send(packet),
+        }
+    }
+
+    fn keep_place(&self, login: i64, shown: Option<MessageId>) {
+        if self.endpoint.is_empty() {
+            self.session.keep_place(login, shown);
+        }
     }
 
     fn ask(&self, event: &str, payload: &RawValue, answered: Answered) {

@@ -6,9 +6,13 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
-use ::http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
+use ::http::{
+    HeaderValue, Method, Request, Response, StatusCode,
+    header::{CONNECTION, SET_COOKIE},
+};
 use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -16,7 +20,8 @@ use http_body::{Frame, SizeHint};
 use super::{
     attachment::{Attachment, Carrier},
     http::respond,
-    packet, payload,
+    moving::Keep,
+    packet, payload, place,
     session::Session,
     state::{Taken, Way},
 };
@@ -36,6 +41,9 @@ const PREAMBLE: &str =
 
 /// Bytes that Internet Explorer wants before it looks at any.
 const PREAMBLE_LENGTH: usize = 256;
+
+/// Between two tries of a client to go on, where that is not possible now: it asks again as soon as it is answered.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// How a poll's answer is written.
 #[derive(Clone, Debug)]
@@ -68,6 +76,7 @@ pub(super) async fn poll(
     dress: Dress,
     poll: Carrier,
 ) -> Response<Body> {
+    let by_tls = poll.by_tls;
     let again = match &session {
         Some(session) => session.is_asked_again(&poll).await,
         None => false,
@@ -84,10 +93,21 @@ pub(super) async fn poll(
     }
     let payload = match taken {
         Ok(Taken::Some(payload)) => {
-            return dress.respond(Body::new(Answer {
+            let mut response = dress.respond(Body::new(Answer {
                 data: Some(dress.write(payload).into()),
                 attachment,
             }));
+            if matches!(dress, Dress::Plain) {
+                keep_place(&mut response, &session, by_tls);
+            }
+            return response;
+        }
+        Ok(Taken::Over) if session.has_moved() => {
+            drop(attachment);
+            if session.close_reason() != Some(CloseReason::Shutdown) {
+                tokio::time::sleep(PAUSE).await;
+            }
+            packet::NOOP
         }
         Ok(Taken::Over) => packet::NOT_HANDSHAKEN,
         Ok(Taken::Replaced) => {
@@ -97,9 +117,38 @@ pub(super) async fn poll(
             tokio::time::sleep_until(end).await;
             packet::NOOP
         }
-        Ok(Taken::Wait) | Err(_) => packet::NOOP,
+        Ok(Taken::Wait) | Err(_) => {
+            let mut response = dress.respond(dress.write(packet::NOOP.to_owned()));
+            if matches!(dress, Dress::Plain) {
+                keep_place(&mut response, &session, by_tls);
+            }
+            return response;
+        }
     };
     dress.respond(dress.write(payload.to_owned()))
+}
+
+/// Has the client keep how far this answer shows it the room.
+fn keep_place(response: &mut Response<Body>, session: &Session, by_tls: bool) {
+    let seal = session.sessions.seal();
+    let cookie = match session.place() {
+        Keep::Place(place) => seal.keep(&session.sid, place, session.times(), by_tls),
+        Keep::Forget => place::forget(&session.sid),
+        Keep::AsItIs => None,
+    };
+    if let Some(cookie) = cookie {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+}
+
+/// What is answered to a client that cannot go on now, and is to ask again.
+pub(super) async fn later(method: &Method) -> Response<Body> {
+    tokio::time::sleep(PAUSE).await;
+    match *method {
+        // It was not taken, and the client must not believe that it was.
+        Method::POST => respond(StatusCode::SERVICE_UNAVAILABLE, Some(TEXT), ""),
+        _ => respond(StatusCode::OK, Some(TEXT), packet::NOOP),
+    }
 }
 
 /// The answer to a poll.
@@ -266,10 +315,12 @@ fn script(packet: &str) -> String {
     format!("<script>_({string});</script>")
 }
 
-/// A string in a script. JSON may hold two line ends that scripts of old may not.
+/// A string in a script, wherever the script stands. JSON may hold two line ends that scripts of old may not.
 fn script_string(text: &str) -> String {
     crate::dialects::json(&text)
         .get()
+        // In a page, `<!--` and `<script` would make text of what follows.
+        .replace('<', "\\u003c")
         .replace('\u{2028}', "\\u2028")
         .replace('\u{2029}', "\\u2029")
 }
@@ -291,7 +342,11 @@ mod tests {
     fn no_packet_ends_a_script_of_a_page() {
         assert_eq!(
             script("3:::echo:a/b\"</script>"),
-            "<script>_(\"3:::echo:a\\/b\\\"<\\/script>\");</script>"
+            "<script>_(\"3:::echo:a\\/b\\\"\\u003c\\/script>\");</script>"
+        );
+        assert_eq!(
+            script("3:::<!--<script>"),
+            "<script>_(\"3:::\\u003c!--\\u003cscript>\");</script>"
         );
     }
 

@@ -1,9 +1,9 @@
 //! One 0.9 session: a client from its handshake to its end, whatever it travels on. Hosts the sockets
 //! (one per namespace), gives what the client says to them, and keeps what it is to be told until a
-//! poll or stream takes it. `state` decides what is due; `polling` and `websocket` move the bytes.
+//! poll or stream takes it. `ending` has how it ends, `moving` how its client goes on elsewhere; `state` decides what is
+//! due; `polling` and `websocket` move the bytes.
 
 use std::{
-    net::IpAddr,
     sync::{Arc, OnceLock},
     time::Instant,
 };
@@ -15,21 +15,20 @@ use tokio::sync::Notify;
 use super::{
     attachment::Carrier,
     client::Client,
+    moving::Moving,
     packet::{self, Kind, Packet, Wanted},
     peer::Peer,
     sessions::Sessions,
-    state::{Due, State, Times},
+    state::{State, Times},
 };
 use crate::{
-    chat::socket::{CloseReason, Socket},
+    chat::{message::MessageId, socket::CloseReason},
     connection::{
         channels::Channels,
-        farewell::LAST_WORDS,
         flow::{Flow, Limits},
         inbox, text,
     },
     dialects::{Handler, Handshake},
-    log_limit::log_limited,
 };
 
 /// The event that programs of the old server listened to for messages, JSON ones too.
@@ -49,31 +48,38 @@ pub(super) struct Session {
     pub(super) changed: Notify,
     /// The stream that waits for the same.
     pub(super) stream: AtomicWaker,
-    subscriptions: Mutex<Vec<Subscription>>,
-    close_reason: OnceLock<CloseReason>,
+    pub(super) subscriptions: Mutex<Vec<Subscription>>,
+    pub(super) close_reason: OnceLock<CloseReason>,
+    pub(super) moving: Moving,
     /// Whose packets are being taken: one request at a time, so that they stay in order.
     pub(super) posting: tokio::sync::Mutex<()>,
 }
 
-struct Subscription {
-    peer: Arc<Peer>,
+pub(super) struct Subscription {
+    pub(super) peer: Arc<Peer>,
     /// Not opened before a client has come.
     greeted: Option<Box<dyn Handler>>,
 }
 
 impl Session {
     pub(super) fn new(sid: Box<str>, handshake: Handshake, sessions: Arc<Sessions>) -> Self {
+        let (now, times) = (Instant::now(), &sessions.times);
+        let state = match handshake.credentials.place {
+            Some(_) => State::taken_over(now, times),
+            None => State::new(now, times),
+        };
         Self {
             sid,
             handshake,
             flow: Flow::new(sessions.shared.clone()),
-            state: Mutex::new(State::new(Instant::now(), &sessions.times)),
+            state: Mutex::new(state),
             sessions,
             last_poll: Mutex::default(),
             changed: Notify::new(),
             stream: AtomicWaker::new(),
             subscriptions: Mutex::default(),
             close_reason: OnceLock::new(),
+            moving: Moving::default(),
             posting: tokio::sync::Mutex::default(),
         }
     }
@@ -94,17 +100,30 @@ impl Session {
         self.close_reason.get().copied()
     }
 
+    pub(super) fn remote(&self) -> std::net::IpAddr {
+        self.handshake.remote
+    }
+
     pub(super) fn has_ended(&self) -> bool {
         self.state.lock().has_ended()
     }
 
-    /// The client's address.
-    pub(super) fn remote(&self) -> IpAddr {
-        self.handshake.remote
+    /// Whether nothing is to be had of it any more.
+    pub(super) fn is_spent(&self) -> bool {
+        self.state.lock().is_spent(Instant::now())
+    }
+
+    /// Queues a packet that shows a message of the room.
+    pub(super) fn show(self: &Arc<Self>, id: MessageId, packet: String) {
+        self.queue(packet, Some(id));
     }
 
     /// Queues a packet for the client.
     pub(super) fn send(self: &Arc<Self>, packet: String) {
+        self.queue(packet, None);
+    }
+
+    fn queue(self: &Arc<Self>, packet: String, shows: Option<MessageId>) {
         if self.has_ended() {
             return;
         }
@@ -112,7 +131,10 @@ impl Session {
         let fits = self.flow.queued(packet.len());
         let waiting = {
             let mut state = self.state.lock();
-            state.push(packet);
+            match shows {
+                Some(id) => state.show(id, packet),
+                None => state.push(packet),
+            }
             state.waiting()
         };
         if !fits || waiting > self.limits().backlog_packets {
@@ -253,116 +275,6 @@ impl Session {
             subscription.part();
         }
     }
-
-    /// The client goes, in good order.
-    pub(super) fn leave(self: &Arc<Self>) {
-        self.state.lock().farewell();
-        self.end();
-        self.sessions.forget(self);
-    }
-
-    /// Ends the session for a reason of ours, once: the first reason counts.
-    pub(super) fn close(self: &Arc<Self>, why: CloseReason) {
-        if self.close_reason.set(why).is_err() {
-            return;
-        }
-        self.sessions.shared.count_ended(why);
-        if why.is_ordinary() {
-            tracing::debug!(remote = %self.handshake.remote, reason = why.code(), "ending a 0.9 session");
-        } else {
-            log_limited!(warn, of why.code(), remote = %self.handshake.remote, reason = why.code(), "ending a 0.9 session: {}", why.message());
-        }
-        if !why.is_abrupt() {
-            let subscriptions: Vec<_> = {
-                let subscriptions = self.subscriptions.lock();
-                subscriptions
-                    .iter()
-                    .map(|subscription| subscription.peer.clone())
-                    .collect()
-            };
-            for peer in subscriptions {
-                if let Some(close_reason) = peer.program.close_notice(why) {
-                    peer.emit(close_reason.event, &close_reason.payload);
-                }
-            }
-        }
-        let kept = {
-            let mut state = self.state.lock();
-            if why.is_abrupt() {
-                state.drop_queued();
-            } else if !why.reconnect() {
-                // A client that is disconnected in words, not just cut off, stays away.
-                state.push(packet::DISCONNECT);
-            } else if state.polls() {
-                state.push(packet::NOT_HANDSHAKEN);
-            }
-            // Whoever is between two polls comes for its last words.
-            state.is_alone() && !why.is_abrupt()
-        };
-        if why.reads_on() {
-            return self.dismiss();
-        }
-        self.end();
-        if !kept {
-            self.sessions.forget(self);
-        }
-    }
-
-    /// Ends the session for the client, and hears for a while what it said before it knew.
-    fn dismiss(self: &Arc<Self>) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            return self.lost();
-        };
-        self.state.lock().end();
-        self.tell_reader();
-        let session = self.clone();
-        runtime.spawn(async move {
-            tokio::time::sleep(LAST_WORDS).await;
-            session.end();
-            session.sessions.forget(&session);
-        });
-    }
-
-    /// Sent away, but perhaps still saying something.
-    pub(super) fn reads_on(&self) -> bool {
-        self.close_reason().is_some_and(CloseReason::reads_on)
-    }
-
-    /// Nobody is heard any more. What was queued may still be taken.
-    fn end(&self) {
-        self.state.lock().end();
-        let subscriptions = std::mem::take(&mut *self.subscriptions.lock());
-        for subscription in subscriptions {
-            subscription.part();
-        }
-        self.flow.look_again();
-        self.tell_reader();
-    }
-
-    /// Nobody is there to be told anything, or would take it.
-    pub(super) fn lost(self: &Arc<Self>) {
-        self.state.lock().drop_queued();
-        self.end();
-        self.sessions.forget(self);
-    }
-
-    /// Does what the time has come for.
-    pub(super) fn look_at(self: &Arc<Self>, now: Instant) {
-        let due = self.state.lock().due(now, self.times());
-        match due {
-            None => {}
-            Some(Due::Heartbeat) => self.tell_reader(),
-            Some(due) => {
-                tracing::debug!(remote = %self.handshake.remote, ?due, "a 0.9 session has ended");
-                self.lost();
-            }
-        }
-    }
-
-    /// The client took some bytes: it lives.
-    pub(super) fn is_alive(&self) {
-        self.state.lock().is_alive(Instant::now());
-    }
 }
 
 impl AsRef<Flow> for Session {
@@ -372,7 +284,7 @@ impl AsRef<Flow> for Session {
 }
 
 impl Subscription {
-    fn part(self) {
+    pub(super) fn part(self) {
         // A handler that was never opened just goes.
         if self.greeted.is_none() {
             self.peer.part();

@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Instant,
 };
@@ -15,6 +15,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::{
     peer::{Mount, Peer},
+    place::Seal,
     session::Session,
     state::Times,
 };
@@ -37,6 +38,12 @@ pub struct Sessions {
     member: Box<str>,
     /// Polls and streams that are under way.
     pub(super) links: AtomicUsize,
+    /// Signs what clients keep.
+    seal: Seal,
+    /// Takes no sessions of others in any more.
+    is_closing: AtomicBool,
+    /// Others take in those that end here.
+    has_others: AtomicBool,
     mounts: RwLock<Vec<Mount>>,
     all: Mutex<HashMap<Box<str>, Arc<Session>>>,
 }
@@ -51,16 +58,23 @@ pub(super) enum Unable {
 }
 
 impl Sessions {
-    pub(super) fn new(shared: Arc<Shared>, times: Times, member: &str) -> Arc<Self> {
+    pub(super) fn new(shared: Arc<Shared>, times: Times, member: &str, seal: Seal) -> Arc<Self> {
         Arc::new(Self {
             member: member.into(),
             shared,
             times,
             channels: Channels::new(),
             links: AtomicUsize::new(0),
+            seal,
+            is_closing: AtomicBool::new(false),
+            has_others: AtomicBool::new(false),
             mounts: RwLock::default(),
             all: Mutex::default(),
         })
+    }
+
+    pub(super) fn seal(&self) -> &Seal {
+        &self.seal
     }
 
     pub(super) fn add_mount(&self, mount: Mount) {
@@ -96,12 +110,65 @@ impl Sessions {
         Ok(session)
     }
 
+    /// Goes on with a session of another replica, or of one that has ended here: the client brought its place along.
+    pub(super) fn take_over(
+        self: &Arc<Self>,
+        sid: &str,
+        handshake: Handshake,
+    ) -> Result<Arc<Session>, Unable> {
+        if self.is_closing.load(Ordering::Relaxed) || self.count() >= self.shared.limits.sessions {
+            return Err(Unable::Failed);
+        }
+        let session = Arc::new(Session::new(sid.into(), handshake, self.clone()));
+        if !session.greet() {
+            return Err(Unable::Refused);
+        }
+        // Two requests of the client may come at once.
+        let other = {
+            let mut all = self.all.lock();
+            let other = all.get(sid).cloned();
+            if other.as_ref().is_none_or(|other| other.is_spent()) {
+                all.insert(sid.into(), session.clone());
+            }
+            other
+        };
+        match other {
+            Some(other) if other.is_spent() => other.lost(),
+            Some(other) => {
+                session.end();
+                return Ok(other);
+            }
+            None => {}
+        }
+        tracing::debug!(remote = %session.remote(), "took a 0.9 session over");
+        session.open("");
+        Ok(session)
+    }
+
+    /// No sessions of others are taken in from now on. `has_others`: those that end here go on elsewhere.
+    pub(super) fn close_door(&self, has_others: bool) {
+        self.is_closing.store(true, Ordering::Relaxed);
+        self.has_others.fetch_or(has_others, Ordering::Relaxed);
+    }
+
+    /// Whether somebody takes in a session that ends here for this reason.
+    pub(super) fn take_in(&self, why: CloseReason) -> bool {
+        why != CloseReason::Shutdown || self.has_others.load(Ordering::Relaxed)
+    }
+
     pub(super) fn find(&self, sid: &str) -> Option<Arc<Session>> {
         self.all.lock().get(sid).cloned()
     }
 
+    /// Another may have taken its id over.
     pub(super) fn forget(&self, session: &Session) {
-        self.all.lock().remove(&session.sid);
+        let mut all = self.all.lock();
+        if all
+            .get(&session.sid)
+            .is_some_and(|it| std::ptr::eq(&**it, session))
+        {
+            all.remove(&session.sid);
+        }
     }
 
     /// How many sessions there are.
@@ -114,9 +181,12 @@ impl Sessions {
         self.shared.ended(why)
     }
 
-    /// Whether there is no session and everything that anybody said has been dealt with.
-    pub(super) fn are_quiet(&self) -> bool {
-        self.count() == 0 && self.shared.is_quiet()
+    /// Whether there is no session and everything that anybody said has been dealt with. `is_late`: those that ended before,
+    /// and whose clients have not come for their last words, do not count any more.
+    pub(super) fn are_quiet(&self, is_late: bool) -> bool {
+        let is_done =
+            |session: &Arc<Session>| is_late && session.has_ended() && !session.reads_on();
+        self.all.lock().values().all(is_done) && self.shared.is_quiet()
     }
 
     /// Whether polls or streams are under way, of sessions that have ended too.

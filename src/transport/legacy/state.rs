@@ -1,12 +1,11 @@
 //! What one session waits for, has to say, and when it ends: without any IO and without a clock.
 //! `session` tells it what happens, and asks what is due.
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use super::{packet, payload};
+pub use super::queue::Load;
+use super::{packet, queue::Queue};
+use crate::chat::message::MessageId;
 
 /// The times of 0.9, by the names that they had there.
 #[derive(Clone, Copy, Debug)]
@@ -47,13 +46,6 @@ pub enum Way {
 /// Tells one request or connection of a session from those before and after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turn(u32);
-
-/// Packets and their bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Load {
-    pub packets: usize,
-    pub bytes: usize,
-}
 
 /// What there is for a request or connection.
 #[derive(Debug, PartialEq, Eq)]
@@ -96,8 +88,7 @@ pub enum Due {
 pub struct State {
     link: Link,
     turn: Turn,
-    queue: VecDeque<Box<str>>,
-    handed: Vec<Box<str>>,
+    queue: Queue,
     unproven: Unproven,
     /// Events that did not arrive, and never will.
     dropped: usize,
@@ -136,38 +127,43 @@ impl State {
                 until: now + times.unused,
             },
             turn: Turn(0),
-            queue: VecDeque::new(),
-            handed: Vec::new(),
+            queue: Queue::default(),
             unproven: Unproven::default(),
             dropped: 0,
             ended: false,
         }
     }
 
+    /// A session whose client goes on with an id that it has from before.
+    pub fn taken_over(now: Instant, times: &Times) -> Self {
+        let until = now + times.close_timeout;
+        Self {
+            link: Link::Away { until },
+            ..Self::new(now, times)
+        }
+    }
+
     /// A client has come for its packets, and takes the place of whatever did so before. `arrived`:
-    /// the answer to its last poll got to it, as far as anybody knows. `None`: the session is over.
+    /// the answer to its last poll got to it, as far as anybody knows. `kept`: the last message that it was shown, where it
+    /// says so itself. `None`: the session is over.
     pub fn attach(
         &mut self,
         way: Way,
         arrived: bool,
+        kept: Option<MessageId>,
         now: Instant,
         times: &Times,
     ) -> Option<(Turn, Attached)> {
-        if self.is_over() || self.is_expired(now) {
+        if self.is_spent(now) {
             return None;
         }
         let first = matches!(self.link, Link::Unused { .. });
         if first {
-            self.queue.push_front(packet::connect("").into());
+            self.queue.push_first(packet::connect(""));
         }
         // An answer that is still on its way out when the client asks again was not waited for.
-        let arrived = if arrived && !matches!(self.link, Link::Poll) {
-            let handed = std::mem::take(&mut self.handed);
-            load(&handed)
-        } else {
-            self.take_back();
-            Load::default()
-        };
+        let arrived = arrived && !matches!(self.link, Link::Poll);
+        let arrived = self.queue.settle(arrived, kept);
         self.turn.0 = self.turn.0.wrapping_add(1);
         self.link = match way {
             Way::Poll => Link::Poll,
@@ -182,23 +178,37 @@ impl State {
     /// Queues a packet, unless the session has ended.
     pub fn push(&mut self, packet: impl Into<Box<str>>) {
         if !self.ended {
-            self.queue.push_back(packet.into());
+            self.queue.push(packet, None);
         }
+    }
+
+    /// The same, of a packet that shows a message of the room.
+    pub fn show(&mut self, id: MessageId, packet: impl Into<Box<str>>) {
+        if !self.ended {
+            self.queue.push(packet, Some(id));
+        }
+    }
+
+    /// What is shown of the room from now on follows this message; `anew` where the client is shown again what it had.
+    pub fn show_after(&mut self, id: Option<MessageId>, anew: bool) {
+        self.queue.begin_after(id, anew);
+    }
+
+    /// The last message of the room that went out, or was shown before.
+    pub fn shown(&self) -> Option<MessageId> {
+        self.queue.shown()
     }
 
     /// All that waits, as the answer to a poll. It is kept until the next one shows that it arrived.
     pub fn take_payload(&mut self, turn: Turn) -> Taken<String> {
-        self.look(turn).map(|()| {
-            self.handed = std::mem::take(&mut self.queue).into();
-            payload::join(&self.handed)
-        })
+        self.look(turn).map(|()| self.queue.take_payload())
     }
 
     /// The next packet for a stream.
     pub fn take_packet(&mut self, turn: Turn) -> Taken<Box<str>> {
         self.look(turn).map(|()| {
             // There is one: that is what `Some` says.
-            let packet = self.queue.pop_front().unwrap_or_default();
+            let packet = self.queue.take_packet().unwrap_or_default();
             if *packet == *packet::HEARTBEAT {
                 self.unproven.asked += std::mem::take(&mut self.unproven.since);
             }
@@ -228,17 +238,11 @@ impl State {
             return;
         }
         if !written {
-            self.take_back();
+            self.queue.take_back();
         }
         self.link = Link::Away {
             until: now + times.close_timeout,
         };
-    }
-
-    fn take_back(&mut self) {
-        for packet in self.handed.drain(..).rev() {
-            self.queue.push_front(packet);
-        }
     }
 
     /// The client has answered a heartbeat.
@@ -274,13 +278,17 @@ impl State {
     /// Nothing more is said.
     pub fn drop_queued(&mut self) {
         self.dropped = self.not_arrived();
-        self.queue = VecDeque::new();
-        self.handed = Vec::new();
+        self.queue.clear();
         self.unproven = Unproven::default();
     }
 
     pub fn has_ended(&self) -> bool {
         self.ended
+    }
+
+    /// Whether there is nothing to be had any more: ended and all said, or nobody came for too long.
+    pub fn is_spent(&self, now: Instant) -> bool {
+        self.is_over() || self.is_expired(now)
     }
 
     /// Ended, and all is said.
@@ -305,9 +313,7 @@ impl State {
 
     /// How many events are not known to have arrived, those included that never will.
     pub fn not_arrived(&self) -> usize {
-        let packets = self.queue.iter().chain(&self.handed);
-        let here = packets.filter(|packet| packet::is_event(packet)).count();
-        here + self.unproven.asked + self.unproven.since + self.dropped
+        self.queue.events() + self.unproven.asked + self.unproven.since + self.dropped
     }
 
     fn is_expired(&self, now: Instant) -> bool {
@@ -329,7 +335,7 @@ impl State {
                     return None;
                 }
                 *asked = Some(now);
-                self.queue.push_back(packet::HEARTBEAT.into());
+                self.queue.push(packet::HEARTBEAT, None);
                 Some(Due::Heartbeat)
             }
         }
@@ -343,13 +349,6 @@ pub struct Attached {
     pub first: bool,
     /// What the answer to the last poll held, now that it is known to have arrived.
     pub arrived: Load,
-}
-
-fn load(packets: &[Box<str>]) -> Load {
-    Load {
-        packets: packets.len(),
-        bytes: packets.iter().map(|packet| packet.len()).sum(),
-    }
 }
 
 #[cfg(test)]

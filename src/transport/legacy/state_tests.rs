@@ -29,7 +29,7 @@ impl Session {
 
     fn attach(&mut self, way: Way, seconds: f64) -> Option<Turn> {
         let now = self.at(seconds);
-        let attached = self.state.attach(way, true, now, &TIMES);
+        let attached = self.state.attach(way, true, None, now, &TIMES);
         attached.map(|(turn, _)| turn)
     }
 
@@ -97,7 +97,10 @@ fn what_went_out_on_a_connection_that_broke_is_said_again() {
     session.state.push("3:::a");
     assert_eq!(session.poll(1.0), text("3:::a"));
     let now = session.at(2.0);
-    let (turn, attached) = session.state.attach(Way::Poll, false, now, &TIMES).unwrap();
+    let (turn, attached) = session
+        .state
+        .attach(Way::Poll, false, None, now, &TIMES)
+        .unwrap();
     assert_eq!(attached.arrived, Load::default());
     assert_eq!(session.state.take_payload(turn), text("3:::a"));
 }
@@ -110,7 +113,10 @@ fn what_arrived_is_forgotten_at_the_next_poll() {
     session.state.push("3:::bc");
     session.poll(1.0);
     let now = session.at(2.0);
-    let (_, attached) = session.state.attach(Way::Poll, true, now, &TIMES).unwrap();
+    let (_, attached) = session
+        .state
+        .attach(Way::Poll, true, None, now, &TIMES)
+        .unwrap();
     let packets = Load {
         packets: 2,
         bytes: 11,

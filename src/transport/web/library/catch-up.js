@@ -1,6 +1,6 @@
 // Added by the server to the client library: a page that reconnects asks for what it has missed, and is not
-// told again what it has. Remembers the id of the last `message` of the default namespace, and adds it to
-// the next handshake as `after`. Touches nothing else, but that a 0.9 page is not told twice what came twice.
+// told again what it has. Remembers the id of the last `message` of the default namespace, or of the last `chat`, whose
+// payload is a string of JSON, and adds it to the next handshake as `after`. Touches nothing else, but that a 0.9 page is not told twice what came twice.
 ;(function (io) {
   if (!io) return;
   var ID = /^\d+-[0-9a-f]{8}$/;
@@ -18,8 +18,16 @@
     return copy;
   }
 
-  function isMessage(name, payload) {
-    return name === 'message' && payload && ID.test(payload.id);
+  // The id of the message that an event shows, if it shows one.
+  function idOf(name, payload) {
+    if (name === 'chat' && typeof payload === 'string') {
+      try {
+        payload = JSON.parse(payload);
+      } catch (e) {
+        return undefined;
+      }
+    } else if (name !== 'message') return undefined;
+    return payload && ID.test(payload.id) ? payload.id : undefined;
   }
 
   // Has `remember` see what an object's method was called with, after the page has: what the page's handler fails at
@@ -40,7 +48,8 @@
     socket.catchesUp = true;
     follow(socket, 'onevent', function (socket, packet) {
       var data = packet && packet.data;
-      if (data && isMessage(data[0], data[1])) manager.opts.query = withAfter(manager.opts.query, data[1].id);
+      var id = data && idOf(data[0], data[1]);
+      if (id) manager.opts.query = withAfter(manager.opts.query, id);
     });
   });
 
@@ -56,11 +65,9 @@
   if (!namespaces) return;
   var onPacket = namespaces.onPacket;
   namespaces.onPacket = function (packet) {
-    if (this.name !== '' || packet.type !== 'event' || !packet.args || !isMessage(packet.name, packet.args[0])) {
-      return onPacket.apply(this, arguments);
-    }
+    var id = this.name === '' && packet.type === 'event' && packet.args && idOf(packet.name, packet.args[0]);
+    if (!id) return onPacket.apply(this, arguments);
     var socket = this.socket;
-    var id = packet.args[0].id;
     if (socket.lastTold && isTold(id, socket.lastTold)) return;
     onPacket.apply(this, arguments);
     socket.lastTold = id;
