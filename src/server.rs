@@ -103,6 +103,7 @@ impl Server {
             text: text_limit(settings.max_message),
             history: settings.history.into(),
             pending: settings.direct.max_pending.get(),
+            new_rooms: NonZeroU32::new(settings.new_rooms),
         };
         let chat = Chat::new(store.clone(), replica, limits);
 
