@@ -1,4 +1,4 @@
-//! The house keeps its shape: who may know whom, which library belongs to whom, how long a file may be. Read from the
+//! The house keeps its shape: who may know whom, and which library belongs to whom. Read from the
 //! sources, so that a wrong import fails here and not in a review. ARCHITECTURE.md shows the same table.
 
 use std::{
@@ -187,9 +187,6 @@ const AT_HOME: [(&str, &[&str]); 16] = [
 
 /// What front ends have in common that are told apart by a login. Their dialects know it, and it knows none of them.
 const NO_FRONT_END: &str = "by_session";
-
-/// Past this many lines a file does a second thing.
-const LONGEST: usize = 400;
 
 /// One file of `src`.
 struct Source {
@@ -436,18 +433,6 @@ fn every_file_says_what_it_is_for() {
         assert!(
             said,
             "src/{} does not begin with what it is for",
-            source.name
-        );
-    }
-}
-
-#[test]
-fn no_file_does_two_things() {
-    for source in sources() {
-        let lines = source.text.lines().count();
-        assert!(
-            lines <= LONGEST,
-            "src/{} has {lines} lines, more than {LONGEST}",
             source.name
         );
     }

@@ -91,12 +91,12 @@ impl<T: Into<Value>> From<T> for Args {
 impl Args {
     /// With binary data in the places that stand for it.
     fn read(args: &[Box<RawValue>], attachments: &[Bytes]) -> Self {
-        let read = |arg: &Box<RawValue>| {
+        let read = |arg: &RawValue| {
             let mut value = serde_json::from_str(arg.get()).unwrap_or(Value::Nil);
             put_in(&mut value, attachments);
             value
         };
-        Self(args.iter().map(read).collect())
+        Self(args.iter().map(|arg| read(arg)).collect())
     }
 
     /// With places in the stead of binary data.

@@ -50,8 +50,7 @@ pub struct Rules {
     pub cookie: String,
     /// The first signs, all of them verify. Where there is none, one is drawn, and kept with sessions in a file.
     pub secrets: Vec<String>,
-    /// How long a session lasts after it was last used. Where it is absent the cookie goes with the browser, and
-    /// the session a day after it was last used, as in connect.
+    /// How long a session lasts after its last use. If absent, the cookie goes with the browser, the session after a day, as in connect.
     pub max_age: Option<Duration>,
 }
 

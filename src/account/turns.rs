@@ -230,7 +230,7 @@ mod tests {
         let turns = turns();
         let accounts: Vec<_> = (0..5).map(|n| (at(1), Key::of(&n.to_string()))).collect();
         let flood = all_for(&turns, &accounts);
-        assert!(flood.len() <= (1 + WAITING) / 2, "{}", flood.len());
+        assert!(flood.len() <= WAITING.div_ceil(2), "{}", flood.len());
         let _same_address = turns.place(at(1), &Key::of("ann")).unwrap();
         let _other_address = turns.place(at(2), &Key::of("ann")).unwrap();
         let more = all_for(&turns, &accounts);

@@ -168,7 +168,10 @@ impl Event {
 }
 
 /// The answer that a socket asked for with its event.
-pub struct Ack(Box<dyn FnOnce(&[Box<RawValue>], Vec<Bytes>) + Send + Sync>);
+pub struct Ack(Box<SendAnswer>);
+
+/// Sends the arguments of an answer, and the binary that their placeholders stand for.
+type SendAnswer = dyn FnOnce(&[Box<RawValue>], Vec<Bytes>) + Send + Sync;
 
 impl Ack {
     /// `answer` is given the arguments, and what is binary in them.

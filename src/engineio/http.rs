@@ -41,11 +41,16 @@ impl Front {
             let upgraded = self.upgrade(request, remote);
             return upgraded.unwrap_or_else(Error::upgrade_response);
         }
-        let answered = self.answer_polling(request, remote).await;
-        let mut response = answered.unwrap_or_else(Error::response);
-        let headers = response.headers_mut();
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        response
+        match self.answer_polling(request, remote).await {
+            Ok(mut response) => {
+                if response.status().is_success() {
+                    let headers = response.headers_mut();
+                    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                }
+                response
+            }
+            Err(error) => error.response(),
+        }
     }
 
     async fn answer_polling(

@@ -41,17 +41,14 @@ pub(super) fn begin(
     connection: &Arc<Connection>,
 ) -> Response<Body> {
     tokio::spawn(keep_time(connection.clone()));
-    let first = match connection.state.lock().answer() {
-        Answer::Packets(packets) => packets,
-        Answer::Nothing | Answer::Over => Vec::new(),
-    };
-    count(connection, &first);
+    // The open packet alone, as on Node: what is queued behind it comes with the next poll. python-engineio takes no more than 16
+    // packets at once, and this would be one more.
     respond(
         request.headers(),
         query,
         connection,
         Some(open_packet(connection)),
-        first,
+        Vec::new(),
     )
 }
 

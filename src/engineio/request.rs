@@ -56,6 +56,7 @@ impl Query {
         for (key, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
             match &*key {
                 "EIO" if value == "4" => query.protocol = Protocol::Eio4,
+                "EIO" => query.protocol = Protocol::Eio3,
                 "transport" => transport = Some(value),
                 "sid" => query.sid = (!value.is_empty()).then(|| Box::from(&*value)),
                 "b64" => query.base64 = !value.is_empty(),
@@ -83,6 +84,9 @@ impl Query {
             Some(sid) => {
                 let connection = connections.find(sid).ok_or(Error::SidUnknown)?;
                 if !upgrade && connection.transport() != query.transport {
+                    return Err(Error::BadRequest);
+                }
+                if connection.protocol() != query.protocol {
                     return Err(Error::BadRequest);
                 }
             }

@@ -155,8 +155,8 @@ impl Socket {
                 false => self.emit(notice.event, &notice.payload),
             }
         }
-        if !why.reconnect() {
-            // A client that is disconnected in words, not just cut off, stays away.
+        // A client that is disconnected in words, not just cut off, stays away. On Node one that sent a bad packet comes back.
+        if !why.reconnect() && why != CloseReason::BadPacket {
             self.send(packet::disconnect(self.name), Vec::new());
         }
     }

@@ -64,14 +64,13 @@ describe('without other origins', () => {
     assert.match((await send(server, 'GET', 'EIO=4&transport=polling&sid=')).body, /^0{"sid"/);
   });
 
-  test('a session goes on in the protocol that it began with, whatever later requests name', async () => {
-    for (const [eio, packet] of [[4, '40'], [3, '1:2']]) {
+  test('a session is asked for in the protocol that it began with, which is 3 where none is named', async () => {
+    for (const [eio, packet, same, others] of [[4, '2', ['EIO=4&'], ['', 'EIO=3&', 'EIO=5&']], [3, '1:2', ['EIO=3&', '', 'EIO=5&'], ['EIO=4&']]]) {
       const opened = await send(server, 'GET', `EIO=${eio}&transport=polling`);
       const { sid } = JSON.parse(/{[^}]*}/.exec(opened.body)[0]);
-      for (const named of ['EIO=4&', 'EIO=3&', '', 'EIO=5&']) {
-        const answer = await send(server, 'POST', `${named}transport=polling&sid=${sid}`, { body: packet });
-        assert.deepEqual([answer.status, answer.body], [200, 'ok'], `${named} in a session of ${eio}`);
-      }
+      const ping = (eio) => send(server, 'POST', `${eio}transport=polling&sid=${sid}`, { body: packet });
+      for (const other of others) refused(await ping(other), BAD_REQUEST, `${other} in a session of ${eio}`);
+      for (const each of same) assert.deepEqual((await ping(each)).status, 200, `${each} in a session of ${eio}`);
     }
   });
 

@@ -151,8 +151,8 @@ test('who is in a room, comes, renames and goes is told to those who are there',
   });
   await host.request('hello', { name: 'host' });
   await host.request('join', { room });
-  const guest = await enter(t, kinds[0], room, 'guest');
-  await eventually('the guest is there', () => people.get(guest.hello.id) === 'guest');
+  const guest = await enter(t, kinds[0], room, 'visitor');
+  await eventually('the guest is there', () => people.get(guest.hello.id) === 'visitor');
   await guest.request('hello', { name: 'renamed' });
   await eventually('the guest is renamed', () => people.get(guest.hello.id) === 'renamed');
   const typing = new Promise((resolve) => host.socket.once('typing', resolve));

@@ -68,6 +68,21 @@ fn one_that_wants_a_password_is_told_so() {
 }
 
 #[test]
+fn one_without_tls_and_one_that_is_full_are_told_by_what_they_say() {
+    let redis = RedisServer::start();
+    let by_tls = redis.url().replace("redis://", "rediss://");
+    let said = SetUp::right().with(&["--redis", &by_tls]).ask();
+    said.is_wrong(
+        "redis",
+        &["it speaks no TLS at this port", "Write redis://"],
+    );
+    redis.cli(&["config", "set", "maxclients", "1"]);
+    let _only = std::net::TcpStream::connect(redis.address()).unwrap();
+    let said = SetUp::right().with(&["--redis", &redis.url()]).ask();
+    said.is_wrong("redis", &["it says: ERR max number of clients reached"]);
+}
+
+#[test]
 fn a_user_with_too_few_rights_is_told_which_are_missing() {
     let redis = RedisServer::start();
     redis.cli(&[

@@ -28,9 +28,7 @@ describe('clients of other makers', { concurrency: 4 }, () => {
       assert.equal(other.told('ack').length, 0);
     });
 
-    // What polls here is not told more packets at once than it takes, and not sent away for good, only when Engine.IO is our own.
-    const whole = kind.asked !== 'polling';
-    if (whole) test(`${kind.name} is told a long history, whole and in its order`, async (t) => {
+    test(`${kind.name} is told a long history, whole and in its order`, async (t) => {
       const server = await startServer({ args: ['--history', '40'] });
       t.after(() => server.stop());
       const texts = Array.from({ length: 40 }, (_, number) => `message ${number}`);
@@ -45,7 +43,7 @@ describe('clients of other makers', { concurrency: 4 }, () => {
       else assert.deepEqual(new Set(told), new Set(texts));
     });
 
-    for (const [how, end] of kind.comesBack ? ENDS.slice(whole ? 0 : 1) : []) {
+    for (const [how, end] of kind.comesBack ? ENDS : []) {
       test(`${kind.name} comes back after the server was ${how}`, async (t) => {
         const server = await startServer();
         t.after(() => server.stop());

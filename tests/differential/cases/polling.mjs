@@ -108,9 +108,9 @@ export const cases = {
   'post-3-length-negative': (to) => bodyIs(to, '-1:42["hi"]', 'EIO=3'),
   'post-3-length-padded': (to) => bodyIs(to, '08:42["hi"]', 'EIO=3'),
   'post-3-length-missing': (to) => bodyIs(to, '42["hi"]', 'EIO=3'),
-  'post-3-utf-16-lengths': (to) => bodyIs(to, '18:421["echo","✓😀"]', 'EIO=3'),
-  'post-3-encoded-twice': (to) => bodyIs(to, Buffer.from('22:421["echo","✓😀"]').toString('latin1'), 'EIO=3'),
-  'post-3-base64': (to) => bodyIs(to, '43:451-1["echo",{"_placeholder":true,"num":0}]6:b4AQID', 'EIO=3&b64=1'),
+  'post-3-utf-16-lengths': (to) => bodyIs(to, framed('421["echo","✓😀"]'), 'EIO=3'),
+  'post-3-encoded-twice': (to) => bodyIs(to, framed(Buffer.from('421["echo","✓😀"]').toString('latin1')), 'EIO=3'),
+  'post-3-base64': (to) => bodyIs(to, framed('451-1["echo",{"_placeholder":true,"num":0}]', 'b4AQID'), 'EIO=3&b64=1'),
   'post-v4-body-to-3': (to) => bodyIs(to, '42["hi"]\x1e42["hi"]', 'EIO=3'),
   'post-v3-body-to-4': (to) => bodyIs(to, '8:42["hi"]'),
 
@@ -125,12 +125,12 @@ export const cases = {
   'jsonp-poll-other-index': async (to) => to.get((await to.polling('EIO=3&j=0')).address.replace('j=0', 'j=1')),
   'jsonp-poll-without-index': async (to) => to.get((await to.polling('EIO=3&j=0')).address.replace('&j=0', '')),
   'jsonp-index-later': async (to) => to.get(`${(await to.polling('EIO=3')).address}&j=0`),
-  'jsonp-echo': (to) => jsonp(to, `d=${encodeURIComponent('19:421["echo","a\\"b"]')}`),
-  'jsonp-echo-lines': (to) => jsonp(to, `d=${encodeURIComponent('18:421["echo","a\u2028"]')}`),
-  'jsonp-echo-newline': (to) => jsonp(to, `d=${encodeURIComponent('19:421["echo","a\\\\nb"]')}`),
-  'jsonp-newline-between': (to) => jsonp(to, `d=${encodeURIComponent('18:421["echo",\\n"ab"]')}`),
-  'jsonp-plus': (to) => jsonp(to, 'd=18:421["echo",+"ab"]'),
-  'jsonp-no-d': (to) => jsonp(to, 'e=18:421["echo", "ab"]'),
+  'jsonp-echo': (to) => jsonp(to, form('421["echo","a\\"b"]')),
+  'jsonp-echo-lines': (to) => jsonp(to, form('421["echo","a\u2028"]')),
+  'jsonp-echo-newline': (to) => jsonp(to, `d=${encodeURIComponent(framed('421["echo","a\\nb"]').replace('\\n', '\\\\n'))}`),
+  'jsonp-newline-between': (to) => jsonp(to, `d=${encodeURIComponent(framed('421["echo",\n"ab"]').replace('\n', '\\n'))}`),
+  'jsonp-plus': (to) => jsonp(to, `d=${framed('421["echo", "ab"]').replace(' ', '+')}`),
+  'jsonp-no-d': (to) => jsonp(to, `e=${framed('421["echo", "ab"]')}`),
   'jsonp-d-twice': (to) => jsonp(to, 'd=8:42["hi"]&d=8:42["hi"]'),
   'jsonp-plain-body': (to) => jsonp(to, '8:42["hi"]', { 'content-type': 'text/plain' }),
   'jsonp-form-with-plain-type': (to) => jsonp(to, `d=${encodeURIComponent('8:42["hi"]')}`, { 'content-type': 'text/plain' }),
@@ -239,11 +239,20 @@ async function compressed(to, headers, text = LONG, query = 'EIO=4') {
   await to.get(session.address, { headers });
 }
 
+/** Packets in the framing of version 3. */
+function framed(...packets) {
+  return packets.map((packet) => `${packet.length}:${packet}`).join('');
+}
+
+function form(packet) {
+  return `d=${encodeURIComponent(framed(packet))}`;
+}
+
 async function jsonp(to, body, headers = FORM, query = 'EIO=3&j=0') {
   const { address } = await to.polling(query);
   await to.send('GET', address);
   await to.post(address, body, { headers });
   // Something is told in any case, so that the poll ends.
-  await to.send('POST', address, { body: `d=${encodeURIComponent('10:420["echo"]')}`, headers: FORM });
+  await to.send('POST', address, { body: form('420["echo",0]'), headers: FORM });
   await to.get(address);
 }
