@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use handshaken::{
     chat::{
         message::{MessageId, Post, RoomName},
-        store::{After, Store},
+        store::{After, Limit, Store},
     },
     redis::Redis,
     store::{
@@ -76,7 +76,11 @@ async fn append(dir: &str, appenders: usize, seconds: u64, rooms: usize) -> anyh
 async fn read(dir: &str, messages: u64) -> anyhow::Result<()> {
     let store = open(dir)?;
     let room: RoomName = "large".parse()?;
-    let kept = store.last(&room, 1).await?.first().map_or(0, |m| m.id.seq);
+    let kept = store
+        .last(&room, Limit::ONE)
+        .await?
+        .first()
+        .map_or(0, |m| m.id.seq);
     let mut running = Vec::new();
     for _ in 0..1000 {
         let (store, room) = (Arc::clone(&store), room.clone());
@@ -92,17 +96,20 @@ async fn read(dir: &str, messages: u64) -> anyhow::Result<()> {
         appender.await??;
     }
     let newest = store
-        .last(&room, 1)
+        .last(&room, Limit::ONE)
         .await?
         .pop()
         .context("room is empty")?
         .id;
     println!("{} messages in the room", newest.seq);
     let id = |seq| MessageId { seq, ..newest };
-    time("last(25)", async || Ok(store.last(&room, 25).await?.len())).await?;
+    time("last(25)", async || {
+        Ok(store.last(&room, Limit::messages(25)).await?.len())
+    })
+    .await?;
     for seq in [newest.seq - 200, newest.seq / 2, 0] {
         time(&format!("after({seq}, 200)"), async || {
-            match store.after(&room, id(seq), 200).await? {
+            match store.after(&room, id(seq), Limit::messages(200)).await? {
                 After::Complete(messages) => Ok(messages.len()),
                 After::Gap => bail!("messages are missing"),
             }
@@ -110,7 +117,10 @@ async fn read(dir: &str, messages: u64) -> anyhow::Result<()> {
         .await?;
     }
     time(&format!("before({}, 50)", newest.seq / 3), async || {
-        Ok(store.before(&room, id(newest.seq / 3), 50).await?.len())
+        Ok(store
+            .before(&room, id(newest.seq / 3), Limit::messages(50))
+            .await?
+            .len())
     })
     .await?;
     time("rooms(200)", async || Ok(store.rooms(200).await?.len())).await?;

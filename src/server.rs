@@ -87,7 +87,7 @@ impl Server {
     /// Opens the store, binds every address, opens the accounts, and serves.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         let replica: Arc<str> = settings.replica().into();
-        let redis = shared_redis(&settings);
+        let redis = cluster::shared_redis(&settings);
         let (store, tail) = open_log(&settings, redis.as_ref())?;
         let listeners = (settings.listen.iter())
             .map(|address| {
@@ -103,6 +103,7 @@ impl Server {
             text: text_limit(settings.max_message),
             history: settings.history.into(),
             pending: settings.direct.max_pending.get(),
+            new_rooms: NonZeroU32::new(settings.new_rooms),
         };
         let chat = Chat::new(store.clone(), replica, limits);
 
@@ -372,13 +373,6 @@ struct Drain {
     delay: Duration,
     /// How long the clients of one of several replicas are sent away one after the other.
     spread: Duration,
-}
-
-/// The Redis that this replica shares with others, if it is one of several.
-fn shared_redis(settings: &Settings) -> Option<Redis> {
-    let address = settings.redis.address.clone()?;
-    tracing::info!(redis = %address, prefix = settings.redis.prefix, "sharing a redis");
-    Some(Redis::new(address, &settings.redis.prefix))
 }
 
 /// The store of all replicas, or of this one where there are no others.

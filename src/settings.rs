@@ -117,8 +117,9 @@ pub struct Settings {
     pub data: PathBuf,
 
     /// What the store keeps: a number of messages per room (at least 1000), an age (90d; at least
-    /// 1m), or both with a comma; "all" keeps everything
-    #[arg(long, value_name = "LIMITS", env = "HANDSHAKEN_RETAIN", default_value = "1000000", value_parser = retain)]
+    /// 1m), a size of the whole store (4GB; at least 64MB; the oldest messages of the largest rooms
+    /// go), or several with commas; "all" keeps everything
+    #[arg(long, value_name = "LIMITS", env = "HANDSHAKEN_RETAIN", default_value = "1000000,4GB", value_parser = retain)]
     pub retain: Retain,
 
     /// Name of this replica as pages show it, 1 to 253 characters [default: the machine's host name]
@@ -138,6 +139,11 @@ pub struct Settings {
     /// X-Forwarded-Proto are believed; may be given several times [default: none]
     #[arg(long, value_name = "NETWORK", env = "HANDSHAKEN_TRUSTED_PROXY", value_delimiter = ',', value_parser = proxy)]
     pub trusted_proxy: Vec<IpNet>,
+
+    /// Rooms that clients of one address may open in an hour, by saying the first thing there, 1 to 1000000, or 0
+    /// for no limit
+    #[arg(long, value_name = "COUNT", env = "HANDSHAKEN_NEW_ROOMS", default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub new_rooms: u32,
 
     /// Messages that a newcomer to a room gets, 0 to 1000
     #[arg(long, value_name = "COUNT", env = "HANDSHAKEN_HISTORY", default_value_t = 25, value_parser = clap::value_parser!(u16).range(0..=1000))]

@@ -583,6 +583,8 @@ fn the_edges_of_every_range_are_right_and_what_lies_beyond_is_not() {
         ("--drain-timeout", ["0s", "1h"], ["-1s", "2h"]),
         ("--retain", ["1000", "90d,1000"], ["999", "90d,80d"]),
         ("--retain", ["all", "1m"], ["59s", "many"]),
+        ("--retain", ["64MB", "90d,1000,2GB"], ["63MB", "1GB,2GB"]),
+        ("--new-rooms", ["0", "1000000"], ["-1", "1000001"]),
         (
             "--time-zone",
             ["UTC", "Asia/Kathmandu"],

@@ -8,10 +8,18 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use handshaken::chat::{
     message::{BridgeName, Envelope, Epoch, Message, MessageId, Post, RoomName},
-    store::{After, Store, StoreError, Tail, TailItem},
+    store::{After, Limit, Store, StoreError, Tail, TailItem},
 };
 use harness::home::Home;
 use tokio::task::JoinSet;
+
+/// More than any test has.
+const ALL: Limit = Limit {
+    messages: usize::MAX,
+    bytes: usize::MAX,
+};
+
+const FIVE: Limit = Limit::messages(5);
 
 crate::promises! {
     many_appenders_get_one_dense_order_in_each_room_and_the_tail_tells_it,
@@ -20,6 +28,8 @@ crate::promises! {
     a_message_keeps_the_bridge_that_it_came_from,
     what_is_noted_under_a_name_is_there_when_the_log_is_opened_again,
     reads_find_what_lies_before_and_after_an_id,
+    a_read_brings_no_more_text_than_was_asked_for_but_one_message,
+    the_start_of_the_last_messages_is_found,
     an_id_that_this_history_does_not_have_is_a_gap,
     every_new_history_has_its_own_epoch_and_keeps_it,
     rooms_are_listed_by_their_newest_message,
@@ -62,7 +72,7 @@ async fn told(mut tail: Tail) -> Vec<Arc<Message>> {
 }
 
 async fn everything(store: &Arc<dyn Store>, room: &RoomName) -> Vec<Arc<Message>> {
-    store.last(room, usize::MAX).await.unwrap()
+    store.last(room, ALL).await.unwrap()
 }
 
 fn seqs(messages: &[Arc<Message>]) -> Vec<u64> {
@@ -156,7 +166,11 @@ async fn a_message_keeps_the_bridge_that_it_came_from(home: Home) {
     assert_eq!(bridges, [bridge.clone(), None, bridge]);
     assert_eq!(store.append(foreign).await.unwrap(), kept[0]);
     assert_eq!(everything(&store, &lobby).await, kept[..2]);
-    let waiting = store.pending(&"bob".parse().unwrap(), 0, 10).await.unwrap();
+    let waiting = store
+        .pending(&"bob".parse().unwrap(), 0, FIVE)
+        .await
+        .unwrap()
+        .messages;
     assert_eq!(waiting, kept[2..]);
     store.close().await;
     assert_eq!(telling.await.unwrap(), kept);
@@ -224,7 +238,10 @@ async fn reads_find_what_lies_before_and_after_an_id(home: Home) {
     let id = |seq| MessageId { seq, epoch };
 
     for (limit, expected) in [(3, 7..10), (10, 0..10), (11, 0..10), (0, 10..10)] {
-        assert_eq!(store.last(&lobby, limit).await.unwrap(), all[expected]);
+        assert_eq!(
+            store.last(&lobby, Limit::messages(limit)).await.unwrap(),
+            all[expected]
+        );
     }
     for (seq, limit, expected) in [
         (0, 100, 0..10),
@@ -233,7 +250,10 @@ async fn reads_find_what_lies_before_and_after_an_id(home: Home) {
         (10, 100, 10..10),
         (4, 0, 4..4),
     ] {
-        let after = store.after(&lobby, id(seq), limit).await.unwrap();
+        let after = store
+            .after(&lobby, id(seq), Limit::messages(limit))
+            .await
+            .unwrap();
         assert_eq!(
             after,
             After::Complete(all[expected].to_vec()),
@@ -247,16 +267,72 @@ async fn reads_find_what_lies_before_and_after_an_id(home: Home) {
         (0, 100, 0..0),
         (u64::MAX, 2, 8..10),
     ] {
-        let before = store.before(&lobby, id(seq), limit).await.unwrap();
+        let before = store
+            .before(&lobby, id(seq), Limit::messages(limit))
+            .await
+            .unwrap();
         assert_eq!(before, all[expected], "before {seq}");
     }
     let nowhere = room("nowhere");
     assert_eq!(everything(&store, &nowhere).await, []);
-    assert_eq!(store.before(&nowhere, id(5), 5).await.unwrap(), []);
+    assert_eq!(store.before(&nowhere, id(5), FIVE).await.unwrap(), []);
     assert_eq!(
-        store.after(&nowhere, id(0), 5).await.unwrap(),
+        store.after(&nowhere, id(0), FIVE).await.unwrap(),
         After::Complete(Vec::new())
     );
+}
+
+async fn a_read_brings_no_more_text_than_was_asked_for_but_one_message(home: Home) {
+    let (store, _) = home.open();
+    let lobby = RoomName::lobby();
+    let sizes = [10, 10, 5000, 10, 10, 10, 10, 10, 90_000, 10];
+    for size in sizes {
+        store.append(post(&lobby, &"x".repeat(size))).await.unwrap();
+    }
+    let all = everything(&store, &lobby).await;
+    let epoch = all[0].id.epoch;
+    let id = |seq| MessageId { seq, epoch };
+    for (messages, bytes, after, before, last) in [
+        (100, 0, 1..=1, 10..=10, 10..=10),
+        (100, 20, 1..=2, 10..=10, 10..=10),
+        (100, 5019, 1..=2, 10..=10, 10..=10),
+        (100, 5020, 1..=3, 10..=10, 10..=10),
+        (4, 5040, 1..=4, 10..=10, 10..=10),
+        (100, 90_010, 1..=8, 9..=10, 9..=10),
+        (100, 90_050, 1..=8, 5..=10, 5..=10),
+        (3, 95_100, 1..=3, 8..=10, 8..=10),
+        (100, 95_090, 1..=10, 1..=10, 1..=10),
+    ] {
+        let limit = Limit { messages, bytes };
+        let After::Complete(following) = store.after(&lobby, id(0), limit).await.unwrap() else {
+            panic!("a gap");
+        };
+        assert_eq!(seqs(&following), Vec::from_iter(after), "after, {limit:?}");
+        let preceding = store.before(&lobby, id(11), limit).await.unwrap();
+        assert_eq!(
+            seqs(&preceding),
+            Vec::from_iter(before),
+            "before, {limit:?}"
+        );
+        let newest = store.last(&lobby, limit).await.unwrap();
+        assert_eq!(seqs(&newest), Vec::from_iter(last), "last, {limit:?}");
+    }
+    let known = store.after(&lobby, id(3), Limit::NOTHING).await.unwrap();
+    assert_eq!(known, After::Complete(Vec::new()));
+    let unknown = store.after(&lobby, id(11), Limit::NOTHING).await.unwrap();
+    assert_eq!(unknown, After::Gap);
+}
+
+async fn the_start_of_the_last_messages_is_found(home: Home) {
+    let (store, _) = home.open();
+    let lobby = RoomName::lobby();
+    assert_eq!(store.start_of_last(&lobby, 5).await.unwrap(), 0);
+    for n in 1..=10 {
+        store.append(post(&lobby, &n.to_string())).await.unwrap();
+    }
+    for (count, start) in [(0, 10), (1, 9), (10, 0), (11, 0), (usize::MAX, 0)] {
+        assert_eq!(store.start_of_last(&lobby, count).await.unwrap(), start);
+    }
 }
 
 async fn an_id_that_this_history_does_not_have_is_a_gap(home: Home) {
@@ -290,7 +366,7 @@ async fn an_id_that_this_history_does_not_have_is_a_gap(home: Home) {
         (&room("nowhere"), kept),
     ] {
         assert_eq!(
-            store.after(room, id, 5).await.unwrap(),
+            store.after(room, id, FIVE).await.unwrap(),
             After::Gap,
             "{id:?}"
         );
@@ -299,7 +375,7 @@ async fn an_id_that_this_history_does_not_have_is_a_gap(home: Home) {
         seq: 2,
         epoch: foreign,
     };
-    assert_eq!(store.before(&lobby, before, 5).await.unwrap(), []);
+    assert_eq!(store.before(&lobby, before, FIVE).await.unwrap(), []);
 }
 
 async fn every_new_history_has_its_own_epoch_and_keeps_it(home: Home) {
@@ -372,9 +448,19 @@ async fn closing_finishes_what_was_accepted_and_refuses_what_comes_later(home: H
     let closed = |error| matches!(error, StoreError::Closed);
     let late = store.append(post(&lobby, "late")).await;
     assert!(late.is_err_and(closed));
-    assert!(store.last(&lobby, 1).await.is_err_and(closed));
-    assert!(store.before(&lobby, first.id, 1).await.is_err_and(closed));
-    assert!(store.after(&lobby, first.id, 1).await.is_err_and(closed));
+    assert!(store.last(&lobby, Limit::ONE).await.is_err_and(closed));
+    assert!(
+        store
+            .before(&lobby, first.id, Limit::ONE)
+            .await
+            .is_err_and(closed)
+    );
+    assert!(
+        store
+            .after(&lobby, first.id, Limit::ONE)
+            .await
+            .is_err_and(closed)
+    );
     assert!(store.rooms(1).await.is_err_and(closed));
 
     let (store, _) = home.open();

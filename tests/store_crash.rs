@@ -13,9 +13,15 @@ use std::{
 use handshaken::{
     chat::{
         message::{Post, RoomName},
-        store::Store,
+        store::{Limit, Store},
     },
     store::sqlite::{Retain, SqliteStore},
+};
+
+/// More than any test has.
+const ALL: Limit = Limit {
+    messages: usize::MAX,
+    bytes: usize::MAX,
 };
 
 /// Where the process that is to be killed writes; set in that one only.
@@ -90,7 +96,7 @@ async fn check(dir: &Path, acknowledged: &HashMap<Place, String>) {
     let mut texts = HashSet::new();
     let mut found = 0;
     for room in store.rooms(usize::MAX).await.unwrap() {
-        let messages = store.last(&room.room, usize::MAX).await.unwrap();
+        let messages = store.last(&room.room, ALL).await.unwrap();
         for (message, seq) in messages.iter().zip(1..) {
             assert_eq!(message.id.seq, seq, "a hole");
             assert!(texts.insert(message.text.clone()), "kept twice");

@@ -10,7 +10,8 @@ use handshaken::{
     chat::{
         message::{Envelope, Message, MessageId, Post, RoomName, UserId},
         store::{
-            DirectMessages, Receipt, ReceiptKind, Store, StoreError, Tail, TailItem, ThreadState,
+            DirectMessages, Limit, Receipt, ReceiptKind, Store, StoreError, Tail, TailItem,
+            ThreadState,
         },
     },
     store::sqlite::{Retain, SqliteStore},
@@ -19,7 +20,12 @@ use harness::home::Home;
 use rusqlite::Connection;
 
 const DEADLINE: Duration = Duration::from_secs(20);
-const ALL: usize = 10_000;
+
+/// More than any test has.
+const ALL: Limit = Limit {
+    messages: usize::MAX,
+    bytes: usize::MAX,
+};
 
 crate::promises! {
     direct_messages_of_all_people_are_listed_in_the_order_in_which_they_were_kept,
@@ -53,7 +59,7 @@ fn letter(from: &str, to: &str, text: &str) -> Post {
         direct: Some(Envelope {
             from: user(from),
             to: user(to),
-            box_size: ALL,
+            box_size: 10_000,
         }),
     }
 }
@@ -77,7 +83,7 @@ async fn write(store: &Arc<dyn Store>, from: &str, to: &str, text: &str) -> Arc<
 }
 
 async fn waiting(store: &Arc<dyn Store>, to: &str) -> Vec<Arc<Message>> {
-    store.pending(&user(to), 0, ALL).await.unwrap()
+    store.pending(&user(to), 0, ALL).await.unwrap().messages
 }
 
 async fn told(mut tail: Tail) -> Vec<Arc<Message>> {
@@ -151,11 +157,17 @@ async fn direct_messages_of_all_people_are_listed_in_the_order_in_which_they_wer
         }
     };
     assert_eq!(store.direct_messages(0, ALL).await.unwrap(), listed(0, 5));
-    assert_eq!(store.direct_messages(1, 2).await.unwrap(), listed(1, 3));
+    assert_eq!(
+        store.direct_messages(1, Limit::messages(2)).await.unwrap(),
+        listed(1, 3)
+    );
     assert_eq!(store.direct_messages(5, ALL).await.unwrap(), listed(5, 5));
     assert_eq!(store.direct_messages(9, ALL).await.unwrap(), listed(5, 5));
     assert_eq!(
-        store.direct_messages(u64::MAX, 0).await.unwrap(),
+        store
+            .direct_messages(u64::MAX, Limit::NOTHING)
+            .await
+            .unwrap(),
         listed(5, 5)
     );
 }
@@ -172,7 +184,11 @@ async fn what_is_written_to_one_person_waits_in_one_order_over_all_conversations
     assert_eq!(places(&pending), [1, 2, 3]);
     assert_eq!(pending[2], last);
     assert_eq!(last.id.seq, 3, "a conversation is one room for both");
-    let after = store.pending(&user("bob"), 1, 1).await.unwrap();
+    let after = store
+        .pending(&user("bob"), 1, Limit::ONE)
+        .await
+        .unwrap()
+        .messages;
     assert_eq!(texts(&after), ["two"]);
     assert_eq!(texts(&waiting(&store, "ann").await), ["mine"]);
     assert!(waiting(&store, "cid").await.is_empty());
@@ -180,7 +196,7 @@ async fn what_is_written_to_one_person_waits_in_one_order_over_all_conversations
     let said = store.last(&room, ALL).await.unwrap();
     assert_eq!(texts(&said), ["one", "mine", "three"]);
     assert!(
-        store.rooms(ALL).await.unwrap().is_empty(),
+        store.rooms(10_000).await.unwrap().is_empty(),
         "a room of two is listed"
     );
     store.close().await;
@@ -389,7 +405,7 @@ async fn one_may_write_to_oneself(home: Home) {
 async fn what_retention_lets_go_does_not_wait_any_more_and_makes_room(home: Home) {
     let retain = Retain {
         messages_per_room: Some(2),
-        age: None,
+        ..Retain::default()
     };
     let (store, tail) = home.open_keeping(retain);
     drop(tail);
@@ -470,7 +486,7 @@ async fn a_file_of_the_version_before_is_taken_over_with_all_that_is_in_it() {
         assert_eq!(seen[0], ("2-000000ab".into(), "hello", true));
         assert_eq!(seen[1], ("3-000000ab".into(), "bye", true));
         assert_eq!(kept[0].author, "ann".parse().ok());
-        let rooms = store.rooms(ALL).await.unwrap();
+        let rooms = store.rooms(10_000).await.unwrap();
         assert_eq!(rooms.len(), 1);
         let same_key = keyed(
             "k",

@@ -11,12 +11,18 @@ use std::{
 use handshaken::{
     chat::{
         message::{Message, MessageId, Post, RoomName},
-        store::{After, Store, StoreError},
+        store::{After, Limit, Store, StoreError},
     },
     store::sqlite::{OpenError, Retain, SqliteStore},
 };
 use jiff::Timestamp;
 use rusqlite::Connection;
+
+/// More than any test has.
+const ALL: Limit = Limit {
+    messages: usize::MAX,
+    bytes: usize::MAX,
+};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -45,8 +51,16 @@ fn says(error: &OpenError, words: &[&str]) {
 }
 
 async fn append(store: &SqliteStore, text: &str) -> Result<Arc<Message>, StoreError> {
+    append_to(store, RoomName::lobby(), text).await
+}
+
+async fn append_to(
+    store: &SqliteStore,
+    room: RoomName,
+    text: &str,
+) -> Result<Arc<Message>, StoreError> {
     let post = Post {
-        room: RoomName::lobby(),
+        room,
         author: "ann".parse().ok(),
         text: text.into(),
         key: None,
@@ -68,7 +82,7 @@ async fn fill(dir: &Path, messages: usize) -> Vec<Arc<Message>> {
 }
 
 async fn everything(store: &SqliteStore) -> Vec<Arc<Message>> {
-    store.last(&RoomName::lobby(), usize::MAX).await.unwrap()
+    store.last(&RoomName::lobby(), ALL).await.unwrap()
 }
 
 /// Waits until so many messages are left, the newest of all.
@@ -279,7 +293,7 @@ async fn only_the_newest_messages_of_a_room_are_kept() {
     let kept = fill(dir.path(), 5000).await;
     let newest = Retain {
         messages_per_room: Some(100),
-        age: None,
+        ..Retain::default()
     };
     let store = retaining(dir.path(), newest);
     let remaining = left(&store, 100).await;
@@ -288,12 +302,18 @@ async fn only_the_newest_messages_of_a_room_are_kept() {
     let lobby = RoomName::lobby();
     let id = |seq| MessageId { seq, ..kept[0].id };
     for gap in [0, 1, 4899] {
-        let after = store.after(&lobby, id(gap), 500).await.unwrap();
+        let after = store.after(&lobby, id(gap), ALL).await.unwrap();
         assert_eq!(after, After::Gap, "after {gap}");
     }
-    let after = store.after(&lobby, id(4900), 500).await.unwrap();
+    let after = store.after(&lobby, id(4900), ALL).await.unwrap();
     assert_eq!(after, After::Complete(remaining));
-    assert_eq!(store.before(&lobby, id(4901), 5).await.unwrap(), []);
+    assert_eq!(
+        store
+            .before(&lobby, id(4901), Limit::messages(5))
+            .await
+            .unwrap(),
+        []
+    );
 
     let more = (0..1000).map(|_| append(&store, "more"));
     futures_util::future::try_join_all(more).await.unwrap();
@@ -306,8 +326,8 @@ async fn old_messages_go_and_their_ids_are_not_given_out_again() {
     let dir = tempfile::tempdir().unwrap();
     let kept = fill(dir.path(), 3000).await;
     let young = Retain {
-        messages_per_room: None,
         age: Some(Duration::from_millis(10)),
+        ..Retain::default()
     };
     let store = retaining(dir.path(), young);
     left(&store, 0).await;
@@ -315,7 +335,10 @@ async fn old_messages_go_and_their_ids_are_not_given_out_again() {
     let lobby = RoomName::lobby();
     let newest = kept[2999].id;
     assert_eq!(
-        store.after(&lobby, newest, 5).await.unwrap(),
+        store
+            .after(&lobby, newest, Limit::messages(5))
+            .await
+            .unwrap(),
         After::Complete(Vec::new())
     );
     store.close().await;
@@ -325,11 +348,96 @@ async fn old_messages_go_and_their_ids_are_not_given_out_again() {
 }
 
 #[tokio::test]
+async fn a_store_that_is_full_loses_the_oldest_messages_of_its_largest_rooms() {
+    const MOST: u64 = 8 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let store = retaining(
+        dir.path(),
+        Retain {
+            bytes: Some(MOST),
+            ..Retain::default()
+        },
+    );
+    let quiet: RoomName = "quiet".parse().unwrap();
+    let small = "x".repeat(1000);
+    for _ in 0..500 {
+        append_to(&store, quiet.clone(), &small).await.unwrap();
+    }
+    let large = "x".repeat(90_000);
+    let count = 4 * MOST / 90_000;
+    for _ in 0..count {
+        append(&store, &large).await.unwrap();
+    }
+    // The last step comes behind the last post.
+    append(&store, "last").await.unwrap();
+    let kept = everything(&store).await;
+    let bytes: usize = kept.iter().map(|message| message.text.len()).sum();
+    assert!(
+        (bytes as u64) < MOST,
+        "{bytes} bytes in {} messages",
+        kept.len()
+    );
+    assert_eq!(kept.last().unwrap().id.seq, count + 1, "the newest stays");
+    let seqs = kept.iter().map(|message| message.id.seq);
+    let first = kept[0].id.seq;
+    assert!(seqs.eq(first..=count + 1), "what stays has no hole");
+    let of_quiet = store.last(&quiet, ALL).await.unwrap();
+    assert_eq!(of_quiet.len(), 500, "a small room pays for a large one");
+    let file = fs::metadata(dir.path().join("log.db")).unwrap().len();
+    assert!(file < 2 * MOST, "the file has {file} bytes");
+}
+
+#[tokio::test]
+async fn a_room_of_which_nothing_is_kept_is_forgotten_but_not_its_ids() {
+    let dir = tempfile::tempdir().unwrap();
+    let room = |name: &str| -> RoomName { name.parse().unwrap() };
+    let young = Retain {
+        age: Some(Duration::from_millis(10)),
+        ..Retain::default()
+    };
+    let store = retaining(dir.path(), young);
+    let mut last = None;
+    for _ in 0..5 {
+        last = Some(append_to(&store, room("gone"), "old").await.unwrap().id);
+    }
+    let last = last.unwrap();
+    let file = Connection::open(dir.path().join("log.db")).unwrap();
+    let start = Instant::now();
+    loop {
+        let rooms = "SELECT count(*) FROM rooms";
+        let rooms: i64 = file.query_row(rooms, [], |row| row.get(0)).unwrap();
+        if rooms == 0 {
+            break;
+        }
+        assert!(start.elapsed() < DEADLINE, "{rooms} rooms are left");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    drop(file);
+    let unknown = store.after(&room("gone"), last, ALL).await.unwrap();
+    assert_eq!(unknown, After::Complete(Vec::new()), "nothing was missed");
+    store.close().await;
+    let store = open(dir.path());
+    for name in ["gone", "new"] {
+        let next = append_to(&store, room(name), "next").await.unwrap();
+        assert_eq!(next.id.seq, last.seq + 1, "in {name}");
+    }
+    let missed = store.after(&room("gone"), last, ALL).await.unwrap();
+    assert!(matches!(missed, After::Complete(messages) if messages.len() == 1));
+    let earlier = MessageId {
+        seq: last.seq - 1,
+        ..last
+    };
+    let missed = store.after(&room("gone"), earlier, ALL).await.unwrap();
+    assert_eq!(missed, After::Gap, "what is not kept was missed");
+}
+
+#[tokio::test]
 async fn messages_grow_old_while_the_log_is_open() {
     let dir = tempfile::tempdir().unwrap();
     let young = Retain {
         messages_per_room: Some(1_000_000),
         age: Some(Duration::from_secs(1)),
+        ..Retain::default()
     };
     let store = retaining(dir.path(), young);
     append(&store, "grows old").await.unwrap();

@@ -38,7 +38,7 @@ use super::{
 use crate::{
     chat::{
         message::{Message, MessageId, RoomName},
-        store::{After, StoreError},
+        store::{After, Limit, StoreError},
     },
     redis::Redis,
 };
@@ -213,24 +213,23 @@ impl Worker {
     async fn kept_lately(&self) -> Result<Vec<Arc<Message>>, StoreError> {
         let (store, lobby) = (&self.channel.context.store, RoomName::lobby());
         let mut kept = Vec::new();
-        let newest = store.last(&lobby, 1).await?;
+        let newest = store.last(&lobby, Limit::ONE).await?;
         let Some(epoch) = newest.first().map(|newest| newest.id.epoch) else {
             return Ok(kept);
         };
         let beginning = MessageId { seq: 0, epoch };
         let mut after = self.received.since().unwrap_or(beginning);
         loop {
-            let page = match store.after(&lobby, after, PAGE).await? {
-                After::Complete(page) => page,
+            let (page, is_end) = match store.after(&lobby, after, Limit::messages(PAGE)).await? {
+                After::Complete(page) => (page, false),
                 // Another epoch: what it has of the received messages is among its last.
-                After::Gap => store.last(&lobby, PAGE).await?,
+                After::Gap => (store.last(&lobby, Limit::messages(PAGE)).await?, true),
             };
             let last = page.last().map(|last| last.id);
-            let is_full = page.len() == PAGE;
             let name = Some(self.channel.status.name());
             kept.extend(page.into_iter().filter(|kept| kept.bridge.as_ref() == name));
             match last {
-                Some(last) if is_full => after = last,
+                Some(last) if !is_end => after = last,
                 _ => return Ok(kept),
             }
         }
@@ -251,7 +250,7 @@ impl Worker {
     /// Waits while the store fails; received messages stay in the buffer.
     async fn turn(&self) -> Result<(), StoreError> {
         let (store, lobby) = (&self.channel.context.store, RoomName::lobby());
-        let last = again(|| store.last(&lobby, 1)).await?;
+        let last = again(|| store.last(&lobby, Limit::ONE)).await?;
         self.received.turn(last.first().map(|newest| newest.id));
         Ok(())
     }

@@ -8,7 +8,7 @@ use tokio::{sync::watch, time::timeout};
 use super::{BridgeContext, again};
 use crate::chat::{
     message::{BridgeName, Message, MessageId, RoomName},
-    store::{After, Store, StoreError},
+    store::{After, Limit, Store, StoreError},
 };
 
 /// How often the store is read even without a notification.
@@ -124,7 +124,7 @@ impl Sender {
         let after = match self.place {
             Place::After(id) => id,
             Place::Beginning => {
-                let newest = again(|| self.store.last(&self.room, 1)).await?;
+                let newest = again(|| self.store.last(&self.room, Limit::ONE)).await?;
                 let Some(newest) = newest.first() else {
                     return Ok(Vec::new());
                 };
@@ -132,7 +132,7 @@ impl Sender {
                 MessageId { seq: 0, epoch }
             }
         };
-        match again(|| self.store.after(&self.room, after, limit)).await? {
+        match again(|| self.store.after(&self.room, after, Limit::messages(limit))).await? {
             After::Complete(messages) => Ok(messages),
             After::Gap => {
                 self.skip(after).await?;
@@ -143,7 +143,7 @@ impl Sender {
 
     /// Moves past messages that retention has removed, or to the end of a store with another epoch.
     async fn skip(&mut self, after: MessageId) -> Result<(), StoreError> {
-        let newest = again(|| self.store.last(&self.room, 1)).await?;
+        let newest = again(|| self.store.last(&self.room, Limit::ONE)).await?;
         let newest = newest.first().map(|message| message.id);
         let Some(newest) = newest.filter(|newest| newest.epoch == after.epoch) else {
             tracing::error!(bridge = %self.bridge, "the store has another epoch: messages that were not sent yet are unknown; going on at its end");
@@ -156,7 +156,7 @@ impl Sender {
                 seq: unknown + (known - unknown) / 2,
                 ..newest
             };
-            match again(|| self.store.after(&self.room, middle, 1)).await? {
+            match again(|| self.store.after(&self.room, middle, Limit::NOTHING)).await? {
                 After::Gap => unknown = middle.seq,
                 After::Complete(_) => known = middle.seq,
             }
@@ -182,7 +182,7 @@ impl Sender {
 
     /// The bookmark at the room's end.
     async fn end(&self) -> Result<String, StoreError> {
-        let newest = again(|| self.store.last(&self.room, 1)).await?;
+        let newest = again(|| self.store.last(&self.room, Limit::ONE)).await?;
         let newest = newest.first().map(|newest| newest.id.to_string());
         Ok(newest.unwrap_or_else(|| BEGINNING.into()))
     }

@@ -272,7 +272,7 @@ async fn work(hold: Hold) {
             }
             Step::Read { after, limit } => {
                 let waiting = store.pending(user, after, limit).await;
-                inbox.read(&hold, waiting.as_deref().ok(), limit);
+                inbox.read(&hold, waiting.as_ref().ok());
                 waiting.map(|_| ())
             }
         };

@@ -3,19 +3,28 @@
 
 pub mod direct;
 pub mod message;
+mod new_rooms;
 pub mod presence;
 pub mod room;
 pub mod socket;
 pub mod store;
+mod turns;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    num::NonZeroU32,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use self::{
     direct::Inboxes,
     message::{AuthorName, Envelope, IdempotencyKey, Message, MessageId, Post, RoomName, UserId},
+    new_rooms::NewRooms,
     presence::Presence,
     room::{Rooms, Start},
-    store::{Appended, RoomActivity, Store, StoreError, Tail, Thread, ThreadState},
+    store::{Appended, Limit, RoomActivity, Store, StoreError, Tail, Thread, ThreadState},
+    turns::Turns,
 };
 
 /// Text in one page of scrollback, in bytes; one message at least. The page is one answer, and what
@@ -29,6 +38,8 @@ const SETTLING: Duration = Duration::from_secs(2);
 /// The whole chat of one replica.
 pub struct Chat {
     store: Arc<dyn Store>,
+    turns: Turns,
+    new_rooms: NewRooms,
     pub rooms: Arc<Rooms>,
     pub direct: Arc<Inboxes>,
     pub presence: Arc<Presence>,
@@ -45,6 +56,8 @@ pub struct Limits {
     pub history: usize,
     /// Direct messages that may wait for one person.
     pub pending: usize,
+    /// Rooms that an address may open in an hour; `None` for no limit.
+    pub new_rooms: Option<NonZeroU32>,
 }
 
 /// Why a message was not taken. Nothing was kept.
@@ -60,8 +73,11 @@ pub enum Refused {
 
 impl Chat {
     pub fn new(store: Arc<dyn Store>, replica: Arc<str>, limits: Limits) -> Arc<Self> {
+        let turns = Turns::new();
         Arc::new(Self {
-            rooms: Rooms::new(store.clone()),
+            rooms: Rooms::new(store.clone(), turns.clone()),
+            turns,
+            new_rooms: NewRooms::new(limits.new_rooms),
             direct: Inboxes::new(store.clone()),
             store,
             presence: Presence::new(),
@@ -104,6 +120,13 @@ impl Chat {
         self.accept(room, author, text, key, Some(envelope)).await
     }
 
+    /// Whether a client at this address may post to a room that it is in: to one that holds no message only if it has not
+    /// opened too many.
+    pub fn may_post(&self, room: &RoomName, client: IpAddr) -> bool {
+        let holds_messages = self.rooms.newest(room).is_some();
+        holds_messages || self.new_rooms.may_open(room, client, Instant::now())
+    }
+
     /// Takes in what a bridge was told, as it is: its author and replica are not ours.
     pub async fn relay(&self, post: Post) -> Result<Appended, Refused> {
         if post.text.trim().is_empty() {
@@ -136,27 +159,32 @@ impl Chat {
     }
 
     /// The messages just before `id`, or the newest, oldest first, at most `limit` and a bounded number
-    /// of bytes, and whether there are older ones.
+    /// of bytes, and whether there are older ones; for a client at this address.
     pub async fn before(
         &self,
         room: &RoomName,
         id: Option<MessageId>,
         limit: usize,
+        client: IpAddr,
     ) -> Result<(Vec<Arc<Message>>, bool), StoreError> {
-        let mut messages = match id {
-            Some(id) => self.store.before(room, id, limit + 1).await?,
-            None => self.store.last(room, limit + 1).await?,
+        let _turn = self.turns.take(client).await?;
+        let most = Limit {
+            messages: limit,
+            bytes: PAGE_BYTES,
         };
-        let mut bytes = 0;
-        let fit = (messages.iter().rev().take(limit))
-            .take_while(|message| {
-                bytes += message.text.len();
-                bytes <= PAGE_BYTES || bytes == message.text.len()
-            })
-            .count();
-        let older = messages.len() - fit;
-        messages.drain(..older);
-        Ok((messages, older > 0))
+        let messages = match id {
+            Some(id) => self.store.before(room, id, most).await?,
+            None => self.store.last(room, most).await?,
+        };
+        let more = match messages.first() {
+            Some(oldest) => !self
+                .store
+                .before(room, oldest.id, Limit::ONE)
+                .await?
+                .is_empty(),
+            None => false,
+        };
+        Ok((messages, more))
     }
 
     /// Where a reader starts that wants what was said in this time before now, the last `limit` at most. Where
@@ -165,15 +193,30 @@ impl Chat {
         let Ok(moment) = self.store.lately(ago).await else {
             return Start::Last(limit);
         };
-        let last = self.store.last(room, limit).await.unwrap_or_default();
-        let before = last.iter().rfind(|message| message.time < moment);
-        before.map_or(Start::Last(limit), |message| {
-            Start::After(message.id, limit)
-        })
+        let (mut left, mut oldest) = (limit, None);
+        while left > 0 {
+            let page = Limit::messages(left);
+            let read = match oldest {
+                Some(id) => self.store.before(room, id, page).await,
+                None => self.store.last(room, page).await,
+            };
+            let read = read.unwrap_or_default();
+            if let Some(before) = read.iter().rfind(|message| message.time < moment) {
+                return Start::After(before.id, limit);
+            }
+            let Some(first) = read.first() else { break };
+            (left, oldest) = (left - read.len(), Some(first.id));
+        }
+        Start::Last(limit)
     }
 
-    /// The rooms that hold a message, the most recently used first, at most `limit`.
-    pub async fn active_rooms(&self, limit: usize) -> Result<Vec<RoomActivity>, StoreError> {
+    /// The rooms that hold a message, the most recently used first, at most `limit`; for a client at this address.
+    pub async fn active_rooms(
+        &self,
+        limit: usize,
+        client: IpAddr,
+    ) -> Result<Vec<RoomActivity>, StoreError> {
+        let _turn = self.turns.take(client).await?;
         self.store.rooms(limit).await
     }
 

@@ -3,8 +3,9 @@
 //! messages come from), `socket` (where they go), `dialects` (which renders them).
 
 use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, atomic::AtomicUsize},
 };
 
 use indexmap::IndexMap;
@@ -16,23 +17,16 @@ use super::{
     direct::Inboxes,
     message::{Message, MessageId, RoomName},
     socket::{CloseReason, Socket, SocketId},
-    store::{After, Store, StoreError, Tail, TailItem},
+    store::{After, Limit, Store, StoreError, Tail, TailItem},
+    turns::Turns,
 };
 
+mod pace;
+mod recent;
 mod subscription;
 
-use self::subscription::Place;
 pub use self::subscription::{PendingSubscription, Subscription};
-
-/// Messages of a room in use that are held in memory, so that newcomers and those who come back
-/// after a short absence cost the store nothing.
-const RECENT_MESSAGES: usize = 256;
-
-/// The same, in bytes of text.
-const RECENT_BYTES: usize = 256 * 1024;
-
-/// Messages read from the store at once for a reader that is further behind.
-const PAGE: usize = 200;
+use self::{recent::Recent, subscription::Place};
 
 /// Deliveries, and bytes of text delivered, between two chances for other tasks to run: those that
 /// write them out, first of all.
@@ -63,6 +57,9 @@ pub enum Start {
 /// The rooms that somebody on this replica reads.
 pub struct Rooms {
     store: Arc<dyn Store>,
+    turns: Turns,
+    /// Bytes of text that the rooms hold in memory.
+    held: Arc<AtomicUsize>,
     rooms: Mutex<HashMap<RoomName, (Arc<Room>, usize)>>,
     /// How many batches passed the tail.
     passed: watch::Sender<u64>,
@@ -73,10 +70,8 @@ struct Room {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
-    recent: VecDeque<Arc<Message>>,
-    recent_bytes: usize,
+    recent: Recent,
     audiences: Vec<Audience>,
     /// How many seats were ever taken.
     subscriptions: u64,
@@ -100,42 +95,37 @@ struct Reader {
 }
 
 impl Rooms {
-    pub fn new(store: Arc<dyn Store>) -> Arc<Self> {
+    pub(super) fn new(store: Arc<dyn Store>, turns: Turns) -> Arc<Self> {
         Arc::new(Self {
             store,
+            turns,
+            held: Arc::default(),
             rooms: Mutex::default(),
             passed: watch::Sender::default(),
         })
     }
 
-    /// Finds out where a reader starts, before anything is sent to it.
+    /// Finds out where a reader at this address starts, before anything is sent to it.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store, and [`StoreError::Busy`] where the reader had no turn to ask it.
     pub async fn enter(
         self: &Arc<Self>,
         name: RoomName,
         from: Start,
+        client: IpAddr,
     ) -> Result<PendingSubscription, StoreError> {
         let place = Place::take(self, name);
-        place.room.load(&*self.store, &place.name).await?;
-        let (first_page, reset) = match from {
-            Start::Last(count) => (self.last(&place, count).await?, false),
-            Start::After(id, count) => match self.after(&place, id).await? {
-                After::Complete(messages) => (messages, false),
-                After::Gap => (self.last(&place, count).await?, true),
+        self.load(&place, client).await?;
+        let (start, is_reset) = match from {
+            Start::Last(count) => (self.start_of_last(&place, count, client).await?, false),
+            Start::After(id, count) => match self.knows(&place, id, client).await? {
+                true => (id.seq, false),
+                false => (self.start_of_last(&place, count, client).await?, true),
             },
         };
-        let cursor = match (first_page.last(), from, reset) {
-            (Some(message), ..) => message.id.seq,
-            (None, Start::After(id, _), false) => id.seq,
-            (None, Start::Last(0) | Start::After(_, 0), _) => place.room.newest(),
-            // Nothing was there a moment ago; what is there by now is new.
-            (None, ..) => 0,
-        };
-        Ok(PendingSubscription {
-            place,
-            first_page,
-            cursor,
-            reset,
-        })
+        Ok(PendingSubscription::new(place, client, start, is_reset))
     }
 
     /// Hands what passes the store's tail to the readers, and what is for one person to its inbox, until the
@@ -191,7 +181,7 @@ impl Rooms {
     pub fn newest(&self, name: &RoomName) -> Option<MessageId> {
         let room = self.rooms.lock().get(name).map(|(room, _)| room.clone())?;
         let state = room.state.lock();
-        state.recent.back().map(|message| message.id)
+        state.recent.newest()
     }
 
     /// Changes whenever messages have passed the tail, of whatever room.
@@ -204,92 +194,78 @@ impl Rooms {
         self.rooms.lock().len()
     }
 
-    async fn last(&self, place: &Place, count: usize) -> Result<Vec<Arc<Message>>, StoreError> {
-        match place.room.recent_last(count) {
-            Some(messages) => Ok(messages),
-            None => self.store.last(&place.name, count).await,
-        }
+    /// Reads the newest messages of a room once. What arrives meanwhile is put behind them.
+    async fn load(&self, place: &Place, client: IpAddr) -> Result<(), StoreError> {
+        let load = async || {
+            let limit = Recent::most(&self.held);
+            let _turn = self.turns.take(client).await?;
+            let kept = self.store.last(&place.name, limit).await?;
+            place.room.state.lock().recent.put_before(kept);
+            Ok(())
+        };
+        place.room.loaded.get_or_try_init(load).await.map(|_| ())
     }
 
-    async fn after(&self, place: &Place, id: MessageId) -> Result<After, StoreError> {
-        match place.room.recent_after(id) {
-            Some(messages) => Ok(After::Complete(messages)),
-            None => self.store.after(&place.name, id, PAGE).await,
+    /// The seq that the newest `count` messages follow.
+    async fn start_of_last(
+        &self,
+        place: &Place,
+        count: usize,
+        client: IpAddr,
+    ) -> Result<u64, StoreError> {
+        if let Some(seq) = place.room.state.lock().recent.start_of_last(count) {
+            return Ok(seq);
         }
+        let _turn = self.turns.take(client).await?;
+        self.store.start_of_last(&place.name, count).await
+    }
+
+    /// Whether it is known what follows this id.
+    async fn knows(
+        &self,
+        place: &Place,
+        id: MessageId,
+        client: IpAddr,
+    ) -> Result<bool, StoreError> {
+        if place.room.state.lock().recent.covers(id) {
+            return Ok(true);
+        }
+        Ok(matches!(
+            self.page(place, id, Limit::NOTHING, client).await?,
+            After::Complete(_)
+        ))
+    }
+
+    /// Reads what follows an id, when it is the client's turn.
+    async fn page(
+        &self,
+        place: &Place,
+        id: MessageId,
+        limit: Limit,
+        client: IpAddr,
+    ) -> Result<After, StoreError> {
+        let _turn = self.turns.take(client).await?;
+        self.store.after(&place.name, id, limit).await
     }
 }
 
 impl Room {
-    fn new() -> Arc<Self> {
+    fn new(held: &Arc<AtomicUsize>) -> Arc<Self> {
         Arc::new(Self {
             loaded: OnceCell::new(),
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                recent: Recent::new(held),
+                audiences: Vec::new(),
+                subscriptions: 0,
+                is_over: false,
+            }),
         })
-    }
-
-    /// Reads the newest messages once. What arrives meanwhile is put behind them.
-    async fn load(&self, store: &dyn Store, name: &RoomName) -> Result<(), StoreError> {
-        let load = async || {
-            let kept = store.last(name, RECENT_MESSAGES).await?;
-            let mut state = self.state.lock();
-            let newest = kept.last().map_or(0, |message| message.id.seq);
-            let mut arrived = std::mem::take(&mut state.recent);
-            state.recent_bytes = 0;
-            arrived.retain(|message| message.id.seq > newest);
-            // So much arrived that memory let go of the first of it: what was read does not join on.
-            let joins_on = arrived
-                .front()
-                .is_none_or(|first| first.id.seq == newest + 1);
-            let kept = kept.into_iter().filter(|_| joins_on);
-            for message in kept.chain(arrived) {
-                state.remember(message);
-            }
-            Ok(())
-        };
-        self.loaded.get_or_try_init(load).await.map(|_| ())
-    }
-
-    fn newest(&self) -> u64 {
-        self.state
-            .lock()
-            .recent
-            .back()
-            .map_or(0, |message| message.id.seq)
-    }
-
-    /// The last `count` messages, where memory holds them all.
-    fn recent_last(&self, count: usize) -> Option<Vec<Arc<Message>>> {
-        let state = self.state.lock();
-        let reaches_back = state.recent.len() >= count
-            || state.recent.front().is_none_or(|first| first.id.seq == 1);
-        reaches_back.then(|| {
-            state
-                .recent
-                .iter()
-                .skip(state.recent.len().saturating_sub(count))
-                .cloned()
-                .collect()
-        })
-    }
-
-    /// What follows `id`, where memory holds it all.
-    fn recent_after(&self, id: MessageId) -> Option<Vec<Arc<Message>>> {
-        let state = self.state.lock();
-        let (first, last) = (state.recent.front()?.id, state.recent.back()?.id);
-        // A client may ask for any number: that it is not beyond the newest comes before the sum.
-        let covers =
-            id.epoch == first.epoch && id.seq <= last.seq && first.seq <= id.seq.saturating_add(1);
-        covers.then(|| state.since(id.seq).cloned().collect())
     }
 
     /// Returns how many readers got it.
     fn deliver(&self, message: Arc<Message>) -> usize {
         let mut state = self.state.lock();
-        if state
-            .recent
-            .back()
-            .is_some_and(|newest| message.id.seq <= newest.id.seq)
-        {
+        if (state.recent.newest()).is_some_and(|newest| message.id.seq <= newest.seq) {
             // Loading the room read it before it passed the tail: all readers have it.
             return 0;
         }
@@ -305,30 +281,12 @@ impl Room {
             }
             delivered += audience.readers.len();
         }
-        state.remember(message);
+        state.recent.push(message);
         delivered
     }
 }
 
 impl State {
-    fn remember(&mut self, message: Arc<Message>) {
-        self.recent_bytes += message.text.len();
-        self.recent.push_back(message);
-        while self.recent.len() > RECENT_MESSAGES
-            || (self.recent_bytes > RECENT_BYTES && self.recent.len() > 1)
-        {
-            if let Some(oldest) = self.recent.pop_front() {
-                self.recent_bytes -= oldest.text.len();
-            }
-        }
-    }
-
-    fn since(&self, seq: u64) -> impl Iterator<Item = &Arc<Message>> {
-        self.recent
-            .iter()
-            .skip_while(move |message| message.id.seq <= seq)
-    }
-
     /// Returns the number of the seat.
     fn subscribe(&mut self, socket: Arc<dyn Socket>, words: &Arc<dyn Render>, has: u64) -> u64 {
         let audience = match self

@@ -4,6 +4,7 @@
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
+    net::IpAddr,
     num::ParseIntError,
     str::FromStr,
     sync::{
@@ -181,10 +182,21 @@ pub enum Unanswered {
     Mute,
 }
 
+/// How much is queued for a connection and not sent yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    pub bytes: usize,
+    /// More than half of the bytes or packets that may be queued are.
+    pub is_half_full: bool,
+}
+
 /// Where a socket's events go out.
 #[async_trait]
 pub trait Socket: Send + Sync + 'static {
     fn id(&self) -> SocketId;
+
+    /// The address of the client; behind a trusted proxy the one that the proxy names.
+    fn remote(&self) -> IpAddr;
 
     /// Queues one event with one argument. Never waits. A socket whose queue is full is cut off as
     /// [`CloseReason::SlowPeer`]: it is never left with a hole.
@@ -223,8 +235,16 @@ pub trait Socket: Send + Sync + 'static {
     /// Leaves a channel of volatile events.
     fn leave(&self, channel: &str);
 
+    /// How much is queued and not sent yet, for all sockets of the connection together. `None` once the socket is
+    /// gone, or about to be.
+    fn backlog(&self) -> Option<Backlog>;
+
     /// Waits until at most half of what may be queued is, or the socket is gone.
     async fn drained(&self);
+
+    /// Waits until the client has taken all that is queued, or the socket is gone. A client that polls takes
+    /// nothing before it polls.
+    async fn emptied(&self);
 
     /// Ends the connection; what is queued is still sent unless the reason is abrupt.
     fn close(&self, why: CloseReason);

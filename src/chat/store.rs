@@ -35,6 +35,37 @@ pub type Appended = Pin<Box<dyn Future<Output = Result<Arc<Message>, StoreError>
 /// [`Store::thread_state`] to answer.
 pub type Receipts = broadcast::Receiver<Receipt>;
 
+/// How much one read brings at most. It ends before the message with which it would be more than that, but
+/// brings one where there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Limit {
+    pub messages: usize,
+    /// Of text.
+    pub bytes: usize,
+}
+
+impl Limit {
+    /// Nothing is wanted but to know whether an id is known.
+    pub const NOTHING: Self = Self {
+        messages: 0,
+        bytes: 0,
+    };
+
+    /// One message, however long.
+    pub const ONE: Self = Self {
+        messages: 1,
+        bytes: 0,
+    };
+
+    /// So many messages, and no more text than anybody needs at once.
+    pub const fn messages(messages: usize) -> Self {
+        Self {
+            messages,
+            bytes: 256 * 1024,
+        }
+    }
+}
+
 /// An ordered, durable record of every room.
 ///
 /// A post with an [`Envelope`](super::message::Envelope) is a direct message: kept like any other, and
@@ -52,37 +83,36 @@ pub trait Store: Send + Sync + 'static {
         self.accept(post).await?.await
     }
 
-    /// The newest `limit` messages of a room, oldest first.
-    async fn last(&self, room: &RoomName, limit: usize) -> Result<Vec<Arc<Message>>, StoreError>;
+    /// The newest messages of a room, oldest first.
+    async fn last(&self, room: &RoomName, limit: Limit) -> Result<Vec<Arc<Message>>, StoreError>;
 
-    /// The messages that follow `id`, oldest first, at most `limit`.
+    /// The messages that follow `id`, oldest first.
     async fn after(
         &self,
         room: &RoomName,
         id: MessageId,
-        limit: usize,
+        limit: Limit,
     ) -> Result<After, StoreError>;
 
-    /// The messages just before `id`, oldest first, at most `limit`.
+    /// The messages just before `id`, oldest first.
     async fn before(
         &self,
         room: &RoomName,
         id: MessageId,
-        limit: usize,
+        limit: Limit,
     ) -> Result<Vec<Arc<Message>>, StoreError>;
+
+    /// The seq that the newest `count` messages of a room follow; all that are kept where these are fewer.
+    async fn start_of_last(&self, room: &RoomName, count: usize) -> Result<u64, StoreError>;
 
     /// The rooms that hold a message, the most recently used first, at most `limit`. Conversations of
     /// two are not among them.
     async fn rooms(&self, limit: usize) -> Result<Vec<RoomActivity>, StoreError>;
 
     /// What waits for this person, the oldest first: the pending messages with a
-    /// [place](super::message::Direct::place) after `after`, at most `limit`.
-    async fn pending(
-        &self,
-        user: &UserId,
-        after: u64,
-        limit: usize,
-    ) -> Result<Vec<Arc<Message>>, StoreError>;
+    /// [place](super::message::Direct::place) after `after`.
+    async fn pending(&self, user: &UserId, after: u64, limit: Limit)
+    -> Result<Waiting, StoreError>;
 
     /// Takes messages out of this person's inbox, for good once it is done. Places of which none is
     /// pending are passed over.
@@ -105,8 +135,8 @@ pub trait Store: Send + Sync + 'static {
     async fn threads(&self, user: &UserId, limit: usize) -> Result<Vec<Thread>, StoreError>;
 
     /// The direct messages of all people in the order in which they were kept, each with its number among
-    /// them: those after a number, at most `limit`. At least the newest 65,536 are known, as far as they are kept.
-    async fn direct_messages(&self, after: u64, limit: usize)
+    /// them: those after a number. At least the newest 65,536 are known, as far as they are kept.
+    async fn direct_messages(&self, after: u64, limit: Limit)
     -> Result<DirectMessages, StoreError>;
 
     /// What is noted under a name beside the messages, by whichever replica.
@@ -127,6 +157,14 @@ pub trait Store: Send + Sync + 'static {
 
     /// Finishes what was accepted and closes. Every later call answers [`StoreError::Closed`].
     async fn close(&self);
+}
+
+/// What waits for one person.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    pub messages: Vec<Arc<Message>>,
+    /// More waits behind these.
+    pub more: bool,
 }
 
 /// Direct messages of all people.

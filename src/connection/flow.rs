@@ -15,7 +15,7 @@ use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
 use super::pace::Pace;
-use crate::chat::socket::CloseReason;
+use crate::chat::socket::{Backlog, CloseReason};
 
 /// Events that may wait to be dealt with before a session's bytes are left unread. What was read already
 /// still comes in, so the queue holds at most what one read brings on top.
@@ -86,6 +86,10 @@ pub(crate) struct Flow {
     /// What waits in the queue, in packets.
     packets: AtomicUsize,
     progress: Notify,
+    /// Bytes that ever went out.
+    sent: AtomicU64,
+    /// How many wait in [`Flow::emptied`].
+    emptying: AtomicUsize,
     unheard: AtomicUsize,
     unheard_bytes: AtomicUsize,
     wire: AtomicWaker,
@@ -108,6 +112,8 @@ impl Flow {
             on_top: AtomicUsize::new(0),
             packets: AtomicUsize::new(0),
             progress: Notify::new(),
+            sent: AtomicU64::new(0),
+            emptying: AtomicUsize::new(0),
             unheard: AtomicUsize::new(0),
             unheard_bytes: AtomicUsize::new(0),
             wire: AtomicWaker::new(),
@@ -151,7 +157,11 @@ impl Flow {
     /// Bytes went out.
     pub(crate) fn sent(&self, bytes: usize) {
         let half = self.limits().backlog / 2;
+        self.sent.fetch_add(bytes as u64, Ordering::SeqCst);
         self.lower(&self.backlog, bytes, half);
+        if self.emptying.load(Ordering::SeqCst) > 0 {
+            self.progress.notify_waiters();
+        }
         if self.on_top.load(Ordering::Acquire) > 0 && self.backlog.load(Ordering::Acquire) <= half {
             self.on_top.store(0, Ordering::Release);
         }
@@ -174,9 +184,32 @@ impl Flow {
             || self.packets.load(Ordering::Acquire) > self.limits().backlog_packets / 2
     }
 
+    /// How much is queued and not sent yet.
+    pub(crate) fn backlog(&self) -> Backlog {
+        Backlog {
+            bytes: self.backlog.load(Ordering::Acquire),
+            is_half_full: self.is_half_full(),
+        }
+    }
+
     /// Waits until at most half of what may be queued is, or there is nobody left to send it to.
     pub(crate) async fn drained(&self, is_connected: impl Fn() -> bool) {
-        let must_wait = || self.is_half_full() && is_connected();
+        self.wait_while(|| self.is_half_full() && is_connected())
+            .await;
+    }
+
+    /// Waits until all that is queued now has been sent, or there is nobody left to send it to.
+    pub(crate) async fn emptied(&self, is_connected: impl Fn() -> bool) {
+        let _waiting = Waiting::new(&self.emptying);
+        let waits = self.backlog.load(Ordering::Acquire) as u64;
+        let all = self.sent.load(Ordering::SeqCst) + waits;
+        // What is queued meanwhile may keep the queue from ever being empty.
+        let is_sent =
+            || self.sent.load(Ordering::SeqCst) >= all || self.backlog.load(Ordering::Acquire) == 0;
+        self.wait_while(|| !is_sent() && is_connected()).await;
+    }
+
+    async fn wait_while(&self, must_wait: impl Fn() -> bool) {
         while must_wait() {
             let progress = self.progress.notified();
             if must_wait() {
@@ -252,6 +285,23 @@ impl Flow {
     }
 }
 
+/// Somebody waits; counts until it is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        // Either this waiter sees what was sent, or the sender sees that somebody waits.
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 /// An event that came in and has not been dealt with. Counts until it is dropped.
 pub(crate) struct Unheard<S: AsRef<Flow>> {
     session: Arc<S>,
@@ -283,111 +333,4 @@ impl<S: AsRef<Flow>> Drop for Unheard<S> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::future::poll_fn;
-
-    use super::*;
-
-    /// How often each race is run.
-    const RUNS: usize = 200_000;
-    const DEADLINE: Duration = Duration::from_secs(30);
-
-    struct Session(Flow);
-
-    impl AsRef<Flow> for Session {
-        fn as_ref(&self) -> &Flow {
-            &self.0
-        }
-    }
-
-    fn session() -> Arc<Session> {
-        Arc::new(Session(Flow::new(Shared::new(Limits {
-            message: 1 << 10,
-            payload: 1 << 10,
-            backlog: 1 << 20,
-            backlog_packets: 8,
-            sessions: 1,
-            stall: DEADLINE,
-            event_rate: None,
-            flood: DEADLINE,
-        }))))
-    }
-
-    async fn readable(flow: &Flow) {
-        poll_fn(|cx| match flow.may_read(Reader::Wire, cx.waker()) {
-            true => std::task::Poll::Ready(()),
-            false => std::task::Poll::Pending,
-        })
-        .await;
-    }
-
-    #[test]
-    fn one_event_is_taken_whatever_its_size_where_little_waits() {
-        let session = session();
-        let (flow, most) = (&session.0, session.0.limits().backlog);
-        assert!(flow.queued(4 * most));
-        assert!(flow.queued(most), "what follows waits besides");
-        assert!(!flow.queued(1));
-        flow.sent(5 * most + 1);
-        assert!(flow.queued(most));
-        assert!(!flow.queued(1), "once it is gone, no more than ever");
-    }
-
-    #[test]
-    fn what_waits_is_too_much_by_its_packets_or_by_its_bytes() {
-        let session = session();
-        let flow = &session.0;
-        let most = *flow.limits();
-        assert!((0..most.backlog_packets).all(|_| flow.queued(1)));
-        assert!(!flow.queued(1));
-        flow.taken(2);
-        assert!(flow.queued(1));
-        flow.taken(1);
-        assert!(flow.queued(most.backlog / 2));
-        flow.taken(1);
-        assert!(!flow.queued(most.backlog / 2));
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn a_client_whose_events_are_dealt_with_meanwhile_is_read_on_from() {
-        let session = session();
-        let (heard, mut to_hear) = tokio::sync::mpsc::channel(2 * UNHEARD_EVENTS);
-        let hearing = tokio::spawn(async move { while to_hear.recv().await.is_some() {} });
-        let reading = async {
-            for _ in 0..RUNS {
-                readable(&session.0).await;
-                let unheard = Unheard::new(session.clone(), 1);
-                heard.send(unheard).await.ok();
-            }
-            drop(heard);
-        };
-        let read = tokio::time::timeout(DEADLINE, reading).await;
-        assert!(read.is_ok(), "nobody woke the reader");
-        hearing.await.unwrap();
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn a_client_that_takes_what_it_is_told_is_read_on_from() {
-        let session = session();
-        let (queue, mut queued) = tokio::sync::mpsc::channel(64);
-        let writer = session.clone();
-        let writing = tokio::spawn(async move {
-            while queued.recv().await.is_some() {
-                writer.0.taken(1);
-                writer.0.sent(1);
-            }
-        });
-        let reading = async {
-            for _ in 0..RUNS {
-                readable(&session.0).await;
-                assert!(session.0.queued(1));
-                queue.send(()).await.unwrap();
-            }
-            drop(queue);
-        };
-        let read = tokio::time::timeout(DEADLINE, reading).await;
-        assert!(read.is_ok(), "nobody woke the reader");
-        writing.await.unwrap();
-        assert_eq!(session.0.packets.load(Ordering::Acquire), 0);
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 
-use self::lines::MESSAGES;
+use self::lines::{HISTORY_BYTES, MESSAGES};
 pub use self::lines::{Line, NOBODY, Renderer};
 use super::{Dialect, Event, Handler, Handshake, Refusal};
 use crate::log_limit::log_limited;
@@ -156,13 +156,14 @@ impl Handler for Talking {
 impl Talking {
     async fn enter(&self) -> Result<Subscription, StoreError> {
         let history = self.chat.limits().history;
+        let (rooms, lobby) = (&self.chat.rooms, RoomName::lobby());
         let from = Start::Last(history);
-        let mut entry = self.chat.rooms.enter(RoomName::lobby(), from).await?;
-        let page = entry.take_first_page();
-        for array in self.words.history(&page, history) {
-            self.socket.drained().await;
-            self.socket.emit(MESSAGES, &array);
-        }
+        let mut entry = rooms.enter(lobby, from, self.socket.remote()).await?;
+        let begins = entry.due() < history as u64;
+        let first = entry.take_first(HISTORY_BYTES).await?;
+        self.socket
+            .emit(MESSAGES, &self.words.history(&first, begins));
+        // A history of long messages goes on in arrays of one.
         entry.follow(self.socket.clone(), self.words.clone()).await
     }
 

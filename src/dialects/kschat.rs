@@ -267,7 +267,11 @@ impl Talking {
             return Ok(Some(id));
         }
         let room = RoomName::direct(self.client.user(), writer);
-        let (messages, _) = self.chat.before(&room, None, LOOKED_BACK).await?;
+        let (messages, _) =
+            (self
+                .chat
+                .before(&room, None, LOOKED_BACK, self.client.socket().remote()))
+            .await?;
         let is_it = |message: &Message| {
             message.time.as_millisecond() == time
                 && (message.direct.as_ref()).is_some_and(|direct| direct.from == *writer)

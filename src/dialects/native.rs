@@ -8,7 +8,9 @@ use serde::Deserialize;
 
 pub use self::events::tell_presence;
 use self::{
-    answer::{Answer, Problem, ROOMS_JOINED, fields, parse, place, reply, room_name},
+    answer::{
+        Answer, Problem, ROOMS_JOINED, fields, history_limit, parse, place, reply, room_name,
+    },
     direct::DirectMessages,
     events::{PEOPLE_NAMED, PersonWords, Renderer, Said},
     identity::Proof,
@@ -31,9 +33,6 @@ mod identity;
 
 /// Rooms that a list of rooms names at most.
 const ROOMS_LISTED: usize = 200;
-
-/// Messages in one answer to `history`.
-const HISTORY_LIMIT: usize = 100;
 
 /// The dialect of namespace `/chat`.
 pub struct Native {
@@ -251,7 +250,8 @@ impl Talking {
             Some(Ok(id)) => Start::After(id, history),
             Some(Err(_)) => return Err(Problem::BadRequest("`after` is not a message id")),
         };
-        let entry = self.chat.rooms.enter(room.clone(), from).await?;
+        let (rooms, client) = (&self.chat.rooms, self.socket.remote());
+        let entry = rooms.enter(room.clone(), from, client).await?;
         // Joining again starts anew from `after`.
         self.rooms.remove(&room);
         let stay =
@@ -312,6 +312,8 @@ impl Talking {
         }
         let Post { room, text, key } = parse(event)?;
         let (room, name) = self.joined(&room)?;
+        let may_post = self.chat.may_post(&room, self.socket.remote());
+        may_post.then_some(()).ok_or(Problem::TooManyNewRooms)?;
         let key = key.map(|key| key.parse()).transpose();
         let key = key
             .map_err(|_| Problem::BadRequest("`key` is not 1 to 64 printable ASCII characters"))?;
@@ -335,11 +337,9 @@ impl Talking {
         let before: MessageId = before
             .parse()
             .map_err(|_| Problem::BadRequest("`before` is not a message id"))?;
-        let limit = limit.unwrap_or(HISTORY_LIMIT);
-        if !(1..=HISTORY_LIMIT).contains(&limit) {
-            return Err(Problem::BadRequest("`limit` is not between 1 and 100"));
-        }
-        let (messages, more) = self.chat.before(&room, Some(before), limit).await?;
+        let limit = history_limit(limit)?;
+        let client = self.socket.remote();
+        let (messages, more) = (self.chat.before(&room, Some(before), limit, client)).await?;
         let messages: Vec<_> = messages
             .iter()
             .map(|message| Said::from(&**message))
@@ -352,7 +352,7 @@ impl Talking {
     async fn list_rooms(&self) -> Result<Answer, Problem> {
         self.named()?;
         let presence = &self.chat.presence;
-        let active = self.chat.active_rooms(ROOMS_LISTED).await?;
+        let active = (self.chat.active_rooms(ROOMS_LISTED, self.socket.remote())).await?;
         let mut rooms: Vec<_> = active
             .iter()
             .map(|active| {

@@ -87,7 +87,11 @@ impl Handler for Talking {
             .after
             .map_or(Start::Last(history), |id| Start::After(id, history));
         let subscription = async {
-            let entry = self.chat.rooms.enter(room.clone(), from).await?;
+            let entry = (self
+                .chat
+                .rooms
+                .enter(room.clone(), from, self.socket.remote()))
+            .await?;
             entry.follow(self.socket.clone(), self.words.clone()).await
         };
         match subscription.await {

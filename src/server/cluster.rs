@@ -83,3 +83,10 @@ fn listen(
     };
     Ok((listener, address, reached_at))
 }
+
+/// The Redis that this replica shares with others, if it is one of several.
+pub(super) fn shared_redis(settings: &Settings) -> Option<Redis> {
+    let address = settings.redis.address.clone()?;
+    tracing::info!(redis = %address, prefix = settings.redis.prefix, "sharing a redis");
+    Some(Redis::new(address, &settings.redis.prefix))
+}

@@ -115,7 +115,12 @@ pub(super) fn retain(text: &str) -> Result<Retain, String> {
         return Ok(retain);
     }
     for limit in text.split(',') {
-        let earlier = if let Ok(messages) = limit.parse::<u64>() {
+        let earlier = if let Some(bytes) = parse_size(limit) {
+            if bytes < LEAST_STORE {
+                return Err("less than 64MB is too little for a store".into());
+            }
+            retain.bytes.replace(bytes).is_some()
+        } else if let Ok(messages) = limit.parse::<u64>() {
             if messages < 1000 {
                 return Err(
                     "fewer than 1000 messages per room are too few for readers who come back"
@@ -127,15 +132,33 @@ pub(super) fn retain(text: &str) -> Result<Retain, String> {
             retain.age.replace(parse_age(limit)?).is_some()
         };
         if earlier {
-            return Err("two limits of one kind: give a number, an age, or one of each".to_owned());
+            return Err(
+                "two limits of one kind: give a number, an age, a size, or one of each".to_owned(),
+            );
         }
     }
     Ok(retain)
 }
 
+/// The least that a store may be bounded to, in bytes.
+const LEAST_STORE: u64 = 64_000_000;
+
+/// `500MB`, `4GB`, in bytes.
+fn parse_size(text: &str) -> Option<u64> {
+    let units = [
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("TB", 1_000_000_000_000),
+    ];
+    let (number, unit) =
+        (units.into_iter()).find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))?;
+    number.parse::<u64>().ok()?.checked_mul(unit)
+}
+
 fn parse_age(text: &str) -> Result<Duration, String> {
-    let age = parse_duration(text)
-        .map_err(|_| "not a number of messages or an age such as 90d".to_owned())?;
+    let age = parse_duration(text).map_err(|_| {
+        "not a number of messages, an age such as 90d, or a size such as 4GB".to_owned()
+    })?;
     if age < Duration::from_secs(60) {
         return Err("less than a minute is too short for readers who come back".into());
     }

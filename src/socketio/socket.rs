@@ -1,9 +1,12 @@
 //! One connection in one namespace. What the client says waits in its inbox, in the order in which it came, for the
 //! handler that the namespace has given it.
 
-use std::sync::{
-    Arc, Weak,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -14,7 +17,7 @@ use socketioxide_core::Value;
 
 use super::{namespace::Namespace, packet};
 use crate::{
-    chat::socket::{self, Answer, CloseReason, Socket as _, SocketId},
+    chat::socket::{self, Answer, Backlog, CloseReason, Socket as _, SocketId},
     connection::{
         asks::{Answered, Asks},
         channels::{Channels, Member},
@@ -185,6 +188,10 @@ impl Socket {
         self.connection
             .send_all(std::iter::once(packet).chain(attachments), is_in);
     }
+
+    fn is_connected(&self) -> bool {
+        self.is_in.load(Ordering::Acquire) && self.connection.close_reason().is_none()
+    }
 }
 
 fn refs(args: &[Box<RawValue>]) -> Vec<&RawValue> {
@@ -217,6 +224,10 @@ impl socket::Socket for Socket {
         self.id
     }
 
+    fn remote(&self) -> IpAddr {
+        self.connection.handshake.remote
+    }
+
     fn emit(&self, event: &str, payload: &RawValue) {
         self.send_event(
             packet::event(self.name, None, event, &[payload], 0),
@@ -242,10 +253,18 @@ impl socket::Socket for Socket {
         self.all_channels.leave(self, channel);
     }
 
+    fn backlog(&self) -> Option<Backlog> {
+        (self.is_connected()).then(|| self.connection.flow().backlog())
+    }
+
     async fn drained(&self) {
-        let is_connected =
-            || self.is_in.load(Ordering::Acquire) && self.connection.close_reason().is_none();
-        self.connection.flow().drained(is_connected).await;
+        let flow = self.connection.flow();
+        flow.drained(|| self.is_connected()).await;
+    }
+
+    async fn emptied(&self) {
+        let flow = self.connection.flow();
+        flow.emptied(|| self.is_connected()).await;
     }
 
     fn close(&self, why: CloseReason) {

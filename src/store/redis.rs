@@ -34,7 +34,8 @@ use crate::{
         self,
         message::{Message, MessageId, Post, RoomName, UserId},
         store::{
-            After, Appended, Receipts, RoomActivity, Store, StoreError, Tail, Thread, ThreadState,
+            After, Appended, Limit, Receipts, RoomActivity, Store, StoreError, Tail, Thread,
+            ThreadState, Waiting,
         },
     },
     redis::{Redis, Retry, is_away},
@@ -127,6 +128,7 @@ impl RedisStore {
             reader: reader.clone(),
             retain,
             kept,
+            said: None,
         };
         let both = {
             let finished = finished.clone();
@@ -193,7 +195,7 @@ impl Store for RedisStore {
         }))
     }
 
-    async fn last(&self, room: &RoomName, limit: usize) -> Result<Vec<Arc<Message>>, StoreError> {
+    async fn last(&self, room: &RoomName, limit: Limit) -> Result<Vec<Arc<Message>>, StoreError> {
         self.reader.last(room, limit).await
     }
 
@@ -201,7 +203,7 @@ impl Store for RedisStore {
         &self,
         room: &RoomName,
         id: MessageId,
-        limit: usize,
+        limit: Limit,
     ) -> Result<After, StoreError> {
         self.reader.after(room, id, limit).await
     }
@@ -210,7 +212,7 @@ impl Store for RedisStore {
         &self,
         room: &RoomName,
         id: MessageId,
-        limit: usize,
+        limit: Limit,
     ) -> Result<Vec<Arc<Message>>, StoreError> {
         self.reader.before(room, id, limit).await
     }
@@ -219,12 +221,16 @@ impl Store for RedisStore {
         self.reader.rooms(limit).await
     }
 
+    async fn start_of_last(&self, room: &RoomName, count: usize) -> Result<u64, StoreError> {
+        self.reader.start_of_last(room, count).await
+    }
+
     async fn pending(
         &self,
         user: &UserId,
         after: u64,
-        limit: usize,
-    ) -> Result<Vec<Arc<Message>>, StoreError> {
+        limit: Limit,
+    ) -> Result<Waiting, StoreError> {
         self.direct_messages.pending(user, after, limit).await
     }
 
@@ -252,7 +258,7 @@ impl Store for RedisStore {
     async fn direct_messages(
         &self,
         after: u64,
-        limit: usize,
+        limit: Limit,
     ) -> Result<chat::store::DirectMessages, StoreError> {
         self.direct_messages.direct_messages(after, limit).await
     }

@@ -23,8 +23,8 @@ use self::{
 use crate::chat::{
     message::{Epoch, Message, MessageId, Post, RoomName, UserId},
     store::{
-        After, Appended, DirectMessages, Receipt, Receipts, RoomActivity, Store, StoreError, Tail,
-        Thread, ThreadState,
+        After, Appended, DirectMessages, Limit, Receipt, Receipts, RoomActivity, Store, StoreError,
+        Tail, Thread, ThreadState, Waiting,
     },
 };
 
@@ -55,10 +55,13 @@ const TASK_OVERHEAD: usize = 1024;
 
 /// How much is kept. The default is everything.
 ///
-/// What is beyond it goes within a minute or a thousand posts, whichever comes first. The file
-/// does not shrink: new messages take the place of the old.
+/// What is beyond it goes within a minute or a thousand posts, whichever comes first; what is beyond `bytes` at
+/// once, or in Redis within seconds. The file does not shrink: new messages take the place of the old.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retain {
+    /// So many bytes of the file, or of Redis' memory, for the messages of all rooms together. The oldest messages of
+    /// the room that takes most go, so that nobody's messages push out those of smaller rooms.
+    pub bytes: Option<u64>,
     /// The newest so many messages of each room.
     pub messages_per_room: Option<u64>,
     /// What was said at most so long ago.
@@ -231,7 +234,7 @@ impl Store for SqliteStore {
         }))
     }
 
-    async fn last(&self, room: &RoomName, limit: usize) -> Result<Vec<Arc<Message>>, StoreError> {
+    async fn last(&self, room: &RoomName, limit: Limit) -> Result<Vec<Arc<Message>>, StoreError> {
         let id = MessageId {
             seq: u64::MAX,
             epoch: self.epoch,
@@ -243,7 +246,7 @@ impl Store for SqliteStore {
         &self,
         room: &RoomName,
         id: MessageId,
-        limit: usize,
+        limit: Limit,
     ) -> Result<After, StoreError> {
         let (room, epoch) = (room.clone(), self.epoch);
         self.readers
@@ -255,7 +258,7 @@ impl Store for SqliteStore {
         &self,
         room: &RoomName,
         id: MessageId,
-        limit: usize,
+        limit: Limit,
     ) -> Result<Vec<Arc<Message>>, StoreError> {
         let (room, epoch) = (room.clone(), self.epoch);
         self.readers
@@ -269,12 +272,19 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn start_of_last(&self, room: &RoomName, count: usize) -> Result<u64, StoreError> {
+        let room = room.clone();
+        self.readers
+            .read(move |conn| reader::start_of_last(conn, &room, count))
+            .await
+    }
+
     async fn pending(
         &self,
         user: &UserId,
         after: u64,
-        limit: usize,
-    ) -> Result<Vec<Arc<Message>>, StoreError> {
+        limit: Limit,
+    ) -> Result<Waiting, StoreError> {
         let (user, epoch) = (user.clone(), self.epoch);
         self.readers
             .read(move |conn| threads::pending(conn, &user, after, limit, epoch))
@@ -317,7 +327,7 @@ impl Store for SqliteStore {
     async fn direct_messages(
         &self,
         after: u64,
-        limit: usize,
+        limit: Limit,
     ) -> Result<DirectMessages, StoreError> {
         let epoch = self.epoch;
         self.readers

@@ -18,5 +18,6 @@ mod pace;
 mod packets;
 mod seam;
 mod slow;
+mod unread;
 mod unwanted;
 mod upgrade;

@@ -92,6 +92,11 @@ impl Server {
         self.address
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn data(&self) -> &Path {
         self.folder.path()
     }

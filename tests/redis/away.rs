@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use handshaken::{
     chat::{
         message::RoomName,
-        store::{Store, StoreError},
+        store::{Limit, Store, StoreError},
     },
     store::sqlite::Retain,
 };
@@ -37,7 +37,7 @@ async fn a_replica_begins_without_redis_and_works_once_there_is_one() {
     let replica = Replica::with(&redis.url(), Retain::default());
     let failed = fails_in_time(&replica, "too soon").await;
     assert!(matches!(failed, StoreError::Busy), "{failed}");
-    let read = replica.store.last(&RoomName::lobby(), 1).await;
+    let read = replica.store.last(&RoomName::lobby(), Limit::ONE).await;
     assert!(matches!(read, Err(StoreError::Busy)), "{read:?}");
     redis.start_again();
     replica.say_at_last("lobby", "hello").await;
@@ -87,7 +87,7 @@ async fn a_redis_that_accepts_and_never_answers_is_given_up() {
     proxy.set(Weather::Silent);
     fails_in_time(&replica, "meanwhile").await;
     let start = Instant::now();
-    let read = replica.store.last(&RoomName::lobby(), 1).await;
+    let read = replica.store.last(&RoomName::lobby(), Limit::ONE).await;
     assert!(matches!(read, Err(StoreError::Busy)), "{read:?}");
     assert!(start.elapsed() < BOUND, "{:?}", start.elapsed());
     proxy.set(Weather::Fair);

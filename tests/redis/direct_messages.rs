@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use handshaken::chat::{
     message::{Envelope, Post, RoomName, UserId},
-    store::{Receipt, ReceiptKind, Receipts, Store, StoreError},
+    store::{Limit, Receipt, ReceiptKind, Receipts, Store, StoreError},
 };
 use tokio::task::JoinSet;
 
 use crate::{
     harness::{eventually, redis::RedisServer, soon},
-    replica::{Replica, post, texts},
+    replica::{ALL, Replica, post, texts},
 };
 
 fn user(id: &str) -> UserId {
@@ -62,13 +62,23 @@ async fn a_box_has_one_order_whoever_writes_on_whichever_replica() {
     }
     writers.join_all().await;
     let bob = user("bob");
-    let waiting = replicas[0].store.pending(&bob, 0, 1000).await.unwrap();
+    let waiting = replicas[0]
+        .store
+        .pending(&bob, 0, ALL)
+        .await
+        .unwrap()
+        .messages;
     let places = waiting
         .iter()
         .map(|message| message.direct.as_ref().unwrap().place);
     assert_eq!(Vec::from_iter(places), Vec::from_iter(1..=200));
     assert_eq!(
-        replicas[1].store.pending(&bob, 0, 1000).await.unwrap(),
+        replicas[1]
+            .store
+            .pending(&bob, 0, ALL)
+            .await
+            .unwrap()
+            .messages,
         waiting
     );
     let told = replicas[1].told_all(200).await;
@@ -155,8 +165,8 @@ async fn marks_are_heard_again_after_redis_was_killed_and_boxes_hold_what_they_h
     assert!(matches!(failed, Err(StoreError::Busy)), "{failed:?}");
     redis.start_again();
     let waiting = eventually("the box can be read", async || {
-        let waiting = there.store.pending(&bob, 0, 9).await;
-        waiting.map_err(|error| error.to_string())
+        let waiting = there.store.pending(&bob, 0, Limit::messages(9)).await;
+        (waiting.map(|waiting| waiting.messages)).map_err(|error| error.to_string())
     })
     .await;
     assert_eq!(texts(&waiting), ["two"]);

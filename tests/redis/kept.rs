@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use handshaken::chat::{
     message::{Post, RoomName},
-    store::Store,
+    store::{Limit, Store},
 };
 use tokio::task::JoinSet;
 
@@ -139,6 +139,10 @@ async fn a_replica_that_was_cut_off_for_long_tells_a_gap_and_goes_on() {
     })
     .await;
     let lobby = RoomName::lobby();
-    let found = cut_off.store.last(&lobby, 3).await.unwrap();
+    let found = cut_off
+        .store
+        .last(&lobby, Limit::messages(3))
+        .await
+        .unwrap();
     assert_eq!(seqs(&found), [70_000, 70_001, 70_002]);
 }

@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 
 use handshaken::chat::{
     message::{MessageId, RoomName},
-    store::{After, Store},
+    store::{After, Limit, Store},
 };
 
 use crate::{
@@ -28,7 +28,7 @@ fn lose(redis: &RedisServer, bytes: u64) {
 async fn follows(replica: &Replica, id: MessageId) -> After {
     replica
         .store
-        .after(&RoomName::lobby(), id, 100)
+        .after(&RoomName::lobby(), id, Limit::messages(100))
         .await
         .unwrap()
 }

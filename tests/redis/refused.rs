@@ -5,7 +5,7 @@ use std::time::Duration;
 use handshaken::{
     chat::{
         message::{MessageId, Post, RoomName},
-        store::{After, Store, StoreError},
+        store::{After, Limit, Store, StoreError},
     },
     store::sqlite::Retain,
 };
@@ -60,7 +60,7 @@ async fn a_room_whose_key_is_something_else_fails_alone() {
     assert!(storage(half).contains("WRONGTYPE"));
     assert_eq!((first.unwrap().id.seq, last.unwrap().id.seq), (1, 2));
     let taken: RoomName = "taken".parse().unwrap();
-    assert!(storage(replica.store.last(&taken, 1).await).contains("WRONGTYPE"));
+    assert!(storage(replica.store.last(&taken, Limit::ONE).await).contains("WRONGTYPE"));
     assert_eq!(replica.all("half").await, []);
     replica.told_all(2).await;
 }
@@ -82,11 +82,41 @@ async fn what_is_ours_being_something_else_refuses_posts_before_anything_is_writ
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_holds_too_much_loses_the_oldest_messages_of_its_largest_rooms() {
+    const MOST: u64 = 4 << 20;
+    let redis = RedisServer::start();
+    let retain = Retain {
+        bytes: Some(MOST),
+        ..Retain::default()
+    };
+    let replica = Replica::keeping(redis.address(), retain).await;
+    let (small, large) = ("x".repeat(1000), "x".repeat(50_000));
+    for _ in 0..200 {
+        replica.say("quiet", &small).await.unwrap();
+    }
+    let count = 4 * MOST / 50_000;
+    for _ in 0..count {
+        replica.say("loud", &large).await.unwrap();
+    }
+    let kept = eventually("old messages are let go", async || {
+        let kept = replica.all("loud").await;
+        let bytes: usize = kept.iter().map(|message| message.text.len()).sum();
+        ((bytes as u64) < MOST)
+            .then_some(kept)
+            .ok_or_else(|| format!("{bytes} bytes are left"))
+    })
+    .await;
+    assert!(kept.len() > 20, "only {} messages are left", kept.len());
+    assert_eq!(kept.last().unwrap().id.seq, count, "the newest stays");
+    assert_eq!(replica.all("quiet").await.len(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_so_many_messages_of_a_room_are_kept_and_their_keys_with_them() {
     let redis = RedisServer::start();
     let retain = Retain {
         messages_per_room: Some(5),
-        age: None,
+        ..Retain::default()
     };
     let replicas = [
         Replica::keeping(redis.address(), retain).await,
@@ -111,7 +141,13 @@ async fn only_so_many_messages_of_a_room_are_kept_and_their_keys_with_them() {
     .await;
     let lobby = RoomName::lobby();
     let first = first.unwrap();
-    let after = async |id| replicas[1].store.after(&lobby, id, 5).await.unwrap();
+    let after = async |id| {
+        replicas[1]
+            .store
+            .after(&lobby, id, Limit::messages(5))
+            .await
+            .unwrap()
+    };
     assert_eq!(after(first).await, After::Gap);
     let left = replicas[1].all("lobby").await;
     let oldest = left[0].id;
@@ -131,8 +167,8 @@ async fn only_so_many_messages_of_a_room_are_kept_and_their_keys_with_them() {
 async fn what_is_too_old_goes_and_a_room_without_messages_gives_no_id_twice() {
     let redis = RedisServer::start();
     let retain = Retain {
-        messages_per_room: None,
         age: Some(Duration::from_secs(1)),
+        ..Retain::default()
     };
     let replica = Replica::keeping(redis.address(), retain).await;
     for n in 1..=3 {

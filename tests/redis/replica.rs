@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use handshaken::{
     chat::{
         message::{Message, Post, RoomName},
-        store::{Store, StoreError, TailItem},
+        store::{Limit, Store, StoreError, TailItem},
     },
     redis::Redis,
     store::{redis::RedisStore, sqlite::Retain},
@@ -13,6 +13,12 @@ use handshaken::{
 use parking_lot::Mutex;
 
 use crate::harness::eventually;
+
+/// More than any test has.
+pub const ALL: Limit = Limit {
+    messages: usize::MAX,
+    bytes: usize::MAX,
+};
 
 /// A replica's log. Its tail is read as it comes.
 pub struct Replica {
@@ -84,7 +90,7 @@ impl Replica {
     pub async fn all(&self, room: &str) -> Vec<Arc<Message>> {
         let room: RoomName = room.parse().unwrap();
         eventually("the room can be read", async || {
-            let all = self.store.last(&room, usize::MAX).await;
+            let all = self.store.last(&room, ALL).await;
             all.map_err(|error| error.to_string())
         })
         .await

@@ -115,8 +115,8 @@ async fn what_is_no_message_is_refused_and_what_follows_is_told() {
     }
     assert_eq!(page.texts().len(), 2 * bodies.len(), "{:?}", page.texts());
     let refused = |bus: &str| {
-        let log = server.log();
-        let lines = log
+        let store = server.log();
+        let lines = store
             .iter()
             .filter(|line| line.contains("refused what a bridge sent"));
         lines.filter(|line| line.contains(bus)).count()

@@ -1,14 +1,17 @@
 //! Tokens signed with secrets, honest and forged; who is ended when. What is signed with private keys, and
 //! where public ones come from, is tried with the whole server (`tests/tokens`).
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    net::IpAddr,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use async_trait::async_trait;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{json, value::RawValue};
 
 use super::*;
-use crate::chat::socket::{Answer, CloseReason, SocketId};
+use crate::chat::socket::{Answer, Backlog, CloseReason, SocketId};
 
 const SECRET: &str = "a secret of the application, long enough";
 
@@ -244,7 +247,17 @@ impl Socket for Ended {
 
     fn leave(&self, _: &str) {}
 
+    fn remote(&self) -> IpAddr {
+        IpAddr::from([127, 0, 0, 1])
+    }
+
+    fn backlog(&self) -> Option<Backlog> {
+        Some(Backlog::default())
+    }
+
     async fn drained(&self) {}
+
+    async fn emptied(&self) {}
 
     fn close(&self, why: CloseReason) {
         assert_eq!(why, CloseReason::TokenExpired);

@@ -22,7 +22,7 @@ use crate::{
     bridges::{BridgeContext, PAUSE, again, receiver::Receiver, status::Status},
     chat::{
         message::{Direct, Envelope, Message, MessageId, RoomName, UserId},
-        store::{DirectMessages, StoreError},
+        store::{DirectMessages, Limit, StoreError},
     },
     dialects::escape,
 };
@@ -140,7 +140,8 @@ impl DirectLogs {
         };
         loop {
             passed.mark_unchanged();
-            let Ok(waiting) = again(|| store.direct_messages(place, BATCH)).await else {
+            let Ok(waiting) = again(|| store.direct_messages(place, Limit::messages(BATCH))).await
+            else {
                 return Ok(());
             };
             let Some((last, _)) = waiting.messages.last() else {
@@ -245,7 +246,7 @@ impl DirectLogs {
         let noted = match again(|| store.bookmark(BOOKMARK)).await? {
             Some(noted) => noted,
             None => {
-                let newest = again(|| store.direct_messages(u64::MAX, 0))
+                let newest = again(|| store.direct_messages(u64::MAX, Limit::NOTHING))
                     .await?
                     .newest
                     .to_string();

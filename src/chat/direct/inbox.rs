@@ -13,7 +13,7 @@ use super::{Hold, InboxReader};
 use crate::chat::{
     message::{Direct, Message},
     socket::SocketId,
-    store::Receipt,
+    store::{Limit, Receipt, Waiting},
 };
 
 /// Messages that are shown to a user's sockets and not acknowledged, at most.
@@ -66,7 +66,7 @@ impl Came {
 /// What is to be asked of the store.
 pub(super) enum Step {
     Acknowledge(Vec<u64>),
-    Read { after: u64, limit: usize },
+    Read { after: u64, limit: Limit },
 }
 
 impl Inbox {
@@ -108,8 +108,8 @@ impl Inbox {
         0
     }
 
-    /// What waits was read: all of it if there is less than the limit. None where it could not be read.
-    pub fn read(&self, hold: &Hold, waiting: Option<&[Arc<Message>]>, limit: usize) {
+    /// What waits was read. None where it could not be.
+    pub fn read(&self, hold: &Hold, waiting: Option<&Waiting>) {
         let mut state = self.0.lock();
         if !std::mem::take(&mut state.is_reading) {
             // Begun before everything started anew.
@@ -123,11 +123,11 @@ impl Inbox {
             return;
         };
         state.is_in_trouble = false;
-        let mut next: BTreeMap<_, _> = (waiting.iter())
+        let mut next: BTreeMap<_, _> = (waiting.messages.iter())
             .map(|message| (place(message), Came::new(message)))
             .collect();
         // What follows these has not been read.
-        let read_to = match waiting.last().filter(|_| waiting.len() >= limit) {
+        let read_to = match waiting.messages.last().filter(|_| waiting.more) {
             Some(last) => place(last),
             None => u64::MAX,
         };
@@ -206,7 +206,10 @@ impl Inbox {
         (state.is_reading, state.is_whole) = (true, true);
         Some(Step::Read {
             after: state.shown,
-            limit: WINDOW - state.window.len(),
+            limit: Limit {
+                messages: WINDOW - state.window.len(),
+                bytes: WINDOW_BYTES,
+            },
         })
     }
 

@@ -148,7 +148,8 @@ impl Page {
                 Begins::WillSay => shared.chat.lately(&lobby, ABSENCE, history).await,
             };
             let subscription = async {
-                let entry = shared.chat.rooms.enter(lobby, start).await?;
+                let (rooms, client) = (&shared.chat.rooms, socket.remote());
+                let entry = rooms.enter(lobby, start, client).await?;
                 socket.keep_place(login, entry.before());
                 let words: Arc<dyn Render> = words;
                 entry.follow(socket.clone(), words).await

@@ -26,9 +26,8 @@ const SYSTEM: &str = "System";
 /// The first line of a history that goes back to the beginning.
 const BEGINNING: &str = "Start Chatting!";
 
-/// Text in one array of history, in bytes; one message at least. Only a history of long messages takes
-/// more than one.
-const HISTORY_BYTES: usize = 64 * 1024;
+/// Text in the array with a newcomer's history, in bytes; one message at least. What does not fit follows.
+pub(super) const HISTORY_BYTES: usize = 64 * 1024;
 
 /// `LLL` of moment.js in English.
 const DATE: &str = "%B %-d, %Y %-I:%M %p";
@@ -56,24 +55,15 @@ impl Render for Renderer {
 }
 
 impl Renderer {
-    /// A newcomer's history in arrays, one where it is not very long. Nobody's page stays empty.
-    pub(super) fn history(&self, page: &[Arc<Message>], limit: usize) -> Vec<Box<RawValue>> {
+    /// The first of a newcomer's history; `begins` says that it goes back to the beginning. Nobody's page stays empty.
+    pub(super) fn history(&self, page: &[Arc<Message>], begins: bool) -> Box<RawValue> {
         let mut lines = Vec::new();
-        if page.len() < limit {
+        if begins {
             let began = page.first().map_or_else(Timestamp::now, |first| first.time);
             lines.push(self.system_line(BEGINNING, began));
         }
-        let (mut arrays, mut bytes) = (Vec::new(), 0);
-        for message in page {
-            bytes += message.text.len();
-            if bytes > HISTORY_BYTES && !lines.is_empty() {
-                arrays.push(json(&std::mem::take(&mut lines)));
-                bytes = message.text.len();
-            }
-            lines.push(self.line(message));
-        }
-        arrays.push(json(&lines));
-        arrays
+        lines.extend(page.iter().map(|message| self.line(message)));
+        json(&lines)
     }
 
     /// One line, by the system.
@@ -187,35 +177,14 @@ mod tests {
         let page: Vec<_> = (1..=25)
             .map(|seq| message(seq, None, &seq.to_string()))
             .collect();
-        let alone = words.history(&[], 25);
-        assert_eq!(alone.len(), 1);
-        assert_eq!(texts(&alone[0]), [BEGINNING]);
-        let fewer = words.history(&page[..2], 25);
-        assert_eq!(texts(&fewer[0]), [BEGINNING, "1", "2"]);
-        assert!(
-            fewer[0]
-                .get()
-                .contains(r#""date":"July 4, 2022 1:30 PM"},{"#)
-        );
-        let full = words.history(&page, 25);
-        assert_eq!(full.len(), 1);
-        assert_eq!(texts(&full[0]).len(), 25);
-        assert_eq!(texts(&full[0])[0], "1");
-        assert_eq!(words.history(&[], 0)[0].get(), "[]");
-    }
-
-    #[test]
-    fn a_history_of_long_messages_comes_in_parts_of_bounded_size() {
-        let long = "x".repeat(HISTORY_BYTES / 2);
-        let page: Vec<_> = (1..=5).map(|seq| message(seq, None, &long)).collect();
-        let parts: Vec<_> = (words("UTC").history(&page, 5).iter())
-            .map(|array| texts(array).len())
-            .collect();
-        assert_eq!(parts, [2, 2, 1]);
-        let larger = message(1, None, &"x".repeat(HISTORY_BYTES + 1));
-        let parts: Vec<_> = (words("UTC").history(&[larger.clone(), larger], 2).iter())
-            .map(|array| texts(array).len())
-            .collect();
-        assert_eq!(parts, [1, 1]);
+        let alone = words.history(&[], true);
+        assert_eq!(texts(&alone), [BEGINNING]);
+        let fewer = words.history(&page[..2], true);
+        assert_eq!(texts(&fewer), [BEGINNING, "1", "2"]);
+        assert!(fewer.get().contains(r#""date":"July 4, 2022 1:30 PM"},{"#));
+        let full = words.history(&page, false);
+        assert_eq!(texts(&full).len(), 25);
+        assert_eq!(texts(&full)[0], "1");
+        assert_eq!(words.history(&[], false).get(), "[]");
     }
 }

@@ -18,6 +18,9 @@ use crate::{
 /// Rooms that one connection may be in.
 pub(super) const ROOMS_JOINED: usize = 50;
 
+/// Messages in one page of a room or a thread.
+const HISTORY_LIMIT: usize = 100;
+
 /// What an answer holds besides `ok`.
 pub(super) type Answer = serde_json::Map<String, serde_json::Value>;
 
@@ -52,6 +55,8 @@ pub(super) enum Problem {
     NotJoined,
     #[error("more than {ROOMS_JOINED} rooms joined")]
     TooManyRooms,
+    #[error("too many new rooms from this address, try again later")]
+    TooManyNewRooms,
     #[error("text is empty")]
     Empty,
     #[error("text is longer than {0} bytes")]
@@ -76,6 +81,7 @@ impl Problem {
             Self::InboxFull => "box_full",
             Self::NotJoined => "not_joined",
             Self::TooManyRooms => "too_many_rooms",
+            Self::TooManyNewRooms => "too_many_new_rooms",
             Self::Empty => "empty",
             Self::TooLong(_) => "too_long",
             Self::Unavailable(_) => "unavailable",
@@ -85,7 +91,10 @@ impl Problem {
     fn retry(&self) -> bool {
         matches!(
             self,
-            Self::Unavailable(_) | Self::InboxFull | Self::NameRefused(NameRefused::Unavailable(_))
+            Self::Unavailable(_)
+                | Self::InboxFull
+                | Self::TooManyNewRooms
+                | Self::NameRefused(NameRefused::Unavailable(_))
         )
     }
 }
@@ -143,6 +152,13 @@ pub(super) fn reply(
             }
         }
     }
+}
+
+/// How many messages a request wants in one page.
+pub(super) fn history_limit(wanted: Option<usize>) -> Result<usize, Problem> {
+    Some(wanted.unwrap_or(HISTORY_LIMIT))
+        .filter(|limit| (1..=HISTORY_LIMIT).contains(limit))
+        .ok_or(Problem::BadRequest("`limit` is not between 1 and 100"))
 }
 
 /// The payload of a request.

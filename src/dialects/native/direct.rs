@@ -1,13 +1,10 @@
 //! Direct messages in our own words: what a socket that proved who it is may ask, and what it is told.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    HISTORY_LIMIT,
-    answer::{Answer, Problem, fields, parse},
-};
+use super::answer::{Answer, Problem, fields, history_limit, parse};
 use crate::{
     chat::{
         Chat,
@@ -29,12 +26,14 @@ const EXCERPT: usize = 100;
 pub(super) struct DirectMessages {
     chat: Arc<Chat>,
     user: UserId,
+    remote: IpAddr,
     _seat: Subscription,
 }
 
 impl DirectMessages {
     /// From now on the socket is told what waits for the user, and what is new.
     pub fn open(chat: Arc<Chat>, user: UserId, socket: Arc<dyn Socket>) -> Self {
+        let remote = socket.remote();
         let told = Arc::new(Reader {
             socket,
             user: user.clone(),
@@ -43,6 +42,7 @@ impl DirectMessages {
             _seat: chat.direct.open(user.clone(), told),
             chat,
             user,
+            remote,
         }
     }
 
@@ -101,12 +101,9 @@ impl DirectMessages {
         } = parse(event)?;
         let with = user_id(with)?;
         let before = before.map(|id| message_id(&id, "`before` is not a message id"));
-        let limit = limit.unwrap_or(HISTORY_LIMIT);
-        if !(1..=HISTORY_LIMIT).contains(&limit) {
-            return Err(Problem::BadRequest("`limit` is not between 1 and 100"));
-        }
+        let limit = history_limit(limit)?;
         let room = RoomName::direct(&self.user, &with);
-        let page = self.chat.before(&room, before.transpose()?, limit);
+        let page = (self.chat).before(&room, before.transpose()?, limit, self.remote);
         let (messages, more) = page.await?;
         let thread_state = self.chat.thread_state(&self.user, &with).await?;
         let messages: Vec<_> = messages

@@ -12,8 +12,8 @@ use super::{
     row::{self, Entry, stored_user},
 };
 use crate::chat::{
-    message::{Direct, Epoch, Message, MessageId, RoomName, UserId},
-    store::{self, Receipt, ReceiptKind, StoreError, Thread, ThreadState},
+    message::{Direct, Epoch, MessageId, RoomName, UserId},
+    store::{self, Limit, Receipt, ReceiptKind, StoreError, Thread, ThreadState, Waiting},
 };
 
 pub(super) struct DirectMessages {
@@ -46,8 +46,8 @@ impl DirectMessages {
         &self,
         user: &UserId,
         after: u64,
-        limit: usize,
-    ) -> Result<Vec<Arc<Message>>, StoreError> {
+        limit: Limit,
+    ) -> Result<Waiting, StoreError> {
         let redis = self.reader.link.redis();
         let mut pending = self.pending.prepare_invoke();
         pending
@@ -55,19 +55,21 @@ impl DirectMessages {
             .arg(redis.key(""))
             .arg(user.as_str())
             .arg(after)
-            .arg(stored(limit));
+            .arg(stored(limit.messages))
+            .arg(stored(limit.bytes));
         let question = Question::Script(&pending);
-        let (epoch, entries): (String, Vec<Entry>) = self.reader.ask(question).await?;
+        let (epoch, entries, more): (String, Vec<Entry>, bool) = self.reader.ask(question).await?;
         let Some(epoch) = known(&epoch) else {
-            return Ok(Vec::new());
+            return Ok(Waiting::default());
         };
-        row::messages(entries, None, epoch).map_err(failure)
+        let messages = row::messages(entries, None, epoch).map_err(failure)?;
+        Ok(Waiting { messages, more })
     }
 
     pub async fn direct_messages(
         &self,
         after: u64,
-        limit: usize,
+        limit: Limit,
     ) -> Result<store::DirectMessages, StoreError> {
         let redis = self.reader.link.redis();
         let mut direct_messages = self.direct_messages.prepare_invoke();
@@ -76,7 +78,8 @@ impl DirectMessages {
             .key(redis.key("letters"))
             .arg(redis.key(""))
             .arg(after)
-            .arg(stored(limit));
+            .arg(stored(limit.messages))
+            .arg(stored(limit.bytes));
         let question = Question::Script(&direct_messages);
         let (epoch, newest, found): (String, u64, Vec<(u64, Entry)>) =
             self.reader.ask(question).await?;

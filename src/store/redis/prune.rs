@@ -2,6 +2,7 @@
 //! enough for Redis to serve others between them.
 
 use std::{
+    cmp::Reverse,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -24,16 +25,33 @@ const SWEEP_AFTER: u64 = 1000;
 /// How often it is looked whether a sweep is due.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
 
+/// The largest rooms, of those that a sweep measures.
+const LARGEST: usize = 256;
+
+/// How long after a sweep the next one is due where anything was posted and all that is kept is bounded.
+const REST: Duration = Duration::from_secs(5);
+
+/// How often it is said that Redis holds as much as it may.
+const SAID_EVERY: Duration = Duration::from_secs(3600);
+
+/// Rooms, and the bytes of memory that each takes.
+type Sizes = Vec<(String, u64)>;
+
+/// Where a sweep goes on, whether it is at its end, and what was measured.
+type Step = (String, bool, Sizes);
+
 pub(super) struct Pruner {
     pub reader: Arc<Reader>,
     pub retain: Retain,
     /// Posts kept since the start.
     pub kept: Arc<AtomicU64>,
+    /// When it was last said that Redis holds as much as it may.
+    pub said: Option<Instant>,
 }
 
 impl Pruner {
     /// Sweeps for ever; returns at once where everything is kept.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
         if self.retain == Retain::default() {
             return;
         }
@@ -46,7 +64,9 @@ impl Pruner {
             looks.tick().await;
             let now = self.kept.load(Ordering::Relaxed);
             let rested = swept.is_none_or(|swept| swept.elapsed() >= rest);
-            if !rested && now - kept < SWEEP_AFTER {
+            let bounded = self.retain.bytes.is_some() && now > kept;
+            let grew = bounded && swept.is_none_or(|swept| swept.elapsed() >= REST);
+            if !rested && !grew && now - kept < SWEEP_AFTER {
                 continue;
             }
             match self.sweep().await {
@@ -61,7 +81,7 @@ impl Pruner {
     }
 
     /// One sweep; false where another replica began one a moment ago.
-    async fn sweep(&self) -> RedisResult<bool> {
+    async fn sweep(&mut self) -> RedisResult<bool> {
         let redis = self.reader.link.redis();
         let mut alone = redis::cmd("SET");
         // Taken for the shortest time between sweeps, and not given back: that is what it stands for.
@@ -75,30 +95,70 @@ impl Pruner {
         if taken.is_none() {
             return Ok(false);
         }
-        let step = Script::new(include_str!("prune.lua"));
-        let mut cursor = String::from("0");
+        let script = Script::new(include_str!("prune.lua"));
+        let (mut cursor, mut all, mut largest) = (String::from("0"), 0, Vec::new());
         loop {
-            let mut step = step.prepare_invoke();
-            step.key(redis.key("rooms"))
-                .key(redis.key("places"))
-                .arg(redis.key(""))
-                .arg(&cursor)
-                .arg(
-                    self.retain
-                        .messages_per_room
-                        .map_or(String::new(), |most| most.to_string()),
-                )
-                .arg(
-                    self.retain
-                        .age
-                        .map_or(String::new(), |age| age.as_millis().to_string()),
-                )
-                .arg(STEP_MESSAGES);
             let is_over;
-            (cursor, is_over) = self.reader.link.invoke::<(String, bool)>(&step).await?;
+            let sizes;
+            (cursor, is_over, sizes) = self.step(&script, &cursor, "").await?;
+            all += sizes.iter().map(|(_, size)| size).sum::<u64>();
+            largest.extend(sizes);
+            largest.sort_unstable_by_key(|(_, size)| Reverse(*size));
+            largest.truncate(LARGEST);
             if is_over {
+                self.shrink(&script, all, largest).await?;
                 return Ok(true);
             }
         }
+    }
+
+    /// Deletes the oldest messages of the largest rooms until all that were measured are within the limit.
+    async fn shrink(
+        &mut self,
+        script: &Script,
+        mut all: u64,
+        mut largest: Sizes,
+    ) -> RedisResult<()> {
+        let Some(most) = self.retain.bytes.filter(|most| all > *most) else {
+            return Ok(());
+        };
+        if self.said.is_none_or(|said| said.elapsed() > SAID_EVERY) {
+            self.said = Some(Instant::now());
+            tracing::warn!(
+                bytes = most,
+                "the store holds as much as --retain allows: the oldest messages of the largest rooms are deleted"
+            );
+        }
+        while all > most
+            && let Some((room, size)) = largest.iter_mut().max_by_key(|(_, size)| *size)
+            && *size > 0
+        {
+            let (_, _, measured) = self.step(script, "0", room).await?;
+            let left = measured.first().map_or(0, |(_, left)| *left).min(*size);
+            all = all.saturating_sub(*size - left);
+            *size = left;
+        }
+        Ok(())
+    }
+
+    /// One step of a sweep, or, with a room, of shrinking that.
+    async fn step(&self, script: &Script, cursor: &str, room: &str) -> RedisResult<Step> {
+        let redis = self.reader.link.redis();
+        let Retain {
+            bytes,
+            messages_per_room,
+            age,
+        } = self.retain;
+        let mut step = script.prepare_invoke();
+        step.key(redis.key("rooms"))
+            .key(redis.key("places"))
+            .arg(redis.key(""))
+            .arg(cursor)
+            .arg(messages_per_room.map_or(String::new(), |most| most.to_string()))
+            .arg(age.map_or(String::new(), |age| age.as_millis().to_string()))
+            .arg(STEP_MESSAGES)
+            .arg(u8::from(bytes.is_some()))
+            .arg(room);
+        self.reader.link.invoke(&step).await
     }
 }

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     chat::{
         message::{Epoch, Message, MessageId, RoomName},
-        store::{After, RoomActivity, StoreError},
+        store::{After, Limit, RoomActivity, StoreError},
     },
     redis::{Link, Retry, is_away},
 };
@@ -28,6 +28,7 @@ pub(super) struct Reader {
     pub link: Link,
     pub history: Arc<History>,
     script: Script,
+    start: Script,
     places: Semaphore,
     /// The tail has begun: what is read from now on joins on to it.
     started: CancellationToken,
@@ -54,6 +55,7 @@ impl Reader {
             link: Link::new(history.redis.clone(), "log reader"),
             history,
             script: Script::new(include_str!("read.lua")),
+            start: Script::new(include_str!("start.lua")),
             places: Semaphore::new(READERS as usize),
             started,
             patience,
@@ -63,7 +65,7 @@ impl Reader {
     pub async fn last(
         &self,
         room: &RoomName,
-        limit: usize,
+        limit: Limit,
     ) -> Result<Vec<Arc<Message>>, StoreError> {
         let messages = self.read(room, Part::Last, limit).await?;
         Ok(reversed(messages))
@@ -73,7 +75,7 @@ impl Reader {
         &self,
         room: &RoomName,
         id: MessageId,
-        limit: usize,
+        limit: Limit,
     ) -> Result<Vec<Arc<Message>>, StoreError> {
         let messages = self.read(room, Part::Before(id), limit).await?;
         Ok(reversed(messages))
@@ -83,10 +85,21 @@ impl Reader {
         &self,
         room: &RoomName,
         id: MessageId,
-        limit: usize,
+        limit: Limit,
     ) -> Result<After, StoreError> {
         let messages = self.read(room, Part::After(id), limit).await?;
         Ok(messages.map_or(After::Gap, After::Complete))
+    }
+
+    pub async fn start_of_last(&self, room: &RoomName, count: usize) -> Result<u64, StoreError> {
+        let redis = &self.history.redis;
+        let mut start = self.start.prepare_invoke();
+        start
+            .key(redis.key("places"))
+            .key(redis.key(format_args!("room:{room}")))
+            .arg(room.as_str())
+            .arg(stored(count));
+        self.ask(Question::Script(&start)).await
     }
 
     pub async fn rooms(&self, limit: usize) -> Result<Vec<RoomActivity>, StoreError> {
@@ -158,7 +171,7 @@ impl Reader {
         &self,
         room: &RoomName,
         part: Part,
-        limit: usize,
+        limit: Limit,
     ) -> Result<Option<Vec<Arc<Message>>>, StoreError> {
         let (which, id) = match part {
             Part::Last => ("last", None),
@@ -174,7 +187,8 @@ impl Reader {
             .arg(which)
             .arg(id.map_or(0, |id| id.epoch.0))
             .arg(id.map_or(0, |id| id.seq))
-            .arg(stored(limit));
+            .arg(stored(limit.messages))
+            .arg(stored(limit.bytes));
         let (epoch, token, number, entries) = self
             .ask::<(String, String, u64, Found)>(Question::Script(&read))
             .await?;

@@ -12,7 +12,8 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 use super::{
     inboxes::{self, Slot},
-    row,
+    row::{self, stored},
+    schema::MESSAGE_OVERHEAD,
 };
 use crate::chat::{
     message::{Direct, Epoch, Message, MessageId, Post, RoomName, UserId},
@@ -20,9 +21,9 @@ use crate::chat::{
 };
 
 const ROOM: &str = "SELECT id, next, time FROM rooms WHERE name = ?1";
-const NEW_ROOM: &str =
-    "INSERT INTO rooms (name, first, next, time, direct) VALUES (?1, 1, 1, 0, ?2)";
-const ROOM_GREW: &str = "UPDATE rooms SET next = ?2, time = ?3 WHERE id = ?1";
+const NEW_ROOM: &str = "INSERT INTO rooms (name, first, next, time, direct)
+    SELECT ?1, value, value, 0, ?2 FROM meta WHERE name = 'floor' RETURNING id, next";
+const ROOM_GREW: &str = "UPDATE rooms SET next = ?2, time = ?3, bytes = bytes + ?4 WHERE id = ?1";
 const INSERT: &str = "INSERT INTO messages
     (room, seq, time, author, text, replica, key, sender, recipient, place, received, neighbour, number)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
@@ -94,7 +95,8 @@ struct Room {
     next: i64,
     /// Of the newest message, ms since 1970.
     time: i64,
-    grew: bool,
+    /// By how many bytes it grew.
+    grew: i64,
 }
 
 /// Does all of the tasks. Posts are said at `now` or, in a room whose newest message is later than that
@@ -135,8 +137,8 @@ pub(super) fn perform(
         done.outcomes.push(outcome);
     }
     let mut grew = tx.prepare_cached(ROOM_GREW)?;
-    for room in rooms.values().filter(|room| room.grew) {
-        grew.execute(params![room.id, room.next, room.time])?;
+    for room in rooms.values().filter(|room| room.grew > 0) {
+        grew.execute(params![room.id, room.next, room.time, room.grew])?;
     }
     drop(grew);
     tx.commit()?;
@@ -186,22 +188,22 @@ fn room(tx: &Transaction<'_>, name: &RoomName, direct: bool) -> rusqlite::Result
                 id: row.get(0)?,
                 next: row.get(1)?,
                 time: row.get(2)?,
-                grew: false,
+                grew: 0,
             })
         })
         .optional()?;
     if let Some(room) = known {
         return Ok(room);
     }
-    let id = tx
-        .prepare_cached(NEW_ROOM)?
-        .insert(params![name.as_str(), direct])?;
-    Ok(Room {
-        id,
-        next: 1,
-        time: 0,
-        grew: false,
-    })
+    tx.prepare_cached(NEW_ROOM)?
+        .query_row(params![name.as_str(), direct], |row| {
+            Ok(Room {
+                id: row.get(0)?,
+                next: row.get(1)?,
+                time: 0,
+                grew: 0,
+            })
+        })
 }
 
 /// The message that a post of the same key became, in this transaction or before.
@@ -251,7 +253,7 @@ fn place(
         id: room.id,
         next: seq + 1,
         time,
-        grew: true,
+        grew: room.grew + stored(post.text.len()) + MESSAGE_OVERHEAD,
     };
     let direct = post.direct.zip(slot).map(|(envelope, slot)| Direct {
         from: envelope.from,

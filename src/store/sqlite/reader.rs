@@ -9,13 +9,15 @@ use tokio::{sync::Semaphore, task, time::timeout};
 use super::row::{self, stored};
 use crate::chat::{
     message::{Epoch, Message, MessageId, RoomName},
-    store::{After, RoomActivity, StoreError},
+    store::{After, Limit, RoomActivity, StoreError},
 };
 
 /// Reads at a time.
 const READERS: u32 = 4;
 
 const ROOM: &str = "SELECT id, first, next FROM rooms WHERE name = ?1";
+/// Where a room begins in which nothing was said yet.
+const FLOOR: &str = "SELECT value FROM meta WHERE name = 'floor'";
 pub(super) const AFTER: &str =
     "SELECT seq, time, author, text, replica, sender, recipient, place, key, neighbour
     FROM messages
@@ -93,7 +95,7 @@ pub(super) fn after(
     room: &RoomName,
     epoch: Epoch,
     id: MessageId,
-    limit: usize,
+    limit: Limit,
 ) -> rusqlite::Result<After> {
     if id.epoch != epoch {
         return Ok(After::Gap);
@@ -105,14 +107,20 @@ pub(super) fn after(
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })
         .optional()?;
-    // A room in which nothing was said yet is one whose first message is to come.
-    let (room_id, first, next): (Option<i64>, i64, i64) = bounds.unwrap_or((None, 1, 1));
+    let (room_id, first, next): (Option<i64>, i64, i64) = match bounds {
+        Some(bounds) => bounds,
+        None if id.seq == 0 => return Ok(After::Complete(Vec::new())),
+        None => {
+            let floor = tx.prepare_cached(FLOOR)?.query_row([], |row| row.get(0))?;
+            (None, floor, floor)
+        }
+    };
     let seq = stored(id.seq);
     if seq >= next || seq + 1 < first {
         return Ok(After::Gap);
     }
-    let range = params![room_id, seq, stored(limit)];
-    messages(&tx, AFTER, range, room, epoch).map(After::Complete)
+    let range = params![room_id, seq, stored(limit.messages)];
+    messages(&tx, AFTER, range, room, epoch, limit).map(After::Complete)
 }
 
 pub(super) fn before(
@@ -120,7 +128,7 @@ pub(super) fn before(
     room: &RoomName,
     epoch: Epoch,
     id: MessageId,
-    limit: usize,
+    limit: Limit,
 ) -> rusqlite::Result<Vec<Arc<Message>>> {
     if id.epoch != epoch {
         return Ok(Vec::new());
@@ -130,10 +138,25 @@ pub(super) fn before(
         .prepare_cached(ROOM)?
         .query_row([room.as_str()], |row| row.get(0))
         .optional()?;
-    let range = params![room_id, stored(id.seq), stored(limit)];
-    let mut messages = messages(&tx, BEFORE, range, room, epoch)?;
+    let range = params![room_id, stored(id.seq), stored(limit.messages)];
+    let mut messages = messages(&tx, BEFORE, range, room, epoch, limit)?;
     messages.reverse();
     Ok(messages)
+}
+
+pub(super) fn start_of_last(
+    conn: &mut Connection,
+    room: &RoomName,
+    count: usize,
+) -> rusqlite::Result<u64> {
+    let start = conn
+        .prepare_cached(ROOM)?
+        .query_row([room.as_str()], |row| {
+            let (first, next): (i64, i64) = (row.get(1)?, row.get(2)?);
+            Ok(first.max(next.saturating_sub(stored(count))) - 1)
+        })
+        .optional()?;
+    Ok(start.map_or(0, row::seq))
 }
 
 pub(super) fn rooms(conn: &mut Connection, limit: usize) -> rusqlite::Result<Vec<RoomActivity>> {
@@ -159,8 +182,28 @@ fn messages(
     range: impl Params,
     room: &RoomName,
     epoch: Epoch,
+    limit: Limit,
 ) -> rusqlite::Result<Vec<Arc<Message>>> {
-    let mut messages = tx.prepare_cached(sql)?;
-    let messages = messages.query_map(range, |row| row::message(row, room, epoch).map(Arc::new))?;
-    messages.collect()
+    let mut rows = tx.prepare_cached(sql)?;
+    let rows = rows.query_map(range, |row| row::message(row, room, epoch).map(Arc::new))?;
+    Ok(within(limit, rows, |message| message)?.0)
+}
+
+/// Takes rows up to the limit's bytes, and says whether there was another one. Text of rows beyond that is
+/// not read from the file.
+pub(super) fn within<T>(
+    limit: Limit,
+    rows: impl Iterator<Item = rusqlite::Result<T>>,
+    message: impl Fn(&T) -> &Arc<Message>,
+) -> rusqlite::Result<(Vec<T>, bool)> {
+    let (mut taken, mut bytes) = (Vec::new(), 0);
+    for row in rows {
+        let row = row?;
+        bytes += message(&row).text.len();
+        if bytes > limit.bytes && !taken.is_empty() {
+            return Ok((taken, true));
+        }
+        taken.push(row);
+    }
+    Ok((taken, false))
 }

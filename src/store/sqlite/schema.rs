@@ -93,7 +93,20 @@ const MIGRATIONS: &[&str] = &["
         name TEXT PRIMARY KEY,
         value TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
+", "
+    -- What its messages take, about: their texts in UTF-8, and 200 for each.
+    ALTER TABLE rooms ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+    UPDATE rooms SET bytes = (
+        SELECT coalesce(sum(octet_length(text) + 200), 0) FROM messages WHERE room = rooms.id
+    );
+    CREATE INDEX rooms_by_bytes ON rooms (bytes);
+
+    -- No room that is gone gave out this seq or a later one: where new rooms begin.
+    INSERT INTO meta VALUES ('floor', 1);
 "];
+
+/// Bytes that a message takes besides its text, about; as the migrations count it.
+pub(super) const MESSAGE_OVERHEAD: i64 = 200;
 
 /// Brings the file from `version` to [`VERSION`], all of it or none.
 pub(super) fn migrate(conn: &mut Connection, version: i32) -> rusqlite::Result<()> {

@@ -5,7 +5,7 @@ use rusqlite::{Connection, ToSql};
 use tempfile::TempDir;
 
 use super::*;
-use crate::chat::store::TailItem;
+use crate::chat::store::{Limit, TailItem};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -56,6 +56,10 @@ async fn every_read_is_a_search_in_an_index_and_sorts_nothing() {
     assert_eq!(
         plan(&conn, reader::BEFORE, &[&1, &2, &3]),
         "SEARCH messages USING PRIMARY KEY (room=? AND seq<?)"
+    );
+    assert_eq!(
+        plan(&conn, prune::LARGEST, &[]),
+        "SCAN rooms USING INDEX rooms_by_bytes"
     );
     assert_eq!(
         plan(&conn, reader::ROOMS, &[&1]),
@@ -125,7 +129,10 @@ async fn a_tail_that_is_not_read_makes_posts_wait_then_fail_and_holds_nothing_ba
     }
     assert_eq!(kept, 6);
     store.append(post("after all")).await.unwrap();
-    let logged = store.last(&RoomName::lobby(), 100).await.unwrap();
+    let logged = store
+        .last(&RoomName::lobby(), Limit::messages(100))
+        .await
+        .unwrap();
     store.close().await;
     assert_eq!(logged.len(), 7);
     assert_eq!(reading.await.unwrap(), logged);
@@ -190,7 +197,10 @@ async fn a_post_that_does_not_fit_on_the_disk_fails_alone() {
         assert!(error.to_string().contains("full"), "{error}");
     }
     assert_eq!(store.append(post("after")).await.unwrap().id.seq, 2);
-    let kept = store.last(&RoomName::lobby(), 10).await.unwrap();
+    let kept = store
+        .last(&RoomName::lobby(), Limit::messages(10))
+        .await
+        .unwrap();
     assert_eq!(kept.len(), 2);
     store.close().await;
     let mut told = Vec::new();

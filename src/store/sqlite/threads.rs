@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::row::{self, stored};
+use super::{
+    reader::within,
+    row::{self, stored},
+};
 use crate::chat::{
-    message::{Epoch, Message, MessageId, RoomName, UserId},
-    store::{DirectMessages, Thread, ThreadState},
+    message::{Epoch, MessageId, RoomName, UserId},
+    store::{DirectMessages, Limit, Thread, ThreadState, Waiting},
 };
 
 pub(super) const PENDING: &str =
@@ -36,19 +39,24 @@ pub(super) fn pending(
     conn: &mut Connection,
     user: &UserId,
     after: u64,
-    limit: usize,
+    limit: Limit,
     epoch: Epoch,
-) -> rusqlite::Result<Vec<Arc<Message>>> {
+) -> rusqlite::Result<Waiting> {
     let mut pending = conn.prepare_cached(PENDING)?;
-    let range = params![user.as_str(), stored(after), stored(limit)];
+    let range = params![user.as_str(), stored(after), stored(limit.messages)];
     let pending = pending.query_map(range, |row| row::direct_message(row, epoch).map(Arc::new))?;
-    pending.collect()
+    let (messages, cut) = within(limit, pending, |message| message)?;
+    Ok(Waiting {
+        // As many as were asked for: there may be more.
+        more: cut || messages.len() >= limit.messages,
+        messages,
+    })
 }
 
 pub(super) fn direct_messages(
     conn: &mut Connection,
     after: u64,
-    limit: usize,
+    limit: Limit,
     epoch: Epoch,
 ) -> rusqlite::Result<DirectMessages> {
     let tx = conn.transaction()?;
@@ -57,13 +65,13 @@ pub(super) fn direct_messages(
         .query_row([], |row| row.get(0))?;
     let mut direct_messages = tx.prepare_cached(LETTERS)?;
     let direct_messages =
-        direct_messages.query_map(params![stored(after), stored(limit)], |row| {
+        direct_messages.query_map(params![stored(after), stored(limit.messages)], |row| {
             let number = row::seq(row.get(row::COLUMNS)?);
             Ok((number, Arc::new(row::direct_message(row, epoch)?)))
         })?;
     Ok(DirectMessages {
         newest: row::seq(newest),
-        messages: direct_messages.collect::<rusqlite::Result<_>>()?,
+        messages: within(limit, direct_messages, |(_, message)| message)?.0,
     })
 }
 

@@ -120,7 +120,7 @@ impl Writer {
                 new,
                 receipts,
             }) => {
-                self.pruner.grown_by(new.len());
+                self.pruner.grown_by(new.len(), &self.opened.conn);
                 if let Some(place) = place
                     && !new.is_empty()
                 {

@@ -2,7 +2,10 @@
 //! out through the client's session; what the client says waits in the socket's inbox. `client` is how
 //! programs that speak the protocol as it is see a socket.
 
-use std::sync::{Arc, Weak};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Weak},
+};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -16,7 +19,7 @@ use super::{
 use crate::{
     chat::{
         message::MessageId,
-        socket::{CloseReason, Socket, SocketId},
+        socket::{Backlog, CloseReason, Socket, SocketId},
     },
     connection::{
         asks::{Answered, Asks},
@@ -143,6 +146,10 @@ impl Socket for Peer {
         self.id
     }
 
+    fn remote(&self) -> IpAddr {
+        self.session.remote()
+    }
+
     fn emit(&self, event: &str, payload: &RawValue) {
         self.send(packet::event(self.endpoint, event, payload));
     }
@@ -184,8 +191,18 @@ impl Socket for Peer {
         self.session.channels().leave(self, channel);
     }
 
+    fn backlog(&self) -> Option<Backlog> {
+        (!self.session.has_ended()).then(|| self.session.flow.backlog())
+    }
+
     async fn drained(&self) {
-        self.session.drained().await;
+        let session = &self.session;
+        session.flow.drained(|| !session.has_ended()).await;
+    }
+
+    async fn emptied(&self) {
+        let session = &self.session;
+        session.flow.emptied(|| !session.has_ended()).await;
     }
 
     fn close(&self, why: CloseReason) {

@@ -108,10 +108,6 @@ impl Session {
         self.state.lock().has_ended()
     }
 
-    pub(super) async fn drained(&self) {
-        self.flow.drained(|| !self.has_ended()).await;
-    }
-
     /// Whether nothing is to be had of it any more.
     pub(super) fn is_spent(&self) -> bool {
         self.state.lock().is_spent(Instant::now())

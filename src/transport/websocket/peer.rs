@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 
 use super::peers::Peers;
 use crate::{
-    chat::socket::{CloseReason, Socket, SocketId, Unanswered},
+    chat::socket::{Backlog, CloseReason, Socket, SocketId, Unanswered},
     connection::{
         asks::{self, Answered},
         exchange::{Frames, Next},
@@ -162,6 +162,10 @@ impl Peer {
         self.flow.wake();
     }
 
+    fn is_open(&self) -> bool {
+        !self.outbox.lock().closed
+    }
+
     /// Ends its connection without another word.
     pub(super) fn cut(&self) {
         self.cut.store(true, Ordering::Release);
@@ -218,6 +222,10 @@ impl Socket for Peer {
         self.id
     }
 
+    fn remote(&self) -> IpAddr {
+        self.remote
+    }
+
     fn emit(&self, _: &str, payload: &RawValue) {
         self.queue(payload.get());
     }
@@ -232,8 +240,16 @@ impl Socket for Peer {
 
     fn leave(&self, _: &str) {}
 
+    fn backlog(&self) -> Option<Backlog> {
+        self.is_open().then(|| self.flow.backlog())
+    }
+
     async fn drained(&self) {
-        self.flow.drained(|| !self.outbox.lock().closed).await;
+        self.flow.drained(|| self.is_open()).await;
+    }
+
+    async fn emptied(&self) {
+        self.flow.emptied(|| self.is_open()).await;
     }
 
     fn close(&self, why: CloseReason) {

@@ -18,8 +18,8 @@ use super::user;
 use crate::chat::{
     message::{Direct, Epoch, Message, MessageId, Post, RoomName, UserId},
     store::{
-        After, Appended, DirectMessages, Receipts, RoomActivity, Store, StoreError, Thread,
-        ThreadState,
+        After, Appended, DirectMessages, Limit, Receipts, RoomActivity, Store, StoreError, Thread,
+        ThreadState, Waiting,
     },
 };
 
@@ -126,11 +126,11 @@ impl Store for Scripted {
         Err(StoreError::Closed)
     }
 
-    async fn last(&self, _: &RoomName, _: usize) -> Result<Vec<Arc<Message>>, StoreError> {
+    async fn last(&self, _: &RoomName, _: Limit) -> Result<Vec<Arc<Message>>, StoreError> {
         Err(StoreError::Closed)
     }
 
-    async fn after(&self, _: &RoomName, _: MessageId, _: usize) -> Result<After, StoreError> {
+    async fn after(&self, _: &RoomName, _: MessageId, _: Limit) -> Result<After, StoreError> {
         Err(StoreError::Closed)
     }
 
@@ -138,8 +138,12 @@ impl Store for Scripted {
         &self,
         _: &RoomName,
         _: MessageId,
-        _: usize,
+        _: Limit,
     ) -> Result<Vec<Arc<Message>>, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn start_of_last(&self, _: &RoomName, _: usize) -> Result<u64, StoreError> {
         Err(StoreError::Closed)
     }
 
@@ -147,19 +151,16 @@ impl Store for Scripted {
         Err(StoreError::Closed)
     }
 
-    async fn pending(
-        &self,
-        of: &UserId,
-        after: u64,
-        limit: usize,
-    ) -> Result<Vec<Arc<Message>>, StoreError> {
+    async fn pending(&self, of: &UserId, after: u64, limit: Limit) -> Result<Waiting, StoreError> {
         if *of != user("bob") {
-            return Ok(Vec::new());
+            return Ok(Waiting::default());
         }
         self.answer(|| {
             let pending = self.pending.lock();
-            let waiting = pending.range(after + 1..).take(limit);
-            waiting.map(|(_, message)| message.clone()).collect()
+            let waiting = pending.range(after + 1..).take(limit.messages);
+            let messages: Vec<_> = waiting.map(|(_, message)| message.clone()).collect();
+            let more = messages.len() == limit.messages;
+            Waiting { messages, more }
         })
         .await
     }
@@ -186,7 +187,7 @@ impl Store for Scripted {
         Err(StoreError::Closed)
     }
 
-    async fn direct_messages(&self, _: u64, _: usize) -> Result<DirectMessages, StoreError> {
+    async fn direct_messages(&self, _: u64, _: Limit) -> Result<DirectMessages, StoreError> {
         Err(StoreError::Closed)
     }
 

@@ -1,12 +1,6 @@
 //! A store of one room that answers when the test lets it.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -17,8 +11,8 @@ use super::EPOCH;
 use crate::chat::{
     message::{Message, MessageId, Post, RoomName, UserId},
     store::{
-        After, Appended, DirectMessages, Receipts, RoomActivity, Store, StoreError, Thread,
-        ThreadState,
+        After, Appended, DirectMessages, Limit, Receipts, RoomActivity, Store, StoreError, Thread,
+        ThreadState, Waiting,
     },
 };
 
@@ -27,7 +21,8 @@ pub(super) struct Scripted {
     pub kept: Mutex<Vec<Arc<Message>>>,
     pub asked: Notify,
     pub answers: Semaphore,
-    pub pages: AtomicUsize,
+    /// What was asked for of what follows an id.
+    pub pages: Mutex<Vec<Limit>>,
 }
 
 impl Scripted {
@@ -36,7 +31,7 @@ impl Scripted {
             kept: Mutex::new(kept),
             asked: Notify::new(),
             answers: Semaphore::new(Semaphore::MAX_PERMITS),
-            pages: AtomicUsize::new(0),
+            pages: Mutex::default(),
         })
     }
 
@@ -53,25 +48,41 @@ impl Scripted {
     }
 }
 
+fn within<'a>(limit: Limit, found: impl Iterator<Item = &'a Arc<Message>>) -> Vec<Arc<Message>> {
+    let mut bytes = 0;
+    let mut taken: Vec<Arc<Message>> = Vec::new();
+    for message in found.take(limit.messages) {
+        bytes += message.text.len();
+        if bytes > limit.bytes && !taken.is_empty() {
+            break;
+        }
+        taken.push(message.clone());
+    }
+    taken
+}
+
 #[async_trait]
 impl Store for Scripted {
     async fn accept(&self, _: Post) -> Result<Appended, StoreError> {
         Err(StoreError::Closed)
     }
 
-    async fn last(&self, _: &RoomName, limit: usize) -> Result<Vec<Arc<Message>>, StoreError> {
-        Ok(self
-            .answer(|kept| kept[kept.len().saturating_sub(limit)..].to_vec())
-            .await)
+    async fn last(&self, _: &RoomName, limit: Limit) -> Result<Vec<Arc<Message>>, StoreError> {
+        let newest = |kept: &[Arc<Message>]| {
+            let mut found = within(limit, kept.iter().rev());
+            found.reverse();
+            found
+        };
+        Ok(self.answer(newest).await)
     }
 
     async fn after(
         &self,
         _: &RoomName,
         after: MessageId,
-        limit: usize,
+        limit: Limit,
     ) -> Result<After, StoreError> {
-        self.pages.fetch_add(1, Ordering::Relaxed);
+        self.pages.lock().push(limit);
         Ok(self
             .answer(|kept| {
                 let (first, last) = (kept[0].id.seq, kept[kept.len() - 1].id.seq);
@@ -79,7 +90,7 @@ impl Store for Scripted {
                     return After::Gap;
                 }
                 let missed = kept.iter().filter(|message| message.id.seq > after.seq);
-                After::Complete(missed.take(limit).cloned().collect())
+                After::Complete(within(limit, missed))
             })
             .await)
     }
@@ -88,16 +99,24 @@ impl Store for Scripted {
         &self,
         _: &RoomName,
         _: MessageId,
-        _: usize,
+        _: Limit,
     ) -> Result<Vec<Arc<Message>>, StoreError> {
         Err(StoreError::Closed)
+    }
+
+    async fn start_of_last(&self, _: &RoomName, count: usize) -> Result<u64, StoreError> {
+        let start = |kept: &[Arc<Message>]| {
+            let newest = &kept[kept.len().saturating_sub(count)..];
+            newest.first().map_or(0, |first| first.id.seq - 1)
+        };
+        Ok(self.answer(start).await)
     }
 
     async fn rooms(&self, _: usize) -> Result<Vec<RoomActivity>, StoreError> {
         Err(StoreError::Closed)
     }
 
-    async fn pending(&self, _: &UserId, _: u64, _: usize) -> Result<Vec<Arc<Message>>, StoreError> {
+    async fn pending(&self, _: &UserId, _: u64, _: Limit) -> Result<Waiting, StoreError> {
         Err(StoreError::Closed)
     }
 
@@ -117,7 +136,7 @@ impl Store for Scripted {
         Err(StoreError::Closed)
     }
 
-    async fn direct_messages(&self, _: u64, _: usize) -> Result<DirectMessages, StoreError> {
+    async fn direct_messages(&self, _: u64, _: Limit) -> Result<DirectMessages, StoreError> {
         Err(StoreError::Closed)
     }
 
