@@ -22,7 +22,7 @@ use tokio_tungstenite::tungstenite::{
 
 pub(crate) use super::frames::Frames;
 use super::{
-    farewell::LAST_WORDS,
+    closing::CLOSE_GRACE,
     flow::{Flow, Reader},
 };
 
@@ -131,7 +131,7 @@ pub(crate) async fn carry<S: Stream, C: Carried>(
         carried,
         out: Frames::default(),
         stalled: None,
-        last_words: None,
+        grace: None,
         deaf: false,
         over: false,
         left: false,
@@ -142,13 +142,13 @@ pub(crate) async fn carry<S: Stream, C: Carried>(
 /// Ends the stream once all is sent, and waits until the client has done so too: what it still says
 /// would otherwise make the system throw away what it has not read. A client that stays on gets a reset.
 pub(crate) async fn hang_up(mut stream: impl Stream, patience: Duration) {
-    let farewell = async {
+    let closing = async {
         stream.shutdown().await?;
         let mut rest = [0; READ_BUFFER];
         while stream.read(&mut rest).await? > 0 {}
         io::Result::Ok(())
     };
-    let _ = tokio::time::timeout(patience, farewell).await;
+    let _ = tokio::time::timeout(patience, closing).await;
 }
 
 /// Tells a client something outside of an exchange.
@@ -164,7 +164,7 @@ struct Exchange<'a, S, C> {
     carried: &'a mut C,
     out: Frames,
     stalled: Option<Pin<Box<Sleep>>>,
-    last_words: Option<Pin<Box<Sleep>>>,
+    grace: Option<Pin<Box<Sleep>>>,
     /// What comes in is of no interest any more.
     deaf: bool,
     /// What is in `out` is the last.
@@ -216,8 +216,8 @@ impl<S: Stream, C: Carried> Exchange<'_, S, C> {
     /// The client had its time to go.
     fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
         self.carried.is_going_down()
-            && (self.last_words)
-                .get_or_insert_with(|| Box::pin(tokio::time::sleep(LAST_WORDS)))
+            && (self.grace)
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(CLOSE_GRACE)))
                 .as_mut()
                 .poll(cx)
                 .is_ready()

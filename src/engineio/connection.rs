@@ -24,7 +24,7 @@ use super::{
 use crate::{
     chat::socket::CloseReason,
     connection::{
-        farewell::LAST_WORDS,
+        closing::CLOSE_GRACE,
         flow::{Flow, Limits},
     },
     dialects::Handshake,
@@ -278,7 +278,7 @@ impl Connection {
         };
         let connection = self.clone();
         runtime.spawn(async move {
-            tokio::time::sleep(LAST_WORDS).await;
+            tokio::time::sleep(CLOSE_GRACE).await;
             // Who has gone over meanwhile is told and heard there.
             if connection.transport() == Transport::Polling {
                 connection.end();

@@ -33,7 +33,7 @@ pub use self::{
 };
 use crate::{
     chat::socket::CloseReason,
-    connection::{farewell, flow::Limits},
+    connection::{closing, flow::Limits},
     transport::{listener::Remote, origin::Allowed},
 };
 
@@ -100,7 +100,7 @@ impl EngineIo {
     /// in is not stormed.
     pub async fn thin_out(&self, over: Duration) {
         let all = self.connections().all();
-        farewell::one_by_one(all, over, |connection| {
+        closing::one_by_one(all, over, |connection| {
             connection.close(CloseReason::Shutdown)
         })
         .await;
@@ -110,6 +110,6 @@ impl EngineIo {
     pub async fn drain(&self) {
         let connections = self.connections();
         let close = || connections.close_all(CloseReason::Shutdown);
-        farewell::to_all(close, || connections.are_quiet()).await;
+        closing::to_all(close, || connections.are_quiet()).await;
     }
 }

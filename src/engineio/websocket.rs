@@ -23,8 +23,8 @@ use super::{
 use crate::{
     chat::socket::CloseReason,
     connection::{
+        closing::{CLOSE_GRACE, close_status},
         exchange::{self, Carried, End, Frames, Misread, Next, Stream},
-        farewell::{LAST_WORDS, close_status},
         flow::{Flow, Reader},
     },
 };
@@ -145,7 +145,7 @@ impl Packets {
             // A client that has its answer comes over, or finds the end in its poll; without either it would wait for
             // both.
             match why.reads_on() && *is_answered {
-                true => *until = (*until).min(now + LAST_WORDS),
+                true => *until = (*until).min(now + CLOSE_GRACE),
                 false => *is_given_up = true,
             }
         }

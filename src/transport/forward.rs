@@ -1,6 +1,8 @@
 //! Requests for a session that lives on another replica: passed to it over the internal listener, and the
 //! answer passed back as it is. Knows where a session lives from its id alone (`cluster::replicas`), and
-//! nothing of what is said.
+//! nothing of what is said. `movable` has those whose session any replica can take over.
+
+mod movable;
 
 use std::{
     net::SocketAddr,
@@ -12,12 +14,10 @@ use std::{
 };
 
 use axum::{Router, body::Body, middleware::Next, response::IntoResponse};
-use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version,
     header::{CONNECTION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
 };
-use http_body::Body as _;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -27,13 +27,12 @@ use subtle::ConstantTimeEq;
 use tokio::sync::Notify;
 
 use super::{
-    body::{self, Unread},
     gate,
     listener::{Pulse, Remote},
     proxy::ByTls,
     tunnel,
 };
-use crate::connection::farewell;
+use crate::connection::closing;
 use crate::{
     cluster::replicas::{LEASE, Other, ReplicaId, Replicas},
     log_limit::LogLimit,
@@ -57,15 +56,6 @@ const SECRET: HeaderName = HeaderName::from_static("handshaken-secret");
 
 /// Says that a replica that goes down passed on what was passed on to it: the next one is to answer.
 const PASSED_TWICE: HeaderName = HeaderName::from_static("handshaken-passed-twice");
-
-/// Replicas that are tried for one request, and found to be gone.
-const MOST_TRIES: usize = 3;
-
-/// The longest body that is kept for another try, in bytes.
-const KEPT_BODY: usize = 64 * 1024;
-
-/// How long such a body may take to arrive.
-const BODY_TIME: Duration = Duration::from_secs(20);
 
 /// The address of the client, for a replica that believes the one who says so.
 const CLIENT: HeaderName = HeaderName::from_static("handshaken-client");
@@ -143,7 +133,7 @@ impl Forward {
 
     /// Sends those away whose WebSockets are passed on, one after the other over a time.
     pub async fn thin_out(&self, over: Duration) {
-        farewell::one_by_one(self.tunnels(), over, |tunnel| tunnel.notify_one()).await;
+        closing::one_by_one(self.tunnels(), over, |tunnel| tunnel.notify_one()).await;
     }
 
     /// Sends all of those away, lets no more come, and returns when they are gone: some two seconds later at most.
@@ -154,7 +144,7 @@ impl Forward {
                 tunnel.notify_one();
             }
         };
-        farewell::to_all(send_away, || self.tunnels().is_empty()).await;
+        closing::to_all(send_away, || self.tunnels().is_empty()).await;
     }
 
     /// Whether it is too late to pass on a WebSocket. Old clients, which cannot do without, may come until the end.
@@ -216,61 +206,7 @@ impl Forward {
         response
     }
 
-    /// Has a request answered whose session any replica can take over, as [`Forward::answer`] does; where its own
-    /// replica is gone, or lets its sessions go, by the one that takes it over. `is_here`: this one has it.
-    pub async fn answer_movable(
-        &self,
-        session: &str,
-        is_here: bool,
-        request: Request<Body>,
-        here: impl AsyncFnOnce(Request<Body>) -> Response<Body>,
-    ) -> Response<Body> {
-        let me = self.replicas.id().clone();
-        let is_own = self.replicas.is_own(session);
-        let is_draining = self.is_draining.load(Ordering::Relaxed);
-        let is_passed = request.extensions().get::<Hop>().is_some();
-        let heir = |but: &[ReplicaId]| self.replicas.heir_of(session, but);
-        let mut but = Vec::new();
-        let mut next = if is_passed || is_own {
-            // Whoever passed it on did so because it is here, or is to be; but what goes down takes nothing over.
-            let passes = is_draining && !is_here && !request.headers().contains_key(PASSED_TWICE);
-            if passes {
-                but.push(me);
-            }
-            passes.then(|| heir(&but)).flatten()
-        } else {
-            match self.replicas.owner_of(session).await {
-                Some(owner) => Some(owner),
-                None => {
-                    if is_draining && !is_here {
-                        but.push(me);
-                    }
-                    heir(&but)
-                }
-            }
-        };
-        let (mut request, body) = match keep_body(request).await {
-            Ok(kept) => kept,
-            Err(refused) => return refused,
-        };
-        while let Some(other) = next {
-            let id = other.id.clone();
-            let left = match self.pass_on(other, request).await {
-                Ok(answered) => return answered,
-                Err(left) => left,
-            };
-            request = left.request;
-            // What may have been taken is not sent again.
-            if left.was_sent && request.method() == Method::POST {
-                break;
-            }
-            *request.body_mut() = body.clone().map_or_else(Body::empty, Body::from);
-            but.push(id);
-            next = heir(&but).filter(|_| but.len() <= MOST_TRIES);
-        }
-        here(request).await
-    }
-
+    /// Gives the request back, without its body, where the replica did not answer.
     async fn pass_on(
         &self,
         owner: Other,
@@ -382,25 +318,6 @@ struct Left {
     request: Request<Body>,
     /// The other replica may have taken it.
     was_sent: bool,
-}
-
-/// A request, and its body, so that it can be sent once more; none where that is long, and can be sent once only.
-async fn keep_body(
-    request: Request<Body>,
-) -> Result<(Request<Body>, Option<Bytes>), Response<Body>> {
-    let length = request.body().size_hint().upper();
-    if length.is_none_or(|length| length > KEPT_BODY as u64) {
-        return Ok((request, None));
-    }
-    let (parts, body) = request.into_parts();
-    match body::read(body, KEPT_BODY, BODY_TIME).await {
-        Ok(body) => {
-            let request = Request::from_parts(parts, Body::from(body.clone()));
-            Ok((request, Some(body)))
-        }
-        Err(Unread::Late) => Err(StatusCode::REQUEST_TIMEOUT.into_response()),
-        Err(_) => Err(StatusCode::BAD_REQUEST.into_response()),
-    }
 }
 
 /// The `Set-Cookie` header that names a replica.

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use crate::chat::socket::CloseReason;
-use crate::connection::farewell::{LAST_WORDS, close_frame};
+use crate::connection::closing::{CLOSE_GRACE, close_frame};
 
 /// Bytes that are passed to the client at once.
 const BUFFER: usize = 8 * 1024;
@@ -26,7 +26,7 @@ pub(super) async fn join<C, O>(
     C: AsyncRead + AsyncWrite,
     O: AsyncRead + AsyncWrite,
 {
-    let settled = Instant::now() + LAST_WORDS;
+    let settled = Instant::now() + CLOSE_GRACE;
     let going = async {
         going.await;
         sleep_until(settled).await;
@@ -39,7 +39,7 @@ pub(super) async fn join<C, O>(
     };
     let late = async {
         going.clone().await;
-        sleep(LAST_WORDS).await;
+        sleep(CLOSE_GRACE).await;
     };
     tokio::select! {
         () = passing => {}
@@ -73,7 +73,7 @@ where
         },
         // Closed while the client is still saying something, it might not read the last that it was told.
         _ = &mut down => {
-            let _ = timeout(LAST_WORDS, up).await;
+            let _ = timeout(CLOSE_GRACE, up).await;
         }
     }
 }
@@ -193,13 +193,13 @@ mod tests {
         }));
         owner.write_all(b"\x81\x05hello").await.unwrap();
         go.send(()).unwrap();
-        timeout(3 * LAST_WORDS, joined).await.unwrap().unwrap();
+        timeout(3 * CLOSE_GRACE, joined).await.unwrap().unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn ends_that_never_come_are_not_waited_for() {
         let joined = join(pending::<Option<(End, End)>>(), ready(()));
-        timeout(3 * LAST_WORDS, joined).await.unwrap();
+        timeout(3 * CLOSE_GRACE, joined).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

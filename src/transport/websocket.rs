@@ -24,8 +24,8 @@ use super::{
     upgrade,
 };
 use crate::connection::{
+    closing,
     exchange::{self, End},
-    farewell,
     flow::{Limits, Shared},
     inbox,
 };
@@ -104,13 +104,13 @@ impl WebSocket {
     /// Sends those who are here away, one after the other over a time.
     pub async fn thin_out(&self, over: Duration) {
         let peers = self.peers.everybody();
-        farewell::one_by_one(peers, over, |peer| peer.close(CloseReason::Shutdown)).await;
+        closing::one_by_one(peers, over, |peer| peer.close(CloseReason::Shutdown)).await;
     }
 
     /// Sends everybody away, and returns when they are gone and what they said has been dealt with.
     pub async fn drain(&self) {
         let send_away = || self.peers.close_all(CloseReason::Shutdown);
-        farewell::to_all(send_away, || self.peers.are_quiet()).await;
+        closing::to_all(send_away, || self.peers.are_quiet()).await;
     }
 
     fn upgrade(

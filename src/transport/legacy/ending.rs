@@ -5,14 +5,14 @@ use std::{sync::Arc, time::Instant};
 use super::{packet, session::Session, state::Due};
 use crate::{
     chat::socket::{CloseReason, Socket},
-    connection::farewell::LAST_WORDS,
+    connection::closing::CLOSE_GRACE,
     log_limit::log_limited,
 };
 
 impl Session {
     /// The client goes, in good order.
     pub(super) fn leave(self: &Arc<Self>) {
-        self.state.lock().farewell();
+        self.state.lock().begin_close();
         self.end();
         self.sessions.forget(self);
     }
@@ -78,7 +78,7 @@ impl Session {
         self.tell_reader();
         let session = self.clone();
         runtime.spawn(async move {
-            tokio::time::sleep(LAST_WORDS).await;
+            tokio::time::sleep(CLOSE_GRACE).await;
             session.end();
             session.sessions.forget(&session);
         });

@@ -75,7 +75,7 @@ impl<'a> Target<'a> {
         }
         match parts[1..] {
             [] | [_] => Self::Handshake,
-            // The client's synchronous farewell names no transport.
+            // The client's synchronous disconnect names no transport.
             [transport, sid] => Self::Session { transport, sid },
             _ => Self::Nothing,
         }

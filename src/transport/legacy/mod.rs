@@ -40,7 +40,7 @@ use crate::{
     chat::socket::CloseReason,
     connection::{
         channels::Told,
-        farewell,
+        closing,
         flow::{Limits, Shared},
     },
     dialects::{Dialect, Volatile},
@@ -51,7 +51,7 @@ const LOOK_PERIOD: Duration = Duration::from_millis(250);
 
 /// How long a drain waits for answers that clients are slow to take. HTTP asks for more of one only when it has
 /// got rid of what it has, so nothing else would end them.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
 /// How packets travel, as settings, addresses and handshakes name it. Flash sockets are not spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -174,7 +174,7 @@ impl Legacy {
     pub async fn thin_out(&self, over: Duration) {
         self.front.sessions.close_door(true);
         let sessions = self.front.sessions.everybody();
-        farewell::one_by_one(sessions, over, |session| {
+        closing::one_by_one(sessions, over, |session| {
             session.close(CloseReason::Shutdown)
         })
         .await;
@@ -187,10 +187,10 @@ impl Legacy {
         let begun = Instant::now();
         let send_away = || sessions.close_all(CloseReason::Shutdown);
         let are_gone = || {
-            let is_late = begun.elapsed() > LAST_WORDS;
+            let is_late = begun.elapsed() > CLOSE_GRACE;
             sessions.are_quiet(is_late) && (is_late || !sessions.have_links())
         };
-        farewell::to_all(send_away, are_gone).await;
+        closing::to_all(send_away, are_gone).await;
     }
 }
 

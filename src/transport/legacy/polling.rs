@@ -255,7 +255,7 @@ pub(super) fn stream(session: Option<Arc<Session>>) -> Response<Body> {
         session.and_then(|session| session.attach(Way::Stream, Carrier::default(), false));
     let scripts = Scripts {
         begun: false,
-        farewell: attachment.is_none().then_some(packet::NOT_HANDSHAKEN),
+        last_packet: attachment.is_none().then_some(packet::NOT_HANDSHAKEN),
         attachment,
     };
     respond(StatusCode::OK, Some(PAGE), Body::new(scripts))
@@ -264,7 +264,7 @@ pub(super) fn stream(session: Option<Arc<Session>>) -> Response<Body> {
 struct Scripts {
     begun: bool,
     /// All there is to say to a client without a session.
-    farewell: Option<&'static str>,
+    last_packet: Option<&'static str>,
     attachment: Option<Attachment>,
 }
 
@@ -273,8 +273,8 @@ impl Scripts {
         if !std::mem::replace(&mut self.begun, true) {
             return Poll::Ready(Some(format!("{PREAMBLE:PREAMBLE_LENGTH$}")));
         }
-        if let Some(farewell) = self.farewell.take() {
-            return Poll::Ready(Some(script(farewell)));
+        if let Some(last_packet) = self.last_packet.take() {
+            return Poll::Ready(Some(script(last_packet)));
         }
         let Some(attachment) = &mut self.attachment else {
             return Poll::Ready(None);

@@ -255,7 +255,7 @@ impl State {
     }
 
     /// The client goes in words: it wants nothing again.
-    pub fn farewell(&mut self) {
+    pub fn begin_close(&mut self) {
         self.unproven = Unproven::default();
         self.push(packet::DISCONNECT);
     }

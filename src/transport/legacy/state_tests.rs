@@ -223,6 +223,6 @@ fn who_goes_in_words_is_told_nothing_again() {
     let turn = session.attach(Way::Stream, 0.0).unwrap();
     session.state.push(r#"5:::{"name":"a"}"#);
     while let Taken::Some(_) = session.state.take_packet(turn) {}
-    session.state.farewell();
+    session.state.begin_close();
     assert_eq!(session.state.not_arrived(), 0);
 }

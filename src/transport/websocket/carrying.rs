@@ -9,7 +9,7 @@ use std::{
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::{
-    peer::{Farewell, Peer},
+    peer::{Closing, Peer},
     pulse::{Due, Pulse, Timing},
 };
 use crate::{
@@ -45,7 +45,7 @@ impl Carried for Carrying {
     }
 
     fn is_going_down(&self) -> bool {
-        (self.peer.farewell()).is_some_and(|end| end.why.reads_on())
+        (self.peer.closing()).is_some_and(|end| end.why.reads_on())
     }
 
     fn next(&mut self, cx: &mut Context<'_>, out: &mut Frames) -> Next {
@@ -65,7 +65,7 @@ impl Carried for Carrying {
             };
         }
         next.unwrap_or_else(|| {
-            Next::Over(self.peer.farewell().map(|end| CloseFrame {
+            Next::Over(self.peer.closing().map(|end| CloseFrame {
                 code: end.status.into(),
                 reason: end.words.into(),
             }))
@@ -77,21 +77,21 @@ impl Carried for Carrying {
     }
 
     fn misread(&mut self, why: Misread) {
-        let farewell = match why {
+        let closing = match why {
             Misread::Protocol => CloseReason::BadPacket.into(),
             Misread::TooLarge => CloseReason::TooLarge.into(),
-            Misread::NotUtf8 => Farewell {
+            Misread::NotUtf8 => Closing {
                 why: CloseReason::BadPacket,
                 status: 1007,
                 words: "a text was not UTF-8",
             },
-            Misread::Binary => Farewell {
+            Misread::Binary => Closing {
                 why: CloseReason::BadPacket,
                 status: 1003,
                 words: "a message was binary, not text",
             },
         };
-        self.peer.end(farewell);
+        self.peer.end(closing);
     }
 
     fn flooded(&mut self) {

@@ -20,8 +20,8 @@ use crate::{
     chat::socket::{Backlog, CloseReason, Socket, SocketId, Unanswered},
     connection::{
         asks::{self, Answered},
+        closing::close_status,
         exchange::{Frames, Next},
-        farewell::close_status,
         flow::{Flow, Unheard},
         inbox::{self, Host, Inbox, Item},
         text,
@@ -42,7 +42,7 @@ pub(super) struct Peer {
     pub flow: Flow,
     inbox: Inbox,
     outbox: Mutex<Outbox>,
-    end: OnceLock<Farewell>,
+    end: OnceLock<Closing>,
     cut: AtomicBool,
 }
 
@@ -55,13 +55,13 @@ struct Outbox {
 }
 
 /// Why the server ends the connection, and how its close frame says so.
-pub(super) struct Farewell {
+pub(super) struct Closing {
     pub why: CloseReason,
     pub status: u16,
     pub words: &'static str,
 }
 
-impl From<CloseReason> for Farewell {
+impl From<CloseReason> for Closing {
     fn from(why: CloseReason) -> Self {
         Self {
             why,
@@ -136,10 +136,10 @@ impl Peer {
     }
 
     /// Ends the connection, once: the first reason counts.
-    pub(super) fn end(&self, farewell: impl Into<Farewell>) {
-        let farewell = farewell.into();
-        let (why, words) = (farewell.why, farewell.words);
-        if self.end.set(farewell).is_err() {
+    pub(super) fn end(&self, closing: impl Into<Closing>) {
+        let closing = closing.into();
+        let (why, words) = (closing.why, closing.words);
+        if self.end.set(closing).is_err() {
             return;
         }
         self.peers.shared.count_ended(why);
@@ -178,7 +178,7 @@ impl Peer {
     }
 
     /// Why the server ends its connection, if it does.
-    pub(super) fn farewell(&self) -> Option<&Farewell> {
+    pub(super) fn closing(&self) -> Option<&Closing> {
         self.end.get()
     }
 

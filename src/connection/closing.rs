@@ -1,4 +1,4 @@
-//! How clients are sent away, and how a WebSocket is told why, whatever travels on it.
+//! How connections are closed: the status and frame that say why on a WebSocket, and closing many of them in a drain.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::chat::socket::CloseReason;
 
-/// How long a client may take to be told that the server goes down, and is heard meanwhile.
-pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long a client may take to read that the server stops. What it sends meanwhile is still handled.
+pub(crate) const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
-/// How often it is looked at whether everybody is gone.
+/// How often a drain checks whether all connections are closed.
 const PERIOD: Duration = Duration::from_millis(10);
 
 /// The WebSocket status (RFC 6455, 7.4.1) that tells why the server closes. None of those that were
@@ -35,20 +35,20 @@ pub(crate) fn close_frame(why: CloseReason) -> Vec<u8> {
     frame
 }
 
-/// Sends those who are here away, one after the other over a time, so that whoever takes them in is not stormed.
-pub(crate) async fn one_by_one<T>(all: Vec<T>, over: Duration, send_away: impl Fn(T)) {
+/// Closes connections one after the other over a time, so that other replicas are not flooded with handshakes.
+pub(crate) async fn one_by_one<T>(all: Vec<T>, over: Duration, close: impl Fn(T)) {
     let (began, count) = (Instant::now(), all.len());
     for (n, one) in all.into_iter().enumerate() {
         sleep_until(began + over.mul_f64(n as f64 / count as f64)).await;
-        send_away(one);
+        close(one);
     }
 }
 
-/// Sends everybody away, those as well who come in meanwhile, and returns when they are gone.
-pub(crate) async fn to_all(send_away: impl Fn(), are_gone: impl Fn() -> bool) {
-    send_away();
-    while !are_gone() {
+/// Closes all connections, also those that begin meanwhile, and returns when they are closed.
+pub(crate) async fn to_all(close: impl Fn(), are_closed: impl Fn() -> bool) {
+    close();
+    while !are_closed() {
         sleep(PERIOD).await;
-        send_away();
+        close();
     }
 }
