@@ -28,7 +28,7 @@ after(async () => {
 
 /** A server of ours, whose page says `name/user`. */
 function startOurs(secrets = [SECRET], more = []) {
-  const args = ['--redis', redis.url, '--database', database.url, '--views', viewsWith('<%= name %>/<%= user %>')];
+  const args = ['--redis', redis.url, '--database', database.url, '--views', viewsWith('<%= name %>/<%= user %>'), '--legacy-transports', 'websocket'];
   return startServer({ args: [...args, ...secrets.flatMap((secret) => ['--session-secret', secret]), ...more] });
 }
 

@@ -23,7 +23,7 @@ const someone = (name) => `${name}-${(people += 1)}`;
 async function startTwo(t, more = []) {
   const redis = await startRedis();
   t.after(() => redis.stop());
-  const args = ['--redis', redis.url, '--database', database.url, '--session-secret', 'known to all replicas', '--views', viewsWith('<%= name %>'), ...more];
+  const args = ['--redis', redis.url, '--database', database.url, '--session-secret', 'known to all replicas', '--views', viewsWith('<%= name %>'), '--legacy-transports', 'websocket,xhr-polling', ...more];
   const replicas = await Promise.all([startServer({ args }), startServer({ args })]);
   t.after(() => Promise.all(replicas.map((replica) => replica.stop())));
   return { redis, replicas };

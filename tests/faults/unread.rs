@@ -35,7 +35,7 @@ async fn fill(server: &Server) -> io::Result<MessageId> {
     let mut first = None;
     for _ in 0..MESSAGES {
         author.emit("message", &text).await?;
-        let id = author.expect("its own message", |packet| id(packet)).await;
+        let id = author.expect("its own message", id).await;
         first.get_or_insert(id);
         author.forget();
     }
@@ -85,7 +85,7 @@ async fn sessions_that_never_read_cost_little_and_miss_nothing() {
     // Whoever comes last has been dealt with when it is served.
     let mut newcomer = Client::polling(server.address(), "/").await;
     for _ in 0..25 {
-        newcomer.expect("the history", |packet| id(packet)).await;
+        newcomer.expect("the history", id).await;
     }
     let cost = server.memory().saturating_sub(before);
     println!("the sessions cost {cost} KiB");
