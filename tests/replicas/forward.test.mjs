@@ -78,7 +78,7 @@ describe('a session of one replica', () => {
     const [without] = await start(t, 1, ['--affinity-cookie', 'off']);
     assert.equal((await handshake(without)).cookie, null);
     const [behind] = await start(t, 1, ['--trusted-proxy', '127.0.0.1']);
-    const byTls = await fetch(engine(behind), { headers: { 'x-forwarded-proto': 'https' } });
+    const byTls = await fetch(engine(behind, ''), { headers: { 'x-forwarded-proto': 'https' } });
     assert.match(byTls.headers.get('set-cookie'), /^handshaken-replica=.*; SameSite=Lax; Secure$/);
   });
 
