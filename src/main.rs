@@ -36,7 +36,8 @@ fn main() -> ExitCode {
     }
     if settings.task == Some(Task::Doctor) {
         let report = doctor::examine(&settings);
-        print!("{report}");
+        // Whoever reads it may stop early (`handshaken doctor | head`).
+        let _ = write!(std::io::stdout(), "{report}");
         return if report.is_well() {
             ExitCode::SUCCESS
         } else {
